@@ -1,0 +1,87 @@
+"""Files and folders written whole or not at all, and paths that stay where they belong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from anymod.errors import AnymodError, OutputError
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path` (same suffixes); on success sync it and rename it to `path`, else remove it."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.name, dir=path.parent)
+    except OSError as error:
+        raise OutputError(
+            "cannot write", path, error.strerror or str(error), "choose another place with --out"
+        ) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError("cannot write", path, error.strerror or str(error), "check space and permissions") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object with this package's `format` and version in front, whole or not at all."""
+    from anymod import __version__
+
+    write_text(path, json.dumps({"format": 1, "anymod": __version__, **content}, indent=2, allow_nan=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def confined(root: Path, relative: str, *, error: type[AnymodError]) -> Path:
+    """Return root/relative, or raise `error` where that would leave `root` (absolute path, `..`, or a link out of it)."""
+    path = Path(root) / relative
+    if Path(relative).is_absolute() or not path.resolve().is_relative_to(Path(root).resolve()):
+        raise error("path outside its folder", root, f"'{relative}' leaves it", "use a path relative to the folder")
+    return path
+
+
+def claim_folder(path: Path, *, overwrite: bool) -> Path:
+    """Create an output folder; one that holds something already is refused, or emptied where `overwrite` is asked for."""
+    path = Path(path)
+    if path.is_file():
+        raise OutputError("cannot write", path, "a file is in the way", "choose another --out")
+    if path.is_dir() and any(path.iterdir()):
+        if not overwrite:
+            raise OutputError(
+                "cannot write", path, "it holds a result already", "choose another --out or add --overwrite"
+            )
+        shutil.rmtree(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError("cannot write", path, error.strerror or str(error), "choose another --out") from error
+    return path

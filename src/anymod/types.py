@@ -1,0 +1,21 @@
+"""Names of shapes, for annotations that pytest checks at run time.
+
+Axes: `b` rows of a batch, `m` modalities, `c` channels (a slice and its neighbours), `h w` in-plane, `t` targets, `k` draws of subsets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+Images = Float[Tensor, "b m c h w"]  # intensities in [-1, 1], background -1
+Planes = Float[Tensor, "b m h w"]  # one channel: the slice itself
+TargetPlanes = Float[Tensor, "b t h w"]
+Masks = Bool[Tensor, "b m h w"]
+Shown = Bool[Tensor, "b m"]
+ShownPerDraw = Bool[Tensor, "k b m"]

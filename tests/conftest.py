@@ -1,0 +1,16 @@
+"""Fixtures that every room's tests may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of reference vectors and real images beside the repository; a plain clone has none."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("../shared (reference vectors and real images) is not beside this clone")
+    return folder
