@@ -1,0 +1,38 @@
+# The verbs of this repository. Each sets up .venv by itself on a bare machine; a second call starts at once.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+
+.PHONY: help setup demo test lint format docs-check
+help:
+	@echo "make setup | demo | test | lint | format | docs-check"
+
+setup: $(INSTALLED)
+
+# torch comes first and alone: its build (CPU or CUDA) is a choice of the index, not of our dependants.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -c constraints.txt torch==2.13.0
+	$(BIN)/pip install -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/anymod demo --out demo
+
+# Two processes with one thread each: no fight for cores, and sums in the same order on every machine.
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs-check: setup
+	$(BIN)/pytest -q tests/test_docs.py
