@@ -1,0 +1,69 @@
+"""Which subjects train, which validate, which test: drawn from a seed or read from a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from anymod.cohorts.schema import check_split
+from anymod.cohorts.table import read_csv
+from anymod.configuration import nearest
+from anymod.errors import CohortError
+from anymod.randomness import derive_seed
+
+
+def draw_splits(
+    names: Sequence[str],
+    seed: int,
+    validation: float = 0.15,
+    test: float = 0.15,
+    test_subjects: Sequence[str] = (),
+) -> dict[str, str]:
+    """Return the split of each subject: these fractions of all, rounded, and the rest for training.
+
+    Each subject has its own draw from (seed, name) and the lowest draws test, the next validate: the order of `names` does not
+    matter, and a subject more seldom moves another. Where `test_subjects` are named they alone are the test set. A fraction
+    above 0 gives at least one subject as long as two remain for training.
+    """
+    if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
+        why = f"validation is {validation} and test {test}"
+        raise CohortError("unusable fractions", "the split", why, "give fractions from 0 whose sum is below 1")
+    _check_known(test_subjects, names, "--test-subjects")
+    queue = sorted(set(names) - set(test_subjects), key=lambda name: (derive_seed(seed, "split", name), name))
+    splits = dict.fromkeys(test_subjects, "test")
+    if not test_subjects:
+        splits |= dict.fromkeys(_take(queue, test, len(names)), "test")
+    splits |= dict.fromkeys(_take(queue, validation, len(names)), "validation")
+    splits |= dict.fromkeys(queue, "train")
+    return {name: splits[name] for name in names}
+
+
+def _take(queue: list[str], fraction: float, total: int) -> list[str]:
+    """Remove and return the front of the queue: `fraction` of `total`, at least one while two remain."""
+    spare = max(0, len(queue) - 2)
+    count = min(spare, max(1, round(fraction * total))) if fraction > 0 else 0
+    taken, queue[:] = queue[:count], queue[count:]
+    return taken
+
+
+def splits_from_list(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the split of each subject from a CSV file with the columns `subject,split`; every subject must be in it once."""
+    lines = read_csv(path)
+    if lines[0] != ["subject", "split"] or any(len(line) != 2 for line in lines):
+        raise CohortError("broken table", path, "it has other columns", "write 'subject,split' and two fields a line")
+    listed = [name for name, _ in lines[1:]]
+    if len(set(listed)) < len(listed):
+        repeated = next(name for name in listed if listed.count(name) > 1)
+        raise CohortError("duplicate subject", path, f"'{repeated}' is listed twice", "keep one of the lines")
+    _check_known(listed, names, path)
+    splits = {name: check_split(split, path) for name, split in lines[1:]}
+    for name in names:
+        if name not in splits:
+            raise CohortError("subject without split", path, f"'{name}' is not listed", "add a line for it")
+    return {name: splits[name] for name in names}
+
+
+def _check_known(listed: Sequence[str], names: Sequence[str], where: str | Path) -> None:
+    for name in listed:
+        if name not in names:
+            raise CohortError("unknown subject", where, f"'{name}' was not found", nearest(name, list(names)))

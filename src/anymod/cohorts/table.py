@@ -1,0 +1,153 @@
+"""A cohort as a folder on disk: `cohort.yaml` and `subjects.csv`, read strictly and written whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from anymod.cohorts.schema import (
+    EXTRA_COLUMNS,
+    KEY_COLUMNS,
+    Cohort,
+    Modality,
+    Subject,
+    check_files,
+    check_modalities,
+    check_subjects,
+    default_group,
+)
+from anymod.configuration import Settings, nearest, read_yaml, validate
+from anymod.errors import CohortError
+from anymod.files import write_text
+
+DESCRIPTION = "cohort.yaml"
+TABLE = "subjects.csv"
+
+
+class ModalityEntry(Settings):
+    """One modality in `cohort.yaml`; `group` is `us` for us and else `mr` where it is not given."""
+
+    name: str
+    group: str | None = None
+    harmonized_median: float | None = None
+
+
+class CohortDescription(Settings):
+    """The content of `cohort.yaml`."""
+
+    format: Literal[1]
+    name: str
+    modalities: tuple[ModalityEntry, ...]
+    spacing_mm: tuple[float, float, float] | None = None
+    reference: str | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+def read_cohort(path: str | Path) -> Cohort:
+    """Return the cohort in a folder; raise CohortError at the first thing in it that is wrong, a missing file included."""
+    cohort = read_table(path)
+    for subject in cohort.subjects:
+        check_files(cohort, subject)
+    return cohort
+
+
+def read_table(path: str | Path) -> Cohort:
+    """Return the cohort that a folder's two text files describe, without looking for the images they name."""
+    root = Path(path)
+    if not root.is_dir():
+        raise CohortError("no cohort", root, "there is no such folder", "give a folder with a cohort.yaml")
+    where = root / DESCRIPTION
+    content = validate(CohortDescription, read_yaml(where, error=CohortError), where, error=CohortError)
+    modalities = tuple(
+        Modality(entry.name, entry.group or default_group(entry.name), entry.harmonized_median)
+        for entry in content.modalities
+    )
+    cohort = Cohort(root, content.name, modalities, (), content.spacing_mm, content.reference, content.provenance)
+    check_modalities(cohort, where)
+    subjects = _read_subjects(root / TABLE, cohort.modality_names)
+    cohort = Cohort(root, content.name, modalities, subjects, content.spacing_mm, content.reference, content.provenance)
+    check_subjects(cohort, root / TABLE)
+    return cohort
+
+
+def write_cohort(cohort: Cohort, path: str | Path) -> Cohort:
+    """Write `cohort.yaml` and `subjects.csv` into a folder that holds the images already; return the cohort as read back."""
+    root = Path(path)
+    check_modalities(cohort, root / DESCRIPTION)
+    check_subjects(cohort, root / TABLE)
+    columns = [*KEY_COLUMNS, *cohort.modality_names, *EXTRA_COLUMNS]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    for subject in cohort.subjects:
+        writer.writerow({"subject": subject.name, "split": subject.split, **subject.files})
+    write_text(root / TABLE, text.getvalue())
+    # cohort.yaml comes last: a folder that has one is whole.
+    write_text(root / DESCRIPTION, yaml.safe_dump(_description(cohort), sort_keys=False, allow_unicode=True))
+    return read_cohort(root)
+
+
+def _description(cohort: Cohort) -> dict[str, Any]:
+    entries = [
+        {"name": modality.name, "group": modality.group}
+        | ({} if modality.harmonized_median is None else {"harmonized_median": modality.harmonized_median})
+        for modality in cohort.modalities
+    ]
+    return {
+        "format": 1,
+        "name": cohort.name,
+        "modalities": entries,
+        "spacing_mm": None if cohort.spacing_mm is None else list(cohort.spacing_mm),
+        "reference": cohort.reference,
+        "provenance": cohort.provenance,
+    }
+
+
+def _read_subjects(path: Path, modalities: tuple[str, ...]) -> tuple[Subject, ...]:
+    lines = read_csv(path)
+    columns = lines[0]
+    _check_columns(columns, modalities, path)
+    subjects = []
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(columns):
+            why = f"row {number} has {len(line)} fields for {len(columns)} columns"
+            raise CohortError("broken table", path, why, "give every row one field for each column")
+        cells = dict(zip(columns, line, strict=True))
+        extras = {column: cells.get(column) or None for column in EXTRA_COLUMNS}
+        paths = {name: cells[name] for name in modalities if cells[name]}
+        subjects.append(Subject(cells["subject"], cells["split"], paths, **extras))
+    return tuple(subjects)
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    """Return the cells of a comma-separated UTF-8 file, stripped, header first, blank lines left out; raise CohortError if broken."""
+    try:
+        # utf-8-sig: spreadsheet programs put a byte-order mark in front.
+        text = path.read_text(encoding="utf-8-sig")
+        lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text), strict=True) if line]
+    except FileNotFoundError:
+        raise CohortError("no such file", path, "nothing is there", "write the table") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise CohortError("unreadable table", path, str(problem), "write comma-separated UTF-8 text") from problem
+    if not lines:
+        raise CohortError("empty table", path, "it has no header", "begin with 'subject,split,…'")
+    if any(not character.isprintable() for line in lines for cell in line for character in cell):
+        raise CohortError("unreadable table", path, "a cell holds control characters", "write plain text")
+    return lines
+
+
+def _check_columns(columns: list[str], modalities: tuple[str, ...], path: Path) -> None:
+    known = [*KEY_COLUMNS, *modalities, *EXTRA_COLUMNS]
+    for position, column in enumerate(columns):
+        if column not in known:
+            raise CohortError("unknown column", path, f"'{column}' is no known column", nearest(column, known))
+        if column in columns[:position]:
+            raise CohortError("duplicate column", path, f"'{column}' stands there twice", "keep one of them")
+    for column in (*KEY_COLUMNS, *modalities):
+        if column not in columns:
+            raise CohortError("missing column", path, f"there is no '{column}'", "add it; its cells may be empty")

@@ -1,0 +1,79 @@
+"""Splits: disjoint, complete, functions of seed and names alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anymod.cohorts import draw_splits, splits_from_list
+from anymod.errors import CohortError
+
+NAMES = [f"s{number:02d}" for number in range(20)]
+
+
+@given(st.permutations(NAMES), st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_order_of_the_names_changes_nothing(names: list[str], seed: int) -> None:
+    assert draw_splits(names, seed) == draw_splits(NAMES, seed)
+
+
+@given(st.integers(1, 40), st.floats(0, 0.45), st.floats(0, 0.45))
+@settings(max_examples=40, deadline=None)
+def test_every_subject_has_one_split_and_some_train(count: int, validation: float, test: float) -> None:
+    names = [str(number) for number in range(count)]
+    splits = draw_splits(names, 3, validation, test)
+    assert list(splits) == names
+    assert "train" in splits.values()
+
+
+def test_fractions_are_kept() -> None:
+    splits = list(draw_splits(NAMES, 0, validation=0.1, test=0.25).values())
+    assert (splits.count("train"), splits.count("validation"), splits.count("test")) == (13, 2, 5)
+
+
+def test_named_test_subjects_are_the_test_set() -> None:
+    splits = draw_splits(NAMES, 0, test_subjects=["s03", "s17"])
+    assert {name for name, split in splits.items() if split == "test"} == {"s03", "s17"}
+    assert list(splits.values()).count("validation") == 3
+
+
+def test_seeds_give_different_splits() -> None:
+    assert len({tuple(draw_splits(NAMES, seed).values()) for seed in range(5)}) == 5
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (-0.1, 0.1), (0.1, 1.0)])
+def test_unusable_fractions_are_refused(validation: float, test: float) -> None:
+    with pytest.raises(CohortError, match="unusable fractions"):
+        draw_splits(NAMES, 0, validation, test)
+
+
+def test_unknown_test_subject_is_refused() -> None:
+    with pytest.raises(CohortError, match="'s99' was not found; did you mean"):
+        draw_splits(NAMES, 0, test_subjects=["s99"])
+
+
+def test_list_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "splits.csv"
+    path.write_text("subject,split\nb,test\na,0\n")
+    assert splits_from_list(path, ["a", "b"]) == {"a": "0", "b": "test"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("subject,split\na,train\n", "subject without split .* 'b'"),
+        ("subject,split\na,train\nb,train\nc,test\n", "unknown subject .* 'c'"),
+        ("subject,split\na,train\na,test\nb,test\n", "duplicate subject .* 'a'"),
+        ("subject,split\na,train\nb,trian\n", "unknown split"),
+        ("name,split\na,train\nb,train\n", "broken table"),
+        ("subject,split\na,train,x\nb,train\n", "broken table"),
+    ],
+)
+def test_wrong_list_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "splits.csv"
+    path.write_text(text)
+    with pytest.raises(CohortError, match=message):
+        splits_from_list(path, ["a", "b"])

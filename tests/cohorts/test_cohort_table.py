@@ -1,0 +1,163 @@
+"""The cohort folder: what is read, what is refused, what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from anymod.cohorts import Cohort, Modality, Subject, read_cohort, write_cohort
+from anymod.errors import AnymodError, CohortError, ModalityError
+
+DESCRIPTION = "format: 1\nname: tiny\nmodalities:\n  - {name: t1}\n  - {name: us}\n"
+TABLE = (
+    "subject,split,t1,us,mask\na,train,subjects/a/t1.nii.gz,,subjects/a/mask.nii.gz\nb,test,,subjects/b/us.nii.gz,\n"
+)
+
+
+def write_tiny(folder: Path, *, description: str = DESCRIPTION, table: str = TABLE) -> Path:
+    for name in ("a/t1", "a/mask", "b/us"):
+        path = folder / "subjects" / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    (folder / "cohort.yaml").write_text(description)
+    (folder / "subjects.csv").write_text(table)
+    return folder
+
+
+def test_cohort_holds_what_its_two_files_say(tmp_path: Path) -> None:
+    cohort = read_cohort(write_tiny(tmp_path))
+    assert cohort.modalities == (Modality("t1", "mr"), Modality("us", "us"))
+    assert cohort.subject("a") == Subject("a", "train", {"t1": "subjects/a/t1.nii.gz"}, mask="subjects/a/mask.nii.gz")
+    assert cohort.subject("b").observed == ("us",)
+    assert [subject.name for subject in cohort.of_split("test", "validation")] == ["b"]
+
+
+def test_written_cohort_reads_back_equal(tmp_path: Path) -> None:
+    cohort = replace(
+        read_cohort(write_tiny(tmp_path)),
+        modalities=(Modality("t1", "mr", 0.6), Modality("us", "us")),
+        spacing_mm=(1.0, 1.0, 3.0),
+        reference="t1",
+        provenance={"source": "tests", "größe": [1, 2]},
+    )
+    assert write_cohort(cohort, tmp_path) == cohort
+    assert read_cohort(tmp_path) == cohort
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (TABLE.replace("mask\n", "maks\n"), "unknown column .* 'maks' is no known column; did you mean 'mask'"),
+        (TABLE.replace("us,mask", "t1,mask"), "duplicate column .* 't1'"),
+        ("subject,split,t1\na,train,subjects/a/t1.nii.gz\n", "missing column .* 'us'"),
+        (TABLE.replace("\nb,", "\na,"), "duplicate subject .* 'a' is listed twice"),
+        (TABLE.replace("subjects/b", "../b"), "path outside its folder"),
+        (TABLE.replace("subjects/b", "/etc"), "path outside its folder"),
+        (TABLE.replace("subjects/b/us", "subjects/b/gone"), "missing file .*gone.* us of subject 'b'"),
+        (TABLE.replace("subjects/b/us.nii.gz", ""), "subject 'b' has no image of any modality"),
+        (TABLE.replace("b,test", "b,tset"), "unknown split .* 'tset' .*did you mean 'test'"),
+        (TABLE.replace("b,test", "../b,test"), "unusable subject name"),
+        (TABLE.replace("b,test,", "b,test"), "row 3 has 4 fields for 5 columns"),
+        (TABLE.replace("subjects/b/us", "subjects/a/t1"), "file listed twice"),
+        ("subject,split,t1,us\n", "empty cohort"),
+        ("", "empty table"),
+        (TABLE.replace("a,train", '"a,train'), "unreadable table"),
+        (TABLE.replace("a,train", "a\0,train"), "control characters"),
+    ],
+)
+def test_wrong_table_is_refused_in_one_line(tmp_path: Path, table: str, message: str) -> None:
+    with pytest.raises(CohortError, match=message) as caught:
+        read_cohort(write_tiny(tmp_path, table=table))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        (DESCRIPTION + "spacing: 1\n", "'spacing' does not exist; did you mean 'spacing_mm'"),
+        (DESCRIPTION.replace("{name: us}", "{name: us, gruop: x}"), "'modalities.1.gruop' does not exist"),
+        (DESCRIPTION.replace("format: 1", "format: 2"), "'format'"),
+        (DESCRIPTION.replace("us}", "t1}"), "duplicate modality"),
+        (DESCRIPTION.replace("us}", "mask}"), "unusable modality name .* is a column of its own"),
+        (DESCRIPTION.replace("us}", "a+b}"), "unusable modality name"),
+        (DESCRIPTION + "reference: t2\n", "reference 't2' is not listed"),
+        (DESCRIPTION.replace("us}", "us, harmonized_median: 1.5}"), "harmonized_median of 'us' is 1.5"),
+        (DESCRIPTION.replace("modalities:\n  - {name: t1}\n  - {name: us}", "modalities: []"), "there are 0"),
+        ("[1, 2]", "no mapping"),
+        ("a: [", "unreadable YAML"),
+    ],
+)
+def test_wrong_description_is_refused(tmp_path: Path, description: str, message: str) -> None:
+    with pytest.raises(CohortError, match=message):
+        read_cohort(write_tiny(tmp_path, description=description))
+
+
+def test_absent_folder_and_absent_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="no such folder"):
+        read_cohort(tmp_path / "nowhere")
+    with pytest.raises(CohortError, match=r"cohort\.yaml"):
+        read_cohort(tmp_path)
+    (write_tiny(tmp_path) / "subjects.csv").unlink()
+    with pytest.raises(CohortError, match=r"subjects\.csv"):
+        read_cohort(tmp_path)
+
+
+def test_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny(tmp_path / "cohort")
+    outside = tmp_path / "outside.nii.gz"
+    outside.write_bytes(b"x")
+    (folder / "subjects/b/us.nii.gz").unlink()
+    (folder / "subjects/b/us.nii.gz").symlink_to(outside)
+    with pytest.raises(CohortError, match="path outside its folder"):
+        read_cohort(folder)
+
+
+def test_table_of_a_spreadsheet_program_is_read(tmp_path: Path) -> None:
+    table = "\ufeff" + TABLE.replace("\n", "\r\n") + "\r\n"
+    assert len(read_cohort(write_tiny(tmp_path, table=table)).subjects) == 2
+
+
+def test_unknown_names_propose_the_nearest(tmp_path: Path) -> None:
+    cohort = read_cohort(write_tiny(tmp_path))
+    with pytest.raises(CohortError, match="unknown subject"):
+        cohort.subject("c")
+    with pytest.raises(ModalityError, match="unknown modality"):
+        cohort.modality("t2")
+    with pytest.raises(CohortError, match="unknown split"):
+        cohort.of_split("training!")
+    with pytest.raises(CohortError, match="it has no us"):
+        cohort.path(cohort.subject("a"), "us")
+
+
+def test_fingerprint_follows_content_not_place(tmp_path: Path) -> None:
+    first, second = (read_cohort(write_tiny(tmp_path / name)) for name in ("one", "two"))
+    assert first.fingerprint() == second.fingerprint()
+    (tmp_path / "two/subjects/b/us.nii.gz").write_bytes(b"b/uS")
+    assert first.fingerprint() != second.fingerprint()
+    moved = replace(first, subjects=(first.subjects[0], replace(first.subjects[1], split="train")))
+    assert moved.fingerprint() != first.fingerprint()
+
+
+def test_cohort_that_breaks_the_rules_is_not_written(tmp_path: Path) -> None:
+    cohort = read_cohort(write_tiny(tmp_path / "good"))
+    broken = Cohort(tmp_path, "broken", cohort.modalities, (*cohort.subjects, cohort.subjects[0]))
+    with pytest.raises(CohortError, match="duplicate subject"):
+        write_cohort(broken, tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+
+
+@given(garbage=st.binary(max_size=80), which=st.sampled_from(["cohort.yaml", "subjects.csv"]), whole=st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_garbage_in_a_text_file_never_escapes_the_error_tree(
+    tmp_path: Path, garbage: bytes, which: str, whole: bool
+) -> None:
+    path = write_tiny(tmp_path) / which
+    path.write_bytes(garbage if whole else path.read_bytes() + garbage)
+    try:
+        read_cohort(tmp_path)
+    except AnymodError as error:
+        assert error.remedy
