@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from anymod.errors import AnymodError
 
+MAX_BYTES = 10_000_000  # a settings file has thousands; reading YAML takes seconds per megabyte
+
 
 class Settings(BaseModel):
-    """A section of a file that a user writes: no unknown keys, no quiet conversions, no changes after reading."""
+    """A section of a file that a user writes: no unknown keys, no quiet conversions, no changes after reading, finite numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 SettingsType = TypeVar("SettingsType", bound=BaseModel)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader; refuses what it takes in silence (a key twice) or what can fill the memory (aliases)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep=deep)
+        if len(mapping) < len(node.value):
+            names = [key.value for key, _ in node.value]
+            twice = next((name for name in names if names.count(name) > 1), "a key")
+            raise yaml.YAMLError(f"'{twice}' is there twice")
+        return mapping
+
+
+# PyYAML follows YAML 1.1, where 1e-4 is a text; people mean the number.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def read_yaml(path: Path, *, error: type[AnymodError]) -> dict[str, Any]:
     """Return the mapping in a YAML file (safe loader); raise `error` where there is none."""
+    path = Path(path)
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if path.stat().st_size > MAX_BYTES:
+            raise error("unreadable YAML", path, f"it has more than {MAX_BYTES} bytes", "give the right file")
+        content = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error("no such file", path, "nothing is there", "check the path") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
@@ -39,7 +70,7 @@ def apply_assignments(
     content: dict[str, Any], assignments: Sequence[str], *, error: type[AnymodError]
 ) -> dict[str, Any]:
     """Return `content` with each `section.key=value` laid over it; values are read as YAML."""
-    content = yaml.safe_load(yaml.safe_dump(content))
+    content = copy.deepcopy(content)
     for assignment in assignments:
         dotted, equals, value = assignment.partition("=")
         if not equals:
@@ -51,7 +82,7 @@ def apply_assignments(
             if not isinstance(place, dict):
                 raise error("unreadable setting", f"--set {assignment}", f"'{section}' is no section", "check the name")
         try:
-            place[key] = yaml.safe_load(value)
+            place[key] = _parse(value)
         except yaml.YAMLError as problem:
             raise error("unreadable setting", f"--set {assignment}", str(problem), "write a YAML value") from problem
     return content
@@ -62,17 +93,21 @@ def validate(
 ) -> SettingsType:
     """Return `content` as `model`; raise `error` that names the first field in trouble and, for an unknown key, the nearest known one."""
     try:
+        text = json.dumps(content, default=str)
+    except (TypeError, ValueError) as problem:
+        raise error("invalid value", where, str(problem), "write names as keys and plain values") from problem
+    try:
         # JSON mode: a list may stand for a tuple, as YAML has no tuples; numbers and booleans stay strict.
-        return model.model_validate_json(_as_json(content))
+        return model.model_validate_json(text)
     except ValidationError as problem:
         first = problem.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
         if first["type"] == "extra_forbidden":
-            known = known_keys(model, first["loc"][:-1])
-            raise error(
-                "unknown key", where, f"'{field}' does not exist", nearest(str(first["loc"][-1]), known)
-            ) from None
-        raise error("invalid value", where, f"'{field}': {first['msg']}", "mend the value") from None
+            remedy = nearest(str(first["loc"][-1]), known_keys(model, first["loc"][:-1]))
+            raise error("unknown key", where, f"'{field}' does not exist", remedy) from None
+        value = first["input"]
+        found = "" if isinstance(value, dict | list) else f" (found {value!r})"
+        raise error("invalid value", where, f"'{field}': {first['msg']}{found}", "mend the value") from None
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -82,16 +117,28 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def known_keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return the field names of the section that `location` leads to."""
+    """Return the field names of the section that `location` leads to (names of fields, positions in lists)."""
     for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            break
-        model = field.annotation
+        if part in model.model_fields:
+            model = _section(model.model_fields[str(part)].annotation) or model
     return sorted(model.model_fields)
 
 
-def _as_json(content: dict[str, Any]) -> str:
-    import json
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """Return the settings in an annotation such as `Section`, `Section | None` or `list[Section]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section, get_args(annotation))), None)
 
-    return json.dumps(content, default=str)
+
+def _parse(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader, made stricter
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except (
+        ValueError,
+        LookupError,
+        AttributeError,
+    ) as problem:  # a date that does not exist; PyYAML's slips on `!!int ""`
+        raise yaml.YAMLError(f"a value cannot be read: {problem}") from problem

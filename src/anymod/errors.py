@@ -25,7 +25,8 @@ class AnymodError(Exception):
         self.what, self.where, self.why, self.remedy = what, where, why, remedy
 
     def __str__(self) -> str:
-        return f"{self.what} in {self.where}: {self.why}; {self.remedy}".replace("\n", " ")
+        text = f"{self.what} in {self.where}: {self.why}; {self.remedy}"
+        return " ".join(line.strip() for line in text.splitlines())
 
 
 class VolumeError(AnymodError):

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from anymod.errors import MissingExtraError
+from anymod.errors import ConfigurationError, MissingExtraError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -38,14 +38,22 @@ def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator
             raise MissingExtraError(
                 "no Dask", "--scheduler", "the package 'distributed' is not installed", remedy
             ) from None
-        with Client(scheduler) as client:
+        try:
+            client = Client(scheduler)
+        except (OSError, ValueError) as error:
+            why = f"no scheduler answers ({error})"
+            raise ConfigurationError("no cluster", f"--scheduler {scheduler}", why, "check the address") from error
+        with client:
             yield client.get_executor()
     elif workers <= 1:
         yield InlineExecutor()
     else:
         # Spawned, not forked: torch and SimpleITK hold threads that a fork would copy in the middle of their work.
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
+        executor = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        try:
             yield executor
+        finally:
+            executor.shutdown(cancel_futures=True)  # after Ctrl-C, subjects not begun are not begun
 
 
 def completed(
@@ -58,7 +66,8 @@ def completed(
         return
     futures = {executor.submit(function, task): task for task in tasks}
     for future in as_completed(futures):
-        yield futures[future], outcome(future)
+        result = outcome(future)
+        yield futures[future], result
 
 
 def outcome(future: Future[Result]) -> Result | Exception:

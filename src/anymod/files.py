@@ -63,25 +63,38 @@ def sha256(path: Path) -> str:
 
 def confined(root: Path, relative: str, *, error: type[AnymodError]) -> Path:
     """Return root/relative, or raise `error` where that would leave `root` (absolute path, `..`, or a link out of it)."""
-    path = Path(root) / relative
-    if Path(relative).is_absolute() or not path.resolve().is_relative_to(Path(root).resolve()):
+    root = Path(root)
+    try:
+        inside = (root / relative).resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError):  # a link to itself, a null character
+        inside = False
+    if not inside or Path(relative).is_absolute():
         raise error("path outside its folder", root, f"'{relative}' leaves it", "use a path relative to the folder")
-    return path
+    return root / relative
 
 
 def claim_folder(path: Path, *, overwrite: bool) -> Path:
-    """Create an output folder; one that holds something already is refused, or emptied where `overwrite` is asked for."""
+    """Create an output folder; one that holds something already is refused, or emptied where `overwrite` is asked for.
+
+    Never emptied: a folder that holds the home folder or the one where the program runs.
+    """
     path = Path(path)
-    if path.is_file():
-        raise OutputError("cannot write", path, "a file is in the way", "choose another --out")
-    if path.is_dir() and any(path.iterdir()):
-        if not overwrite:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        contents = list(path.iterdir())
+        if contents and not overwrite:
             raise OutputError(
                 "cannot write", path, "it holds a result already", "choose another --out or add --overwrite"
             )
-        shutil.rmtree(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
+        if contents and any(place.is_relative_to(path.resolve()) for place in (Path.home(), Path.cwd())):
+            raise OutputError("cannot overwrite", path, "more than a result lies in it", "choose another --out")
+        for entry in contents:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+    except FileExistsError:
+        raise OutputError("cannot write", path, "a file is in the way", "choose another --out") from None
     except OSError as error:
         raise OutputError("cannot write", path, error.strerror or str(error), "choose another --out") from error
     return path
