@@ -1,0 +1,75 @@
+"""The product of the prior and one expert per shown modality (method section 5, eqs. 12 to 14)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from anymod.core.gaussians import DiagonalGaussian
+
+SERIES_BELOW = 1e-2  # precision ratio under which log(1+rho) - rho/(1+rho) cancels in float32
+
+
+def product_of_experts(
+    prior: DiagonalGaussian, experts: DiagonalGaussian, shown: Bool[Tensor, "batch modality"]
+) -> DiagonalGaussian:
+    """Return the prior times the experts of the shown modalities (eq. 14).
+
+    Shapes: prior (batch, *latent); experts (batch, modality, *latent). Precisions add, and means are weighted by precision.
+    Where nothing is shown the prior comes back exactly. What lies in a hidden slot, NaN included, changes nothing and gets no gradient.
+    """
+    hidden = hidden_like(experts.mean, shown)
+    # Infinite variance removes an expert exactly: its weight is 0.
+    log_variance = experts.log_variance.masked_fill(hidden, math.inf)
+    mean = torch.cat([prior.mean.unsqueeze(1), experts.mean.masked_fill(hidden, 0.0)], dim=1)
+    log_precision = -torch.cat([prior.log_variance.unsqueeze(1), log_variance], dim=1)
+    weight = log_precision.softmax(dim=1)
+    return DiagonalGaussian((weight * mean).sum(1), -log_precision.logsumexp(1))
+
+
+def divergence_from_prior(
+    prior: DiagonalGaussian, experts: DiagonalGaussian, shown: Bool[Tensor, "batch modality"]
+) -> Tensor:
+    """Return KL[product || prior] element by element, in nats: 1/2 [log(1+rho) - rho/(1+rho) + lambda_p d^2] (method section 5).
+
+    rho is the shown experts' precision over the prior's and d the shift of the mean, written as sum lambda_m (mu_m - mu_p) / lambda_s, so
+    that nothing cancels: below rho = 1e-2 the first two terms are their series. Never negative; 0 where nothing is shown.
+    """
+    hidden = hidden_like(experts.mean, shown)
+    log_ratio = (prior.log_variance.unsqueeze(1) - experts.log_variance).masked_fill(hidden, -math.inf)
+    offset = (experts.mean - prior.mean.unsqueeze(1)).masked_fill(hidden, 0.0)
+    # Weights against the whole product, prior included (its log-ratio is 0): finite even where every expert is hidden.
+    all_ratios = torch.cat([torch.zeros_like(log_ratio[:, :1]), log_ratio], dim=1)
+    shift = (all_ratios.softmax(dim=1)[:, 1:] * offset).sum(1)
+    ratio = log_ratio.exp().sum(1)
+    return 0.5 * (_spread_term(ratio) + prior.precision * shift.square())
+
+
+def _spread_term(ratio: Tensor) -> Tensor:
+    """Return log(1+rho) - rho/(1+rho), accurate for every rho >= 0."""
+    small = ratio < SERIES_BELOW
+    # Each branch sees only values at which it is finite, so that neither sends NaN into the other's gradient.
+    low = torch.where(small, ratio, 0.0)
+    high = torch.where(small, 1.0, ratio)
+    series = low.square() * (0.5 - 2 * low / 3 + 0.75 * low.square())
+    return torch.where(small, series, torch.log1p(high) - high / (1 + high))
+
+
+def expert_between(prior: DiagonalGaussian, posterior: DiagonalGaussian) -> DiagonalGaussian:
+    """Return the Gaussian that turns `prior` into `posterior` by multiplication: the ratio in eq. (11).
+
+    Raises ValueError where the posterior is not more precise than the prior: the ratio is then no Gaussian (method section 5).
+    """
+    precision = posterior.precision - prior.precision
+    if not bool((precision > 0).all()):
+        raise ValueError("the ratio of two Gaussians is a Gaussian only where the numerator is more precise")
+    mean = (posterior.precision * posterior.mean - prior.precision * prior.mean) / precision
+    return DiagonalGaussian(mean, -precision.log())
+
+
+def hidden_like(experts: Tensor, shown: Bool[Tensor, "batch modality"]) -> Tensor:
+    """Return not-shown with axes of length 1 added, so that it broadcasts over (batch, modality, *latent)."""
+    return ~shown.reshape(*shown.shape, *(1,) * (experts.ndim - 2))

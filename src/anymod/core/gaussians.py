@@ -1,0 +1,65 @@
+"""Diagonal Gaussians: the only law in this package, held as mean and log-variance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """N(mean, diag exp(log_variance)); both tensors of one shape. A log-variance of +inf says nothing about that element."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    @property
+    def standard_deviation(self) -> Tensor:
+        """Return sigma = exp(log_variance / 2)."""
+        return (0.5 * self.log_variance).exp()
+
+    @property
+    def precision(self) -> Tensor:
+        """Return lambda = 1 / sigma^2."""
+        return (-self.log_variance).exp()
+
+
+def standard_gaussian(like: Tensor) -> DiagonalGaussian:
+    """Return N(0, I) with the shape, device and dtype of `like`: the prior of the coarsest level (method, eq. 5)."""
+    return DiagonalGaussian(torch.zeros_like(like), torch.zeros_like(like))
+
+
+def draw(law: DiagonalGaussian, noise: Tensor | None, temperature: float = 1.0) -> Tensor:
+    """Return mean + temperature * sigma * noise (method section 11), reparameterized.
+
+    `noise` is standard normal, broadcast to the law's shape. At temperature 0 the mean itself comes back and no noise is needed.
+    """
+    if temperature == 0:
+        return law.mean
+    if temperature < 0 or noise is None:
+        raise ValueError("a draw needs a temperature of at least 0 and, above 0, noise")
+    return law.mean + temperature * law.standard_deviation * noise
+
+
+def log_density(law: DiagonalGaussian, value: Tensor) -> Tensor:
+    """Return log N(value; mean, sigma^2) element by element, in nats."""
+    squared = (value - law.mean).square() * law.precision
+    return -0.5 * (squared + law.log_variance + math.log(2 * math.pi))
+
+
+def divergence(first: DiagonalGaussian, second: DiagonalGaussian) -> Tensor:
+    """Return KL[first || second] element by element, in nats, for any two diagonal Gaussians.
+
+    For a posterior against the prior it was made from, use `experts.divergence_from_prior`, which does not cancel.
+    """
+    difference = first.log_variance - second.log_variance
+    squared = (first.mean - second.mean).square() * second.precision
+    return 0.5 * (difference.exp() - 1 - difference + squared)
+
+
+def soft_limit(value: Tensor, limit: float) -> Tensor:
+    """Return limit * tanh(value / limit): near-identity around 0, never beyond +-limit (pitfall A3, method check 22)."""
+    return limit * torch.tanh(value / limit)

@@ -1,0 +1,103 @@
+"""Subsets of modalities: enumerated, named, weighed and drawn by group (method section 8).
+
+A subset is a bit mask here: bit m stands for the m-th modality of the model's order. A ticket is what a draw is made from: "everything
+observed", one group ("any non-empty part of the observed ultrasound/MR"), or "any non-empty part of everything", the mixed ticket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+
+def non_empty_subsets(observed: int) -> list[int]:
+    """Return all non-empty sub-masks of the mask `observed`, by size and then by value."""
+    subsets = [mask for mask in range(1, observed + 1) if mask & observed == mask]
+    return sorted(subsets, key=lambda mask: (mask.bit_count(), mask))
+
+
+def as_mask(shown: Sequence[bool]) -> int:
+    """Return the bit mask of a row of booleans."""
+    return sum(1 << index for index, flag in enumerate(shown) if flag)
+
+
+def as_row(mask: int, count: int) -> list[bool]:
+    """Return the `count` booleans of a bit mask."""
+    return [bool(mask >> index & 1) for index in range(count)]
+
+
+def subset_name(mask: int, modalities: Sequence[str]) -> str:
+    """Return the names of a subset, joined by `+` in the model's order: `us+t2`."""
+    return "+".join(name for name, flag in zip(modalities, as_row(mask, len(modalities)), strict=True) if flag)
+
+
+def parse_subset(name: str, modalities: Sequence[str]) -> int:
+    """Return the mask of names joined by `+` or `,` in any order; ValueError for an unknown or repeated name, or none."""
+    names = name.replace(",", "+").split("+")
+    if len(set(names)) != len(names) or not set(names) <= set(modalities):
+        raise ValueError(f"'{name}' is no subset of {'+'.join(modalities)}")
+    return as_mask([modality in names for modality in modalities])
+
+
+def tickets(observed: int, groups: Sequence[str], *, mixed: bool) -> list[int]:
+    """Return one mask per ticket of a subject: the candidates are its non-empty sub-masks, except that ticket 0 is `observed` itself.
+
+    Ticket 0 is everything observed; then one ticket for each group of which something is observed, in the order in which groups first
+    appear; with `mixed`, one more for any non-empty part of everything. No ticket where nothing is observed.
+    """
+    if not observed:
+        return []
+    names = list(dict.fromkeys(groups))
+    parts = [as_mask([group == name for group in groups]) & observed for name in names]
+    return [observed, *(part for part in parts if part), *([observed] if mixed else [])]
+
+
+def subset_weights(observed: int, groups: Sequence[str], *, mixed: bool) -> dict[int, float]:
+    """Return a_{s|r}: the probability of every subset that a single draw can give (method section 8); they sum to 1."""
+    drawn = tickets(observed, groups, mixed=mixed)
+    weights = dict.fromkeys(non_empty_subsets(observed), 0.0)
+    for index, ticket in enumerate(drawn):
+        candidates = [observed] if index == 0 else non_empty_subsets(ticket)
+        for subset in candidates:
+            weights[subset] += 1 / (len(drawn) * len(candidates))
+    return {subset: weight for subset, weight in weights.items() if weight > 0}
+
+
+def draw_subsets(
+    observed: Bool[Tensor, "batch modality"],
+    groups: Sequence[str],
+    draws: int,
+    generator: torch.Generator,
+    *,
+    mixed: bool,
+) -> Bool[Tensor, "draw batch modality"]:
+    """Return, for every row, `draws` subsets of what is observed, stratified over the tickets.
+
+    A row goes through its tickets in turn, from a start drawn at random: over as many draws as tickets each is used once, and with one
+    draw a row each ticket is equally likely, so the mean is that of free draws and the variance smaller. Raises ValueError where a row
+    observes nothing: such subjects are left out before a batch is made.
+    """
+    rows = []
+    for row in observed.tolist():
+        mask = as_mask(row)
+        drawn = tickets(mask, groups, mixed=mixed)
+        if not drawn:
+            raise ValueError("a row observes no modality")
+        start = _integer(len(drawn), generator)
+        picks = [(start + draw) % len(drawn) for draw in range(draws)]
+        rows.append([as_row(mask if pick == 0 else _draw_part(drawn[pick], generator), len(row)) for pick in picks])
+    return torch.tensor(rows, dtype=torch.bool, device=observed.device).transpose(0, 1)
+
+
+def _draw_part(mask: int, generator: torch.Generator) -> int:
+    """Return a non-empty sub-mask of `mask`, each equally likely: an integer 1..2^k-1 spread over its k bits."""
+    bits = [index for index in range(mask.bit_length()) if mask >> index & 1]
+    pick = 1 + _integer(2 ** len(bits) - 1, generator)
+    return sum(1 << bit for position, bit in enumerate(bits) if pick >> position & 1)
+
+
+def _integer(below: int, generator: torch.Generator) -> int:
+    return int(torch.randint(below, (), generator=generator))

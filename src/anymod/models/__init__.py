@@ -1,0 +1,36 @@
+"""Whole networks behind one small interface, and models as folders."""
+
+from __future__ import annotations
+
+from anymod.models.folder import (
+    DEFAULT_MODEL,
+    ModelDescription,
+    ModelModality,
+    bundled_models,
+    find_model,
+    load_model,
+    save_model,
+)
+from anymod.models.interface import Objective, Outcome, UnifiedModel, masked, shown_foreground
+from anymod.models.mmhvae import AUTHORS, MMHVAE, MMHVAESettings
+from anymod.models.registry import ARCHITECTURES, build_model
+
+__all__ = [
+    "ARCHITECTURES",
+    "AUTHORS",
+    "DEFAULT_MODEL",
+    "MMHVAE",
+    "MMHVAESettings",
+    "ModelDescription",
+    "ModelModality",
+    "Objective",
+    "Outcome",
+    "UnifiedModel",
+    "build_model",
+    "bundled_models",
+    "find_model",
+    "load_model",
+    "masked",
+    "save_model",
+    "shown_foreground",
+]

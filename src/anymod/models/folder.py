@@ -1,0 +1,138 @@
+"""A model as a folder: `model.yaml`, `weights.safetensors`, `card.md`. Nothing in it can run code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from anymod.configuration import Settings, read_yaml, validate
+from anymod.core.subsets import subset_name
+from anymod.errors import ModalityError, ModelFolderError
+from anymod.files import atomic_write, sha256, write_text
+from anymod.models.interface import UnifiedModel
+from anymod.models.registry import build_model
+from anymod.volumes import IntensityRule
+
+DESCRIPTION, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
+DEFAULT_MODEL = "simulated-mr"
+
+
+class ModelModality(Settings):
+    """One kind of image that the model knows."""
+
+    name: str
+    group: str
+    low: float = Field(description="median over training subjects of the raw value that means the least foreground")
+    high: float = Field(description="median over training subjects of the raw value that means 1")
+
+
+class ModelDescription(Settings):
+    """All that is needed to use the weights on a volume, and where they come from."""
+
+    format: Literal[1] = 1
+    anymod: str
+    architecture: str
+    settings: dict[str, Any]
+    modalities: tuple[ModelModality, ...] = Field(min_length=1)
+    spacing_mm: float = Field(gt=0, description="of the model's isotropic grid")
+    image_size: tuple[int, int] = Field(description="rows and columns of a training slice")
+    slice_axis: Literal["axial"] = "axial"
+    intensity: IntensityRule
+    targets: Literal["percentile", "harmonized"]
+    training: dict[str, Any] = Field(description="cohort's name and fingerprint, subjects, steps, seed")
+    weights_sha256: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the modalities' names in the model's order."""
+        return tuple(modality.name for modality in self.modalities)
+
+    def position(self, modality: str) -> int:
+        """Return a modality's place in the model's order; raise ModalityError for one it does not know."""
+        if modality not in self.names:
+            remedy = f"this model knows {', '.join(self.names)}"
+            raise ModalityError("unknown modality", modality, "the model was not trained on it", remedy)
+        return self.names.index(modality)
+
+    def subset_name(self, mask: int) -> str:
+        """Return the names of a bit mask of modalities, joined by `+` in the model's order."""
+        return subset_name(mask, self.names)
+
+
+def save_model(folder: Path, model: UnifiedModel, description: ModelDescription, card: str, *, half: bool = False) -> None:
+    """Write a model folder; the description comes last, so that a folder without it is known to be incomplete.
+
+    `half` stores float16: half the size; the network computes in float32 all the same.
+    """
+    tensors = {
+        name: (tensor.half() if half else tensor).detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
+    with atomic_write(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary)
+    write_text(folder / CARD, card)
+    content = description.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS)}).model_dump(mode="json")
+    write_text(folder / DESCRIPTION, yaml.safe_dump(content, sort_keys=False))
+
+
+def load_model(name: str | Path, device: str | torch.device = "cpu") -> tuple[UnifiedModel, ModelDescription]:
+    """Return the network, ready to synthesize, and its description, from a folder or a bundled model's name.
+
+    Raises ModelFolderError where the folder is missing or incomplete, where the weights' SHA-256 is not the one written down, or where
+    names or shapes differ from those of the architecture; all this is checked before the weights are read.
+    """
+    folder = find_model(name)
+    content = read_yaml(folder / DESCRIPTION, error=ModelFolderError)
+    description = validate(ModelDescription, content, folder / DESCRIPTION, error=ModelFolderError)
+    with torch.device("meta"):
+        model = build_model(
+            description.architecture,
+            description.names,
+            description.settings,
+            str(folder / DESCRIPTION),
+            error=ModelFolderError,
+        )
+    weights = _read_weights(folder / WEIGHTS, description.weights_sha256, model.state_dict())
+    model.load_state_dict(weights, assign=True)
+    return model.to(device).eval().requires_grad_(False), description
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the models that come with the package, by name."""
+    root = Path(str(files("anymod").joinpath("resources/models")))
+    return {folder.name: folder for folder in sorted(root.iterdir())} if root.is_dir() else {}
+
+
+def find_model(name: str | Path) -> Path:
+    """Return the folder of a path or of a bundled model's name; raise ModelFolderError where there is none."""
+    folder, bundled = Path(name), bundled_models()
+    if (folder / DESCRIPTION).is_file():
+        return folder
+    if str(name) in bundled:
+        return bundled[str(name)]
+    why = "it has no model.yaml" if folder.is_dir() else "there is no such folder and no bundled model of this name"
+    raise ModelFolderError("no model", name, why, f"give a model folder or one of: {', '.join(bundled) or 'none bundled'}")
+
+
+def _read_weights(path: Path, expected_sha256: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ModelFolderError("no weights", path, "the file is missing", "copy the whole model folder again")
+    if sha256(path) != expected_sha256:
+        raise ModelFolderError("altered weights", path, "their SHA-256 is not the one in model.yaml", "copy the folder again")
+    try:
+        with safe_open(path, framework="pt") as stream:
+            shapes = {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118 (no mapping)
+            if shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
+                remedy = "model.yaml and weights belong to different models; copy the folder again"
+                raise ModelFolderError("wrong weights", path, "names or shapes differ from the architecture's", remedy)
+            return {name: stream.get_tensor(name).float() for name in shapes}
+    except SafetensorError as error:
+        raise ModelFolderError("unreadable weights", path, str(error), "copy the folder again") from error

@@ -1,0 +1,73 @@
+"""What every model of this package can do; trainer, Synthesizer, evaluation and export know only this."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from anymod.cohorts import Batch
+from anymod.core.noise import Noise
+from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training step asks of a model.
+
+    `error` compares images pixel by pixel (`absolute_error` or `squared_error`); `kl_weight` weighs nats per pixel and modality;
+    `unobserved` asks for the images that a subject lacks as well, which an adversary then judges.
+    """
+
+    error: Callable[[Tensor, Tensor], Tensor]
+    kl_weight: float
+    unobserved: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Loss terms of one batch, each weighted already, and the images they were measured on.
+
+    Shapes: images (draw, batch, modality, h, w) in [-1, 1], -1 outside the foreground of what was shown and where nobody asked.
+    `divergences` holds nats per pixel and modality for each level, unweighted.
+    """
+
+    terms: dict[str, Tensor]
+    images: Tensor
+    divergences: dict[int, Tensor]
+
+
+class UnifiedModel(nn.Module, ABC):
+    """One network for every subset of its modalities.
+
+    `stride`: height and width must be multiples of it. `fixed_size`: the only (h, w) that fits, or None. `context`: neighbouring slices
+    on each side that come as channels. What lies in a slot that is not shown, NaN included, never matters.
+    """
+
+    modalities: tuple[str, ...]
+    context: int
+    stride: int
+    fixed_size: tuple[int, int] | None
+
+    @abstractmethod
+    def synthesize(
+        self, images: Images, shown: Shown, targets: tuple[int, ...], temperature: float, noise: Noise | None
+    ) -> TargetPlanes:
+        """Return the images of `targets` (positions in `modalities`) for every row, in (-1, 1), not masked."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, shown_per_draw: ShownPerDraw, noise: Noise, objective: Objective) -> Outcome:
+        """Return the loss terms of a batch, averaged over draws and rows, and the images."""
+
+
+def shown_foreground(foreground: Tensor, shown: Tensor) -> Tensor:
+    """Return the union of the foregrounds of what is shown (method section 9): (b, h, w) from (b, m, h, w) and (b, m)."""
+    return (foreground & shown[:, :, None, None]).any(1)
+
+
+def masked(images: Tensor, foreground: Tensor) -> Tensor:
+    """Return images (b, t, h, w) with -1, the background, outside the foreground (b, h, w)."""
+    return torch.where(foreground[:, None], images, -1.0)

@@ -1,0 +1,28 @@
+"""The closed list of architectures: a model folder names one of these and can name nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anymod.configuration import validate
+from anymod.errors import AnymodError, ConfigurationError
+from anymod.models.interface import UnifiedModel
+from anymod.models.mmhvae import MMHVAE, MMHVAESettings
+
+ARCHITECTURES = {"mmhvae": (MMHVAE, MMHVAESettings)}
+
+
+def build_model(
+    architecture: str,
+    modalities: Sequence[str],
+    settings: dict[str, Any],
+    where: str,
+    *,
+    error: type[AnymodError] = ConfigurationError,
+) -> UnifiedModel:
+    """Return an untrained network; raise `error` that names `where` for an unknown architecture or settings that do not fit."""
+    if architecture not in ARCHITECTURES:
+        raise error("unknown architecture", where, f"'{architecture}' does not exist", f"known are {', '.join(ARCHITECTURES)}")
+    network, settings_type = ARCHITECTURES[architecture]
+    return network(tuple(modalities), validate(settings_type, settings, where, error=error))

@@ -1,0 +1,108 @@
+"""Heads: where maps become Gaussians (priors and experts) or images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from anymod.core.gaussians import DiagonalGaussian, soft_limit
+from anymod.nn.cells import InstanceNorm, SqueezeExcite
+
+
+def as_gaussian(features: Tensor, limit: float) -> DiagonalGaussian:
+    """Return the law whose mean is the first half of the channels and whose log-variance is the second, both softly limited.
+
+    Half precision is widened to float32: fusion and divergence need it (method section 10).
+    """
+    if features.dtype in (torch.float16, torch.bfloat16):
+        features = features.float()
+    mean, log_variance = features.chunk(2, dim=1)
+    return DiagonalGaussian(soft_limit(mean, limit), soft_limit(log_variance, limit))
+
+
+class ExpertHead(nn.Module):
+    """Emits an expert's mean and log-variance from the decoder's map joined with one modality's map of the same size.
+
+    At the coarsest level there is no decoder map yet: `channels_in` is then the modality's alone.
+    """
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels_in, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.gate = SqueezeExcite(channels)
+        self.emit = weight_norm(nn.Conv2d(channels, channels, 1, bias=False))
+        self.norm = InstanceNorm()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (b, channels, h, w): mean and log-variance along the channels."""
+        h = self.first(nn.functional.silu(self.norm(x)))
+        h = self.second(nn.functional.silu(self.norm(h)))
+        return self.emit(self.gate(h))
+
+
+class PriorHead(nn.Module):
+    """Emits a prior's mean and log-variance from the decoder's map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.emit = weight_norm(nn.Conv2d(channels, channels, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (b, channels, h, w): mean and log-variance along the channels."""
+        return self.emit(x)
+
+
+class VectorTop(nn.Module):
+    """The coarsest latent as one vector: dense layers from and to the coarsest map, which fix the size of the image."""
+
+    def __init__(self, channels: int, size: tuple[int, int], latent: int) -> None:
+        super().__init__()
+        self.shape = (channels, *size)
+        pixels = channels * size[0] * size[1]
+        self.expert = weight_norm(nn.Linear(pixels, 2 * latent))
+        self.spread = weight_norm(nn.Linear(latent, pixels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the expert (b, 2 latent) from the coarsest map of one modality."""
+        return self.expert(x.flatten(1))
+
+    def to_map(self, z: Tensor) -> Tensor:
+        """Return the map (b, c, h, w) from the vector (b, latent)."""
+        return self.spread(z).view(-1, *self.shape)
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(ReLU(norm(conv(x))))), mirrored at the borders."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
+        self.norm = InstanceNorm()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the same shape (b, c, h, w)."""
+        return x + self.norm(self.second(torch.relu(self.norm(self.first(x)))))
+
+
+class ImageHead(nn.Module):
+    """Emits the image of one modality from the finest latent: residual blocks, then two 7x7 convolutions and tanh.
+
+    With `unshuffle` u it emits u^2 interleaved images at the latent's size and shuffles them into one that is u times larger.
+    """
+
+    def __init__(self, channels_in: int, channels: int, blocks: int, unshuffle: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
+        self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
+        self.mix = nn.Conv2d(channels, channels, 7, padding=3, padding_mode="reflect")
+        self.emit = nn.Conv2d(channels, unshuffle**2, 7, padding=3, padding_mode="reflect")
+        self.norm = InstanceNorm()
+        self.unshuffle = unshuffle
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the image (b, u h, u w) in (-1, 1) from the latent (b, c, h, w)."""
+        h = nn.functional.leaky_relu(self.norm(self.mix(self.blocks(self.enter(z)))), 0.2)
+        return torch.tanh(nn.functional.pixel_shuffle(self.emit(h), self.unshuffle))[:, 0]
