@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from anymod.errors import AnymodError
+from anymod.files import write_text
 
 MAX_BYTES = 10_000_000  # a settings file has thousands; reading YAML takes seconds per megabyte
 
@@ -28,9 +29,9 @@ SettingsType = TypeVar("SettingsType", bound=BaseModel)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader; refuses what it takes in silence (a key twice) or what can fill the memory (aliases)."""
+    """PyYAML's safe loader, which here also refuses a key twice, a key that is no text, and aliases (they can fill the memory)."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not read")
         return super().compose_node(parent, index)
@@ -41,13 +42,24 @@ class _StrictLoader(yaml.SafeLoader):
             names = [key.value for key, _ in node.value]
             twice = next((name for name in names if names.count(name) > 1), "a key")
             raise yaml.YAMLError(f"'{twice}' is there twice")
+        for key in mapping:
+            if not isinstance(key, str):
+                raise yaml.YAMLError(f"the key {key!r} is no text (write it in quotes)")
         return mapping
 
 
-# PyYAML follows YAML 1.1, where 1e-4 is a text; people mean the number.
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+class _StrictDumper(yaml.SafeDumper):
+    """Writes what `_StrictLoader` reads back as it was."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _side in (_StrictLoader, _StrictDumper):
+    # PyYAML follows YAML 1.1, where 1e-4 is a text; people mean the number.
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
 
 
 def read_yaml(path: Path, *, error: type[AnymodError]) -> dict[str, Any]:
@@ -64,6 +76,11 @@ def read_yaml(path: Path, *, error: type[AnymodError]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise error("unreadable YAML", path, "its top level is no mapping", "write 'key: value' lines")
     return content
+
+
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
+    """Write a mapping of plain values (as of `model_dump(mode="json")`), in its order, whole or not at all."""
+    write_text(path, yaml.dump(content, Dumper=_StrictDumper, sort_keys=False, allow_unicode=True, width=120))
 
 
 def apply_assignments(
@@ -93,12 +110,8 @@ def validate(
 ) -> SettingsType:
     """Return `content` as `model`; raise `error` that names the first field in trouble and, for an unknown key, the nearest known one."""
     try:
-        text = json.dumps(content, default=str)
-    except (TypeError, ValueError) as problem:
-        raise error("invalid value", where, str(problem), "write names as keys and plain values") from problem
-    try:
         # JSON mode: a list may stand for a tuple, as YAML has no tuples; numbers and booleans stay strict.
-        return model.model_validate_json(text)
+        return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as problem:
         first = problem.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"

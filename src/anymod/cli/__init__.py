@@ -26,10 +26,11 @@ app = typer.Typer(
 )
 
 
-def _show_version(asked: bool) -> None:
+def _show_version(asked: bool) -> bool:
     if asked:
         typer.echo(f"anymod {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

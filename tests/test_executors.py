@@ -1,0 +1,65 @@
+"""One task per subject: a failure stays with its subject, here and in other processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from anymod.errors import MissingExtraError, VolumeError
+from anymod.executors import completed, subject_executor
+
+
+def invert(number: int) -> float:
+    if number == 0:
+        raise VolumeError("constant image", "zero.nii", "it has no inverse", "give another")
+    return 1 / number
+
+
+def process_of(_: int) -> int:
+    return os.getpid()
+
+
+def die(_: int) -> None:
+    os._exit(9)
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_one_failing_subject_does_not_stop_the_others(workers: int) -> None:
+    with subject_executor(workers) as executor:
+        results = dict(completed(executor, invert, [1, 0, 4]))
+    assert (results[1], results[4]) == (1.0, 0.25)
+    assert str(results[0]) == "constant image in zero.nii: it has no inverse; give another"
+
+
+def test_one_worker_is_this_process() -> None:
+    with subject_executor(1) as executor:
+        assert dict(completed(executor, process_of, [1])) == {1: os.getpid()}
+
+
+@pytest.mark.slow
+def test_several_workers_are_other_processes() -> None:
+    with subject_executor(2) as executor:
+        assert os.getpid() not in dict(completed(executor, process_of, [1, 2])).values()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_told_with_its_task() -> None:
+    with subject_executor(2) as executor:
+        results = dict(completed(executor, die, [7]))
+    assert "terminated abruptly" in str(results[7])
+
+
+def test_a_keyboard_interrupt_is_no_subjects_failure() -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with subject_executor(1) as executor, pytest.raises(KeyboardInterrupt):
+        next(completed(executor, interrupt, [1, 2]))
+
+
+def test_a_scheduler_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"install anymod\[cluster\]"), subject_executor(1, "tcp://here:8786"):
+        pass

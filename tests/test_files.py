@@ -1,0 +1,114 @@
+"""Files whole or not at all; folders that are not emptied by mistake; paths that stay inside."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from anymod.errors import CohortError, OutputError
+from anymod.files import atomic_write, claim_folder, confined, sha256, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    write_text(path, "old")
+    with pytest.raises(KeyError), atomic_write(path) as temporary:
+        temporary.write_text("half a fi")
+        raise KeyError("stopped in the middle")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["scores.csv"]
+
+
+def test_the_temporary_file_keeps_the_suffixes_that_choose_a_format(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "t1.nii.gz") as temporary:
+        assert temporary.name.endswith("t1.nii.gz")
+        assert temporary.parent == tmp_path
+
+
+def test_a_written_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "ours", "")
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_writing_below_a_file_is_an_output_error(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "")
+    with pytest.raises(OutputError, match=r"cannot write in .*file/inner"):
+        write_text(tmp_path / "file" / "inner", "text")
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No space left"), atomic_write(tmp_path / "volume.nii.gz"):
+        raise OSError(28, os.strerror(28))
+    assert os.listdir(tmp_path) == []
+
+
+def test_json_says_its_format_and_version_first(tmp_path: Path) -> None:
+    write_json(tmp_path / "synthesis.json", {"seed": 3})
+    assert list(json.loads((tmp_path / "synthesis.json").read_text())) == ["format", "anymod", "seed"]
+
+
+def test_json_refuses_numbers_that_json_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+
+
+def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_path_inside_is_returned(tmp_path: Path) -> None:
+    assert confined(tmp_path, "subjects/a/t1.nii.gz", error=CohortError) == tmp_path / "subjects/a/t1.nii.gz"
+
+
+@pytest.mark.parametrize("relative", ["../x", "a/../../x", "/etc/passwd", "link/x", "loop/x", "a\0b"])
+def test_a_path_that_leaves_its_folder_is_refused(tmp_path: Path, relative: str) -> None:
+    root = tmp_path / "cohort"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    (root / "loop").symlink_to(root / "loop")
+    with pytest.raises(CohortError, match="path outside its folder"):
+        confined(root, relative, error=CohortError)
+
+
+def test_a_folder_with_a_result_is_refused(tmp_path: Path) -> None:
+    write_text(tmp_path / "out" / "result", "precious")
+    with pytest.raises(OutputError, match="--overwrite"):
+        claim_folder(tmp_path / "out", overwrite=False)
+    assert (tmp_path / "out" / "result").read_text() == "precious"
+
+
+def test_overwrite_empties_the_folder_and_follows_no_link(tmp_path: Path) -> None:
+    write_text(tmp_path / "elsewhere" / "file", "precious")
+    write_text(tmp_path / "out" / "deep" / "result", "old")
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+    assert os.listdir(claim_folder(tmp_path / "out", overwrite=True)) == []
+    assert (tmp_path / "elsewhere" / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize("above", [".", ".."])
+def test_overwrite_never_empties_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, above: str
+) -> None:
+    write_text(tmp_path / "work" / "thesis.tex", "precious")
+    monkeypatch.chdir(tmp_path / "work")
+    with pytest.raises(OutputError, match="more than a result"):
+        claim_folder(Path(above), overwrite=True)
+    assert (tmp_path / "work" / "thesis.tex").read_text() == "precious"
+
+
+def test_overwrite_never_empties_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text(tmp_path / "home" / "letter", "precious")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(OutputError, match="more than a result"):
+        claim_folder(tmp_path / "home", overwrite=True)
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    write_text(tmp_path / "out", "")
+    with pytest.raises(OutputError, match="a file is in the way"):
+        claim_folder(tmp_path / "out", overwrite=True)

@@ -1,0 +1,44 @@
+"""What `import anymod` offers, and what it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import anymod
+
+HEAVY = ("torch", "SimpleITK", "nibabel", "matplotlib", "scipy", "pytorch_lightning")
+
+
+def test_the_public_names_are_these() -> None:
+    assert anymod.__all__ == [
+        "AnymodError",
+        "Cohort",
+        "Synthesizer",
+        "Volume",
+        "__version__",
+        "load_model",
+        "read_cohort",
+        "read_volume",
+        "train",
+        "write_volume",
+    ]
+    assert dir(anymod) == anymod.__all__
+
+
+@pytest.mark.parametrize("name", anymod.__all__)
+def test_every_public_name_can_be_had(name: str) -> None:
+    assert getattr(anymod, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'utils'"):
+        _ = anymod.utils
+
+
+@pytest.mark.parametrize("statement", ["import anymod", "import anymod.cli", "import anymod.errors"])
+def test_importing_loads_nothing_heavy(statement: str) -> None:
+    code = f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
