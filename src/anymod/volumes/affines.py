@@ -1,0 +1,50 @@
+"""What a voxel-to-world affine must satisfy before anything is computed with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from anymod.errors import VolumeError
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+SPACING_LIMITS_MM = (1e-3, 1e3)  # between a microscope's voxel and more than a body
+FARTHEST_MM = 1e6  # an origin farther away than this loses fractions of a voxel in float32
+SHEAR_TOLERANCE = 1e-3  # cosine between two axes; 0.06 degrees, what rounded direction cosines reach
+FLATTEST = 0.5  # volume of the box that the unit axes span; a gantry tilted by 30 degrees gives 0.87
+
+
+def spacings(affine: Array) -> tuple[float, float, float]:
+    """Return the lengths in mm of the three voxel steps of an affine [4, 4]."""
+    x, y, z = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+    return x, y, z
+
+
+def has_right_angles(affine: Array) -> bool:
+    """Return whether the three axes of an affine [4, 4] are perpendicular."""
+    directions = affine[:3, :3] / np.array(spacings(affine))
+    return bool(np.abs(directions.T @ directions - np.eye(3)).max() <= SHEAR_TOLERANCE)
+
+
+def why_unusable(affine: Array) -> str | None:
+    """Return why an affine [4, 4] cannot be the geometry of a scan, or None where it can."""
+    if not np.isfinite(affine).all():
+        return "the affine holds NaN or infinity"
+    if np.abs(affine).max() > FARTHEST_MM:
+        return f"its affine holds {np.abs(affine).max():.3g} mm"
+    steps = spacings(affine)
+    if min(steps) == 0 or not (SPACING_LIMITS_MM[0] <= min(steps) and max(steps) <= SPACING_LIMITS_MM[1]):
+        return f"voxels of {' x '.join(f'{step:.3g}' for step in steps)} mm are impossible"
+    if abs(np.linalg.det(affine[:3, :3] / np.array(steps))) < FLATTEST:
+        return "its axes lie almost in one plane"
+    return None
+
+
+def check_affine(affine: Array, where: str | Path) -> None:
+    """Raise VolumeError where an affine [4, 4] cannot be the geometry of a scan."""
+    reason = why_unusable(affine)
+    if reason is not None:
+        raise VolumeError("broken geometry", where, reason, "mend the header or convert the scan again")

@@ -1,0 +1,121 @@
+"""The one reader of the package: a path in, a checked volume out, whatever the format."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from anymod.errors import VolumeError
+from anymod.volumes.affines import Array
+from anymod.volumes.checks import check_image
+from anymod.volumes.grid import Grid, Volume
+from anymod.volumes.nifti import parse_nifti, states_nifti
+from anymod.volumes.stored import StoredImage, first_bytes, to_float32
+from anymod.volumes.straightening import straight_grid, straighten_image, straighten_labels
+
+logger = logging.getLogger(__name__)
+
+FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or a DICOM series"
+
+
+def read_volume(path: Path | str) -> Volume:
+    """Return an image as float32, with everything checked that can be: integrity, geometry, and that it holds an image.
+
+    Args:
+        path: A .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file, a folder with one DICOM series, or a file of that series.
+
+    Raises:
+        VolumeError: The file is truncated, damaged, of another kind, without a usable geometry, constant or not finite.
+    """
+    path = Path(path)
+    image = _parse(path)
+    volume = Volume(to_float32(_values(image, path)), _grid(image), str(path), image.notes)
+    check_image(volume)
+    volume = straighten_image(volume)
+    _log(volume)
+    return volume
+
+
+def read_labels(path: Path | str) -> Volume:
+    """Return labels or a mask as int32, with the same checks as an image; constant labels (nothing marked) are fine.
+
+    Raises:
+        VolumeError: As `read_volume`, and where a value is no whole number.
+    """
+    path = Path(path)
+    image = _parse(path)
+    labels = _whole_numbers(_values(image, path), path)
+    volume = straighten_labels(Volume(labels, _grid(image), str(path), image.notes))
+    _log(volume)
+    return volume
+
+
+def inspect_volume(path: Path | str) -> Grid:
+    """Return the grid that reading the file would give, from headers and file sizes alone.
+
+    Damage inside of the voxel data is found by reading only.
+    """
+    image = _parse(Path(path))
+    image.check()
+    return straight_grid(_grid(image))
+
+
+def _parse(path: Path) -> StoredImage:
+    try:
+        if not path.is_dir():
+            return _parse_file(path)
+    except OSError as problem:
+        raise VolumeError("unreadable file", path, problem.strerror or str(problem), "check the path") from None
+    raise VolumeError("no image", path, "it is a folder", f"give {FORMATS}")
+
+
+def _parse_file(path: Path) -> StoredImage:
+    if not path.is_file():
+        why = "it is no regular file" if path.exists() else "nothing is there"
+        raise VolumeError("no such file", path, why, "check the path")
+    if path.stat().st_size == 0:
+        raise VolumeError("empty file", path, "it has 0 bytes", "get the file again from its source")
+    if _is_named(path, ".nii", ".nii.gz") or states_nifti(_beginning(path)):
+        return parse_nifti(path)
+    raise VolumeError("no image file", path, "its content is of no known format", f"give {FORMATS}")
+
+
+def _beginning(path: Path) -> bytes:
+    return first_bytes(path, 256)[0]
+
+
+def _is_named(path: Path, *endings: str) -> bool:
+    return path.name.lower().endswith(endings)
+
+
+def _grid(image: StoredImage) -> Grid:
+    return Grid(image.shape, image.affine)
+
+
+def _values(image: StoredImage, path: Path) -> Array:
+    try:
+        return image.values()
+    except MemoryError:
+        why = f"{' x '.join(map(str, image.shape))} voxels do not fit into memory"
+        raise VolumeError("image too large", path, why, "crop or resample it first") from None
+
+
+def _whole_numbers(values: Array, path: Path) -> Array:
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise VolumeError("broken labels", path, "they hold NaN or infinity", "mend the labels")
+        whole = np.rint(values)
+        if np.abs(values - whole).max() > 1e-3:
+            raise VolumeError("no labels", path, "not all values are whole numbers", "give a label map, not an image")
+        values = whole
+    limits = np.iinfo(np.int32)
+    if values.min() < limits.min or values.max() > limits.max:
+        raise VolumeError("broken labels", path, "values beyond 32 bits", "renumber the labels")
+    return values.astype(np.int32, order="K", copy=False)
+
+
+def _log(volume: Volume) -> None:
+    for note in volume.notes:
+        logger.warning("%s: %s", volume.source, note)

@@ -1,0 +1,67 @@
+"""A volume brought onto another grid: linear for images (smoothed first where voxels get larger), nearest for labels.
+
+SimpleITK interpolates on arrays that this package has read. It is given plain voxel indices and one affine between them,
+so that mirrored, oblique and sheared grids need no case of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import SimpleITK as sitk
+from scipy.ndimage import gaussian_filter1d
+
+from anymod.volumes.affines import Array
+from anymod.volumes.grid import Grid, Volume
+
+FULL_WIDTHS_PER_DEVIATION = 2.3548200450309493  # 2 sqrt(2 ln 2): full width at half maximum of a Gaussian
+LEAST_REDUCTION = 1.05  # voxels that grow by less are not smoothed: the kernel would be far below a voxel
+
+
+def resample(volume: Volume, grid: Grid, *, labels: bool = False, outside: float = 0.0) -> Volume:
+    """Return the volume on `grid`; voxels outside of the old box (its outer faces, not its voxel centres) get `outside`.
+
+    Args:
+        volume: An image, or labels or a mask of any integer or boolean type.
+        grid: Where to; it may point and slant differently.
+        labels: Take the nearest voxel's value, with no smoothing; the type is kept. Else the result is float32.
+        outside: Value where the volume has nothing.
+    """
+    if volume.grid.same_as(grid, tolerance_mm=1e-4):
+        return replace(volume, grid=grid)
+    between = np.linalg.inv(volume.affine) @ grid.affine  # index on `grid` -> index in `volume`
+    if labels:
+        stored = volume.data.astype(np.uint8) if volume.data.dtype == np.bool_ else volume.data
+        data = _interpolate(stored, grid, between, sitk.sitkNearestNeighbor, outside).astype(
+            volume.data.dtype, copy=False
+        )
+    else:
+        smooth = _smoothed(volume.data.astype(np.float32, copy=False), between)
+        data = _interpolate(smooth, grid, between, sitk.sitkLinear, outside)
+    return replace(volume, data=data, grid=grid)
+
+
+def _interpolate(data: Array, grid: Grid, between: Array, interpolator: int, outside: float) -> Array:
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(between[:3, :3].ravel().tolist())
+    transform.SetTranslation(between[:3, 3].tolist())
+    image = sitk.GetImageFromArray(data.T)  # SimpleITK's arrays are [z, y, x]
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize(grid.shape)
+    resampler.SetInterpolator(interpolator)
+    resampler.SetTransform(transform)
+    resampler.SetDefaultPixelValue(float(outside))
+    return sitk.GetArrayFromImage(resampler.Execute(image)).T
+
+
+def _smoothed(data: Array, between: Array) -> Array:
+    """Return the image blurred as much as larger voxels would have blurred it, so that fine detail does not alias.
+
+    Along each axis, a Gaussian whose squared full width is that of the new voxel less that of the old (in old voxels).
+    """
+    for axis, reduction in enumerate(np.linalg.norm(between[:3, :3], axis=1).tolist()):
+        if reduction > LEAST_REDUCTION and data.shape[axis] > 1:
+            deviation = np.sqrt(reduction**2 - 1) / FULL_WIDTHS_PER_DEVIATION
+            data = gaussian_filter1d(data, deviation, axis=axis, mode="nearest", truncate=3.0)
+    return data

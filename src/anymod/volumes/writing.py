@@ -1,0 +1,61 @@
+"""Volumes written as NIfTI: whole or not at all, and read back before they count as written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from anymod.errors import OutputError, VolumeError
+from anymod.files import atomic_write
+from anymod.volumes.affines import Array, has_right_angles
+from anymod.volumes.grid import Grid, Volume
+from anymod.volumes.nifti import parse_nifti
+
+DESCRIPTION_BYTES = 79  # the header has 80, the last of them 0
+
+
+def write_volume(path: Path | str, volume: Volume, description: str = "") -> None:
+    """Write a .nii.gz or .nii file: float32, or int16 (int32 where the values need it) for integer and boolean data.
+
+    Args:
+        path: File to write; its folder is made where it is missing, and a file of this name is replaced.
+        volume: What to write; its affine goes into the sform and, where its axes are perpendicular, into the qform.
+        description: Kept in the header's `descrip`, cut at 79 bytes.
+
+    Raises:
+        VolumeError: The data hold NaN or infinity.
+        OutputError: The place cannot be written, or what was read back is not what was written. No file is left behind.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise OutputError("cannot write", path, "the name ends neither in .nii.gz nor in .nii", "choose another name")
+    data = _stored(volume)
+    image = nib.Nifti1Image(data, volume.affine, dtype=data.dtype)
+    image.header["descrip"] = description.encode("utf-8")[:DESCRIPTION_BYTES]
+    image.header.set_xyzt_units("mm")
+    image.set_sform(volume.affine, code=1)
+    image.set_qform(volume.affine if has_right_angles(volume.affine) else None, code=1)
+    with atomic_write(path) as temporary:
+        nib.save(image, temporary)
+        _read_back(temporary, data, volume.grid, path)
+
+
+def _stored(volume: Volume) -> Array:
+    if volume.data.dtype.kind in "iub":
+        limits = np.iinfo(np.int16)
+        fits = limits.min <= volume.data.min() and volume.data.max() <= limits.max
+        return volume.data.astype(np.int16 if fits else np.int32, copy=False)
+    data = volume.data.astype(np.float32, copy=False)
+    if not (np.isfinite(data.min()) and np.isfinite(data.max())):
+        raise VolumeError("unusable image", volume.source or "the image", "it holds NaN or infinity", "do not write it")
+    return data
+
+
+def _read_back(temporary: Path, data: Array, grid: Grid, path: Path) -> None:
+    stored = parse_nifti(temporary)
+    # The header keeps the affine as float32: a corner moves by less than this.
+    same_place = Grid(stored.shape, stored.affine).same_as(grid, tolerance_mm=1e-2)
+    if stored.dtype != data.dtype or not same_place or not np.array_equal(stored.values(), data):
+        raise OutputError("cannot write", path, "what was read back differs", "check the disk and write again")
