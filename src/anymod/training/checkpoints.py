@@ -1,0 +1,48 @@
+"""The state of a run on disk: newest and the one before, each whole, read without running code."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anymod.errors import OutputError
+from anymod.files import atomic_write
+
+NEWEST, BEFORE, BEST = "last.pt", "before.pt", "best.pt"
+
+logger = logging.getLogger(__name__)
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write `state` as the newest checkpoint of a folder and keep the one it replaces."""
+    with atomic_write(folder / NEWEST) as temporary:
+        torch.save(state, temporary)
+        if (folder / NEWEST).exists():
+            (folder / NEWEST).replace(folder / BEFORE)
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """Return the newest checkpoint that can be read (with a warning if it is the one before), None where there never was one.
+
+    Tensors, numbers and names only: torch's weights-only reader. Raises OutputError where none of those that are there can be read.
+    """
+    problems = []
+    for name in (NEWEST, BEFORE):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            problems.append(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            continue
+        if problems:
+            logger.warning("the newest checkpoint cannot be read (%s); going on from the one before", "; ".join(problems))
+        return state
+    if problems:
+        raise OutputError("unreadable checkpoints", folder, "; ".join(problems), "start again with --overwrite")
+    return None

@@ -1,0 +1,236 @@
+"""A run from beginning to end: a cohort and a recipe in, a model folder out; resumable at any step, on one process or several."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+
+from anymod.cohorts import Batch, BatchPlan, Cohort, SliceCache, augment
+from anymod.core.noise import Noise, noise_of_rows
+from anymod.core.objectives import absolute_error, squared_error
+from anymod.models import Objective, UnifiedModel, build_model
+from anymod.progress import track
+from anymod.randomness import derive_seed, torch_generator
+from anymod.training.adversary import build_critics, real_of
+from anymod.training.checkpoints import BEST, load_state, save_state
+from anymod.training.curriculum import adversarial_weight, critics_learn, kl_weight, learning_rate, subsets_of_step
+from anymod.training.records import Records
+from anymod.training.recipe import Recipe
+from anymod.training.shipping import write_model
+from anymod.training.step import Adversary, Update, critics_step, model_step
+from anymod.training.validation import Look, validate
+
+CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
+ERRORS = {"laplace": absolute_error, "normal": squared_error}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of the work this process does: its rank among `count`, its device, how it averages and how it casts."""
+
+    rank: int
+    count: int
+    device: torch.device
+    fabric: Any
+
+    def rows(self, total: int) -> slice:
+        """Return this process's rows of a batch of `total`."""
+        each = total // self.count
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+
+class StepBatches(Dataset[Batch]):
+    """The batch of each step, read and augmented: a function of (seed, step), whoever asks and whenever."""
+
+    def __init__(self, cache: SliceCache, plan: BatchPlan, recipe: Recipe, rows: slice) -> None:
+        self.cache, self.plan, self.recipe, self.rows = cache, plan, recipe, rows
+
+    def __getitem__(self, step: int) -> Batch:
+        """Return this process's rows of one step's batch."""
+        subjects, positions = self.plan.rows(step)
+        context = self.recipe.model.settings.context_slices
+        batch = self.cache.read(subjects[self.rows], positions[self.rows], context)
+        augmentation, seed = self.recipe.data.augmentation, self.recipe.training.seed
+        return augment(batch, seed, step, augmentation, first_row=self.rows.start)
+
+
+class Run:
+    """The networks, their optimizers and the number of the next step: all that a checkpoint holds."""
+
+    def __init__(self, recipe: Recipe, cohort: Cohort, cache: SliceCache, out: Path, share: Share) -> None:
+        self.recipe, self.cohort, self.cache, self.out, self.share = recipe, cohort, cache, out, share
+        settings = recipe.training
+        self.groups = tuple(modality.group for modality in cohort.modalities)
+        self.plan = BatchPlan(cache, settings.batch_size, settings.seed, cache.of_split("train"))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(settings.seed, "weights"))
+            model = build_model(
+                recipe.model.architecture,
+                cohort.modality_names,
+                recipe.model.settings.model_dump(mode="json"),
+                "model.settings",
+            )
+            critics = build_critics(len(self.groups), settings.critic_width, settings.critic_depth)
+        self.model: UnifiedModel = model.to(share.device)
+        self.critics: nn.ModuleList = critics.to(share.device)
+        self.optimizer = torch.optim.Adamax(self.model.parameters(), lr=settings.learning_rate)
+        self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), lr=settings.critic_learning_rate)
+        self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+        self.step = 0
+        self.best = -float("inf")
+        look = Look(cache, cache.of_split("validation"), recipe.model.settings.context_slices)
+        self.look = look if look.subjects else None
+
+    @property
+    def shipped(self) -> UnifiedModel:
+        """Return the running mean of the weights."""
+        return self.averaged.module
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load` needs to go on exactly."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {"step": self.step, "best": self.best, **parts}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.step, self.best = state["step"], state["best"]
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "critics": self.critics,
+            "optimizer": self.optimizer,
+            "critic_optimizer": self.critic_optimizer,
+            "averaged": self.averaged,
+        }
+
+    def go(self, records: Records | None) -> None:
+        """Train from the present step to the last; only the process that keeps `records` writes."""
+        settings = self.recipe.training
+        for batch in track(self._batches(), "training", settings.steps, done=self.step):
+            values = self.advance(batch.to(self.share.device))
+            self.step += 1
+            last = self.step == settings.steps
+            if self.step % settings.validate_every == 0 or last:
+                values |= self._look(records)
+            if records is not None and (self.step % settings.log_every == 0 or "validation_hidden_psnr_db" in values or last):
+                records.add(self.step - 1, values)
+            if records is not None and (self.step % settings.checkpoint_every == 0 or last):
+                records.write()
+                save_state(self.out / CHECKPOINTS, self.state())
+
+    def advance(self, batch: Batch) -> dict[str, float]:
+        """Take one step of the networks and, where they learn already, of the critics; return the numbers to record."""
+        recipe, step = self.recipe, self.step
+        rows = self.share.rows(recipe.training.batch_size)
+        rate = learning_rate(step, recipe.training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        learns = critics_learn(step, recipe.objective)
+        objective = Objective(ERRORS[recipe.objective.likelihood], kl_weight(step, recipe.objective), unobserved=learns)
+        weight = adversarial_weight(step, recipe.objective)
+        adversary = Adversary(self.critics, weight, recipe.objective.adversarial_subsets == "all")
+        shown = self._shown(step)[:, rows].to(self.share.device)
+        noises = [self._noise(step, draw, rows) for draw in range(len(shown))]
+        update = self._update(step)
+        report = model_step(self.model, self.optimizer, batch, shown, noises, objective, update, adversary)
+        self.averaged.update_parameters(self.model)
+        values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": rate}
+        if learns:
+            real = self._real(batch)
+            values["critics"] = critics_step(
+                self.critics, self.critic_optimizer, real, report.fakes, update, batch.subjects
+            )
+        return values
+
+    def _batches(self) -> Iterator[Batch]:
+        rows = self.share.rows(self.recipe.training.batch_size)
+        source = StepBatches(self.cache, self.plan, self.recipe, rows)
+        processes = self.recipe.data.loader_processes
+        return iter(
+            DataLoader(
+                source,
+                batch_size=None,
+                sampler=range(self.step, self.recipe.training.steps),
+                num_workers=processes,
+                persistent_workers=processes > 0,
+                multiprocessing_context="spawn" if processes else None,
+            )
+        )
+
+    def _shown(self, step: int) -> torch.Tensor:
+        """Return what every row of the whole batch shows: subsets are drawn together, then shared out."""
+        subjects, _ = self.plan.rows(step)
+        observed = torch.tensor([self.cache.records[int(subject)].observed for subject in subjects])
+        return subsets_of_step(observed, self.groups, step, self.recipe.objective, self.recipe.training.seed)
+
+    def _noise(self, step: int, draw: int, rows: slice) -> Noise:
+        seed, device = self.recipe.training.seed, self.share.device
+        return noise_of_rows(torch_generator(seed, "noise", step, draw, device=device), rows, self.recipe.training.batch_size)
+
+    def _update(self, step: int) -> Update:
+        fabric = self.share.fabric
+        average = (lambda tensor: fabric.all_reduce(tensor, reduce_op="mean")) if self.share.count > 1 else None
+        return Update(step, self.recipe.training.gradient_norm, fabric.autocast, average)
+
+    def _real(self, batch: Batch) -> list[torch.Tensor]:
+        """Return real slices of each modality: the batch's own, or other subjects' where this batch has none."""
+        real = real_of(batch.targets, batch.observed, batch.foreground)
+        for number, slices in enumerate(real):
+            if not len(slices):
+                subjects, positions = self.plan.real_slices(self.step, number, len(batch.subjects))
+                if len(subjects):
+                    read = self.cache.read(subjects, positions, 0).targets[:, number]
+                    real[number] = read.to(self.share.device)
+        return real
+
+    def _look(self, records: Records | None) -> dict[str, float]:
+        """Measure the validation subjects and write the model folder as it is now; the other processes wait."""
+        values: dict[str, float] = {}
+        if records is not None:
+            if self.look is not None:
+                model = self.shipped.eval()
+                picture = self.out / PICTURES / f"step-{self.step:07d}.png"
+                values = validate(model, self.look, self.share.device, picture)
+                text = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+                logger.info("step %d: %s", self.step, text)
+            self._ship(values.get("validation_hidden_psnr_db"))
+        self.share.fabric.barrier()
+        return values
+
+    def _ship(self, quality: float | None) -> None:
+        """Write the model folder, unless the recipe wants the best and this is not it."""
+        better = quality is not None and quality > self.best
+        if better and quality is not None:
+            self.best = quality
+            save_best(self.out / CHECKPOINTS, self.shipped, self.step)
+        if better or quality is None or self.recipe.training.select == "last":
+            write_model(self.out / MODEL, self.shipped, self.recipe, self.cohort, self.cache, self.step)
+
+
+def save_best(folder: Path, model: UnifiedModel, step: int) -> None:
+    """Keep the weights that did best on the validation subjects."""
+    from anymod.files import atomic_write
+
+    with atomic_write(folder / BEST) as temporary:
+        torch.save({"step": step, "model": copy.deepcopy(model.state_dict())}, temporary)
+
+
+def resume(run: Run) -> None:
+    """Go on from the newest checkpoint of the run's folder, if it has one."""
+    state = load_state(run.out / CHECKPOINTS)
+    if state is not None:
+        run.load(state)

@@ -1,0 +1,46 @@
+"""What a run writes about itself as it goes: `metrics.csv`, TensorBoard's events, pictures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from anymod.files import atomic_write
+
+
+class Records:
+    """Rows of named numbers by step, in a CSV file and in TensorBoard; a resumed run drops what lies beyond its start."""
+
+    def __init__(self, folder: Path, start: int) -> None:
+        self.path = folder / "metrics.csv"
+        self._rows = [row for row in _read(self.path) if int(row["step"]) < start]
+        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        """Add one row; columns may be new."""
+        self._rows.append({"step": str(step), **{name: f"{value:.6g}" for name, value in values.items()}})
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def write(self) -> None:
+        """Write all rows, whole or not at all, columns in the order in which they first appeared."""
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, columns)
+            writer.writeheader()
+            writer.writerows(self._rows)
+        self._events.flush()
+
+    def close(self) -> None:
+        """Write and let go of the files."""
+        self.write()
+        self._events.close()
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [{name: value for name, value in row.items() if value} for row in csv.DictReader(stream)]

@@ -1,0 +1,124 @@
+"""Where a run begins: its folder, its processes, its cache; then the loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from anymod.cohorts import Cohort, build_cache
+from anymod.errors import CohortError, ConfigurationError, MissingExtraError, OutputError
+from anymod.files import claim_folder, write_text
+from anymod.training.recipe import Recipe
+
+CONFIGURATION, CACHE = "config.yaml", "cache"
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    recipe: Recipe,
+    cohort: Cohort,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    processes: int = 1,
+) -> Path:
+    """Train on the cohort's `train` subjects and return the model folder, `out/model`.
+
+    `out` gets config.yaml, metrics.csv, tensorboard/, pictures/, checkpoints/, model/ and cache/. With `resume` a run that was
+    stopped, at whatever moment, goes on from its newest checkpoint; on the CPU its weights end bit for bit as if it had not been.
+    `processes` share every batch (with `torchrun`, give its number of processes). Raises OutputError where `out` holds another run,
+    CohortError where nothing can be trained on, DivergenceError where numbers stop being finite.
+    """
+    if recipe.training.batch_size % processes:
+        why = f"{recipe.training.batch_size} slices cannot be shared by {processes} processes"
+        raise ConfigurationError("invalid value", "training.batch_size", why, "choose a multiple")
+    train_subjects = cohort.of_split("train")
+    _check_modalities(cohort, {name for subject in train_subjects for name in subject.observed})
+    fabric = _launch(device, processes, recipe.training.precision)
+    if fabric.is_global_zero:
+        _open_folder(out, recipe, resume=resume, overwrite=overwrite)
+    fabric.barrier()
+    subjects = [*train_subjects, *cohort.of_split("validation")]
+    with fabric.rank_zero_first():
+        cache = build_cache(cohort, subjects, recipe.cache_settings, out / CACHE)
+    return _go(recipe, cohort, cache, out, fabric)
+
+
+def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> Path:
+    from anymod.training import loop  # TensorBoard and matplotlib load only now, after the input was found good
+    from anymod.training.records import Records
+
+    share = loop.Share(fabric.global_rank, fabric.world_size, fabric.device, fabric)
+    run = loop.Run(recipe, cohort, cache, out, share)
+    loop.resume(run)
+    logger.info("training %s on %d slices of %d subjects from step %d to %d", out, run.plan.slices_per_epoch,
+                len(cache.of_split("train")), run.step, recipe.training.steps)
+    records = Records(out, run.step) if fabric.is_global_zero else None
+    try:
+        run.go(records)
+    finally:
+        if records is not None:
+            records.close()
+    fabric.barrier()
+    return out / loop.MODEL
+
+
+def _launch(device: str, processes: int, precision: str) -> Any:
+    """Return a launched Fabric: it finds the device, joins the processes (torchrun's, SLURM's or its own) and casts."""
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        remedy = "install anymod[train]"
+        raise MissingExtraError("no Lightning", "anymod train", "pytorch-lightning is not installed", remedy) from None
+    accelerator, _, index = device.partition(":")
+    devices: int | list[int] = [int(index)] if index else processes
+    strategy = "ddp" if processes > 1 else "auto"
+    fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def _check_modalities(cohort: Cohort, observed: set[str]) -> None:
+    if not observed:
+        remedy = "mark subjects with split 'train' in subjects.csv"
+        raise CohortError("nothing to train on", cohort.root / "subjects.csv", "no subject has the split 'train'", remedy)
+    never = [name for name in cohort.modality_names if name not in observed]
+    if never:
+        remedy = "take it out of cohort.yaml or add a subject that has it"
+        raise CohortError("unobserved modality", cohort.root, f"no training subject has {', '.join(never)}", remedy)
+
+
+def _open_folder(out: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    """Claim a fresh folder and write the recipe into it, or find the same recipe in an old one."""
+    mine = recipe.model_dump(mode="json")
+    path = out / CONFIGURATION
+    if resume and path.is_file():
+        theirs = yaml.safe_load(path.read_text(encoding="utf-8"))
+        differing = sorted(_flat(mine).items() ^ _flat(theirs).items())
+        if differing:
+            why = f"'{differing[0][0]}' is not what the run began with"
+            raise OutputError("cannot resume", path, why, "resume with the same recipe, or train into another --out")
+        return
+    if path.is_file() and not overwrite:
+        raise OutputError("cannot train", out, "it holds a run already", "add --resume to go on, or --overwrite")
+    claim_folder(out, overwrite=overwrite)
+    write_text(path, yaml.safe_dump(mine, sort_keys=False))
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return {dotted name: value as text} of nested mappings."""
+    flat: dict[str, str] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = repr(value)
+    return flat

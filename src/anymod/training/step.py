@@ -1,0 +1,133 @@
+"""One update of the networks and of the critics; gradients add up over draws and are averaged over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anymod.cohorts import Batch
+from anymod.core.noise import Noise
+from anymod.errors import DivergenceError
+from anymod.models import Objective, UnifiedModel
+from anymod.training.adversary import critics_term, fakes_of, judged_rows, model_term
+from anymod.types import ShownPerDraw
+
+
+@dataclass(frozen=True)
+class Update:
+    """How gradients become an update: averaged over processes, shortened to `gradient_norm`, refused where not finite."""
+
+    step: int
+    gradient_norm: float
+    autocast: Callable[[], Any]
+    average: Callable[[Tensor], Tensor] | None = None
+    """Averages a tensor over the processes; None where there is one."""
+
+    def apply(
+        self,
+        parameters: Iterable[nn.Parameter] | Iterator[nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        terms: dict[str, Tensor],
+        subjects: tuple[str, ...],
+    ) -> float:
+        """Take one optimizer step; return the gradient's norm before it was shortened.
+
+        A parameter that nothing in the batch used gets a gradient of 0 rather than none, so that one process and several do the same.
+        Raises DivergenceError, in every process alike, that names step, terms and subjects.
+        """
+        held = list(parameters)
+        for parameter in held:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in held if parameter.grad is not None]
+        total = torch.stack(list(terms.values())).sum()
+        if self.average is not None:
+            flat = self.average(torch.cat([total[None], *(gradient.flatten() for gradient in gradients)]))
+            total, rest = flat[0], flat[1:]
+            parts = rest.split([gradient.numel() for gradient in gradients])
+            for gradient, part in zip(gradients, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
+        norm = nn.utils.clip_grad_norm_(held, self.gradient_norm)
+        if not bool(torch.isfinite(norm + total)):
+            raise self._diverged(terms, subjects)
+        optimizer.step()
+        return float(norm)
+
+    def _diverged(self, terms: dict[str, Tensor], subjects: tuple[str, ...]) -> DivergenceError:
+        bad = [name for name, term in terms.items() if not bool(torch.isfinite(term))] or ["gradient"]
+        why = f"{', '.join(bad)} not finite for subjects {', '.join(dict.fromkeys(subjects))}"
+        remedy = "look at these subjects with 'anymod check', or lower training.learning_rate, and go on with --resume"
+        return DivergenceError("training diverged", f"step {self.step}", why, remedy)
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """The critics, how much their word weighs now, and whether every subset is judged."""
+
+    critics: nn.ModuleList
+    weight: float
+    everything: bool
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Weighted loss terms, nats per pixel and modality of each level, the gradient's norm, and the fakes per modality."""
+
+    terms: dict[str, float]
+    gradient_norm: float
+    fakes: list[Tensor]
+
+
+def model_step(
+    model: UnifiedModel,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    shown_per_draw: ShownPerDraw,
+    noises: Sequence[Noise],
+    objective: Objective,
+    update: Update,
+    adversary: Adversary | None = None,
+) -> StepReport:
+    """Update the model once, the gradients of the draws added up one after the other, so that memory is that of one draw."""
+    optimizer.zero_grad(set_to_none=True)
+    totals: dict[str, Tensor] = {}
+    fakes = []
+    for shown, noise in zip(shown_per_draw, noises, strict=True):
+        with update.autocast():
+            outcome = model.losses(batch, shown[None], noise, objective)
+            terms = dict(outcome.terms)
+            if adversary is not None and adversary.weight > 0:
+                rows = judged_rows(shown, batch.observed, everything=adversary.everything)
+                terms["adversary"] = adversary.weight * model_term(adversary.critics, outcome.images[0], rows)
+        loss = torch.stack(list(terms.values())).sum() / len(shown_per_draw)
+        loss.backward()
+        for number, nats in outcome.divergences.items():
+            terms[f"nats_level_{number}"] = nats
+        for name, term in terms.items():
+            totals[name] = totals.get(name, 0.0) + term.detach() / len(shown_per_draw)
+        fakes.append(fakes_of(outcome.images[0], shown))
+    norm = update.apply(model.parameters(), optimizer, totals, batch.subjects)
+    pooled = [torch.cat(modality) for modality in zip(*fakes, strict=True)]
+    return StepReport({name: float(term) for name, term in totals.items()}, norm, pooled)
+
+
+def critics_step(
+    critics: nn.ModuleList,
+    optimizer: torch.optim.Optimizer,
+    real: list[Tensor],
+    fakes: list[Tensor],
+    update: Update,
+    subjects: tuple[str, ...],
+) -> float:
+    """Update the critics once; return their loss."""
+    optimizer.zero_grad(set_to_none=True)
+    with update.autocast():
+        loss = critics_term(critics, real, fakes)
+    if loss.requires_grad:
+        loss.backward()
+    update.apply(critics.parameters(), optimizer, {"critics": loss.detach()}, subjects)
+    return float(loss.detach())

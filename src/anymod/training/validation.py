@@ -1,0 +1,99 @@
+"""A look at the validation subjects: how close hidden and shown targets come, and a picture of some."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from anymod.cohorts import Batch, SliceCache
+from anymod.core.fidelity import DATA_RANGE
+from anymod.files import atomic_write
+from anymod.models import UnifiedModel, masked, shown_foreground
+
+SLICES_PER_SUBJECT = 12
+ROWS_AT_ONCE = 16
+PICTURE_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Look:
+    """Fixed slices of the validation subjects and what each row shows; made once, so that every look sees the same."""
+
+    cache: SliceCache
+    subjects: tuple[int, ...]
+    context: int
+
+    def batches(self) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield (batch, shown): each slice once per observed modality, which is hidden, or alone where it is all there is."""
+        pairs = [
+            (subject, int(position), number)
+            for subject in self.subjects
+            for position in _spread(self.cache.usable(subject))
+            for number, observed in enumerate(self.cache.records[subject].observed)
+            if observed
+        ]
+        for start in range(0, len(pairs), ROWS_AT_ONCE):
+            chosen = pairs[start : start + ROWS_AT_ONCE]
+            batch = self.cache.read([row[0] for row in chosen], [row[1] for row in chosen], self.context)
+            shown = batch.observed.clone()
+            shown[torch.arange(len(chosen)), torch.tensor([row[2] for row in chosen])] = False
+            shown |= batch.observed & (batch.observed.sum(1) == 1)[:, None]
+            yield batch, shown
+
+
+def _spread(positions: np.ndarray) -> np.ndarray:
+    chosen = np.linspace(0, len(positions) - 1, min(SLICES_PER_SUBJECT, len(positions))).round().astype(int)
+    return positions[chosen]
+
+
+@torch.inference_mode()
+def validate(model: UnifiedModel, look: Look, device: torch.device, picture: Path) -> dict[str, float]:
+    """Return PSNR in dB over the foreground of hidden and of shown targets at temperature 0, and write a picture of a few rows.
+
+    Every observed modality is hidden in turn; mean squared errors are pooled over all slices. Hidden and shown are never mixed.
+    """
+    targets = tuple(range(len(model.modalities)))
+    squared = {"hidden": [0.0, 0], "shown": [0.0, 0]}
+    examples: list[tuple[Batch, Tensor, Tensor]] = []
+    for batch, shown in look.batches():
+        moved, shown_there = batch.to(device), shown.to(device)
+        images = model.synthesize(moved.images, shown_there, targets, 0.0, None)
+        images = masked(images, shown_foreground(moved.foreground, shown_there)).float().cpu()
+        error = (images - batch.targets).square()
+        for kind, flags in (("hidden", batch.observed & ~shown), ("shown", shown)):
+            inside = batch.foreground & flags[:, :, None, None]
+            squared[kind][0] += float(error[inside].double().sum())
+            squared[kind][1] += int(inside.sum())
+        examples.append((batch, shown, images))
+    write_picture(picture, examples, model.modalities)
+    return {
+        f"validation_{kind}_psnr_db": 10 * math.log10(DATA_RANGE**2 * count / total)
+        for kind, (total, count) in squared.items()
+        if count and total > 0
+    }
+
+
+def write_picture(path: Path, examples: list[tuple[Batch, Tensor, Tensor]], modalities: tuple[str, ...]) -> None:
+    """Write rows of (truth, model's image) for each modality; a blue frame marks what was shown, a dark panel what is unknown."""
+    rows = [(batch, shown, images, row) for batch, shown, images in examples for row in range(len(shown))]
+    chosen = [rows[index] for index in np.linspace(0, len(rows) - 1, min(PICTURE_ROWS, len(rows))).round().astype(int)]
+    figure = Figure(figsize=(2.2 * 2 * len(modalities), 2.4 * len(chosen)), layout="compressed")
+    axes = figure.subplots(len(chosen), 2 * len(modalities), squeeze=False)
+    for line, (batch, shown, images, row) in zip(axes, chosen, strict=True):
+        for number, name in enumerate(modalities):
+            panels = ((f"{name}, true", batch.targets[row, number]), (f"{name}, model", images[row, number]))
+            for axis, (title, plane) in zip(line[2 * number : 2 * number + 2], panels, strict=True):
+                # Planes run to the patient's right and front; on screen the patient looks up and his right is on the left.
+                axis.imshow(plane.numpy().T[::-1, ::-1], cmap="gray", vmin=-1, vmax=1)
+                given = bool(shown[row, number])
+                axis.set_title(title + (" (shown)" if given else ""), fontsize=9, color="tab:blue" if given else "black")
+                axis.set_axis_off()
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=80, format="png")
