@@ -1,0 +1,125 @@
+"""A slice cache made from a cohort: subject after subject, continued where an earlier build stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from anymod.cohorts.records import FOREGROUND, IMAGES, CacheSettings, SubjectSlices
+from anymod.cohorts.schema import Cohort, Subject
+from anymod.cohorts.slices import SliceCache
+from anymod.cohorts.slicing import SlicingTask, read_record, slice_subject
+from anymod.configuration import Settings, read_yaml, validate
+from anymod.errors import CohortError
+from anymod.executors import completed, subject_executor
+from anymod.files import write_json
+from anymod.progress import track
+
+INDEX = "index.json"
+MOST_CUT_OFF = 0.02  # of the foreground, before a warning tells
+
+logger = logging.getLogger(__name__)
+
+
+class _Index(Settings):
+    """The content of `index.json`."""
+
+    format: int
+    anymod: str
+    fingerprint: str
+    settings: CacheSettings
+    modalities: tuple[str, ...]
+    harmonized_medians: tuple[float | None, ...]
+    subjects: tuple[str, ...]
+    splits: tuple[str, ...]
+
+
+def build_cache(
+    cohort: Cohort, subjects: Sequence[Subject], settings: CacheSettings, folder: Path, workers: int = 1
+) -> SliceCache:
+    """Return the cache of these subjects in `folder`, made where it is not there yet.
+
+    A subject whose files and settings are those of before is not made again; one that fails does not stop the others, and the
+    first failure is raised at the end. Constants c_m that `cohort.yaml` does not give are measured on those of the subjects
+    that train (on all of them if none does): build training and validation subjects into one cache.
+    """
+    if not subjects:
+        raise CohortError("no subjects", cohort.root, "the chosen splits hold none", "choose other splits")
+    tasks = [SlicingTask(cohort, subject, settings, folder) for subject in subjects]
+    records: dict[str, SubjectSlices] = {}
+    failures = []
+    with subject_executor(workers) as executor:
+        for task, outcome in track(completed(executor, slice_subject, tasks), "slicing", len(tasks)):
+            if isinstance(outcome, Exception):
+                failures.append(outcome)
+                logger.warning("subject %s: %s", task.subject.name, outcome)
+            else:
+                records[task.subject.name] = outcome
+    if failures:
+        raise failures[0]
+    in_order = tuple(records[subject.name] for subject in subjects)
+    _warn_of_cut_off(in_order, settings)
+    cache = SliceCache(
+        folder,
+        hashlib.sha256("".join(record.key for record in in_order).encode()).hexdigest(),
+        settings,
+        cohort.modality_names,
+        _harmonized_medians(cohort, subjects, in_order),
+        tuple(subject.split for subject in subjects),
+        in_order,
+    )
+    _write_index(cache)
+    return cache
+
+
+def open_cache(folder: Path) -> SliceCache:
+    """Return a cache that `build_cache` made; raise CohortError where there is none or a part of it is missing."""
+    index = validate(_Index, read_yaml(folder / INDEX, error=CohortError), folder / INDEX, error=CohortError)
+    records = tuple(read_record(folder / name) for name in index.subjects)
+    for record in records:
+        for name in (IMAGES, FOREGROUND):
+            if not (folder / record.name / name).is_file():
+                raise CohortError("missing file", folder / record.name / name, "it is gone", "build the cache again")
+    return SliceCache(
+        folder, index.fingerprint, index.settings, index.modalities, index.harmonized_medians, index.splits, records
+    )
+
+
+def _write_index(cache: SliceCache) -> None:
+    content = {
+        "fingerprint": cache.fingerprint,
+        "settings": cache.settings.model_dump(mode="json"),
+        "modalities": cache.modalities,
+        "harmonized_medians": cache.harmonized_medians,
+        "subjects": cache.subjects,
+        "splits": cache.splits,
+    }
+    write_json(cache.folder / INDEX, content)
+
+
+def _warn_of_cut_off(records: Sequence[SubjectSlices], settings: CacheSettings) -> None:
+    for record in records:
+        if record.cut_off > MOST_CUT_OFF:
+            text = "subject %s: %.0f %% of the foreground lies outside slices of %d x %d voxels; enlarge image_size"
+            logger.warning(text, record.name, 100 * record.cut_off, *settings.image_size)
+
+
+def _harmonized_medians(
+    cohort: Cohort, subjects: Sequence[Subject], records: Sequence[SubjectSlices]
+) -> tuple[float | None, ...]:
+    """Return c_m for each modality: the cohort's own, else the median share over the training subjects (method.md section 9).
+
+    None where no subject has a harmonized target of that modality.
+    """
+    training = [record for record, subject in zip(records, subjects, strict=True) if subject.split == "train"]
+    medians: list[float | None] = []
+    for position, modality in enumerate(cohort.modalities):
+        known = [record.white_matter[position] for record in training or records]
+        shares = [white_matter.share for white_matter in known if white_matter is not None]
+        measured = statistics.median(shares) if shares else None
+        harmonized = any(record.white_matter[position] is not None for record in records)
+        medians.append((modality.harmonized_median or measured) if harmonized else None)
+    return tuple(medians)

@@ -1,0 +1,84 @@
+"""Which slices a step trains on: functions of (seed, step), so that a resumed run reads what the first would have read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from anymod.cohorts.slices import SliceCache
+from anymod.errors import CohortError
+from anymod.randomness import numpy_generator
+from anymod.types import Array
+
+
+class BatchPlan:
+    """Batches over all usable slices of a cache, or of some of its subjects.
+
+    Each epoch is one random order of all slices, and batches follow one another through the orders: a batch mixes subjects, each
+    slice comes once an epoch, and the batch that an epoch ends in goes on with the next.
+    """
+
+    def __init__(self, cache: SliceCache, batch_size: int, seed: int, subjects: Sequence[int] | None = None) -> None:
+        self.batch_size = batch_size
+        self.seed = seed
+        chosen = range(len(cache.subjects)) if subjects is None else subjects
+        self._pairs = _pairs([(subject, cache.usable(subject)) for subject in chosen])
+        self._real_pairs = [
+            _pairs([(subject, cache.usable(subject, modality)) for subject in chosen])
+            for modality in range(len(cache.modalities))
+        ]
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; give 1 or more")
+        if not len(self._pairs):
+            remedy = "lower min_foreground or look at the images with 'anymod check'"
+            raise CohortError("no usable slices", cache.folder, "no slice has enough foreground", remedy)
+
+    @property
+    def slices_per_epoch(self) -> int:
+        """Number of usable slices."""
+        return len(self._pairs)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of steps that reach every slice, rounded up."""
+        return -(-len(self._pairs) // self.batch_size)
+
+    def epoch(self, step: int) -> int:
+        """Return the epoch, from 0, that the first row of a step belongs to."""
+        return step * self.batch_size // len(self._pairs)
+
+    def rows(self, step: int) -> tuple[Array, Array]:
+        """Return (subject indices, slice indices), each (batch_size,), of one step (from 0)."""
+        return _draw(self._pairs, self.seed, "slices", step, self.batch_size)
+
+    def real_slices(self, step: int, modality: int, count: int) -> tuple[Array, Array]:
+        """Return (subject indices, slice indices), each (count,), of slices whose subjects have the modality (an index).
+
+        Only slices where that modality itself has enough foreground. Both are empty where no subject has the modality.
+        """
+        pairs = self._real_pairs[modality]
+        return _draw(pairs, self.seed, f"real slices of {modality}", step, count if len(pairs) else 0)
+
+
+def _pairs(usable: Sequence[tuple[int, Array]]) -> Array:
+    """Return (n, 2) rows of (subject, slice)."""
+    rows = [(subject, int(position)) for subject, positions in usable for position in positions]
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+
+
+def _draw(pairs: Array, seed: int, stream: str, step: int, count: int) -> tuple[Array, Array]:
+    """Return the `count` pairs of one step, taken in turn from the epochs' random orders."""
+    if count == 0:
+        return pairs[:0, 0], pairs[:0, 1]
+    epochs, places = np.divmod(step * count + np.arange(count), len(pairs))
+    chosen = [_order(seed, stream, int(epoch), len(pairs))[place] for epoch, place in zip(epochs, places, strict=True)]
+    return pairs[chosen, 0], pairs[chosen, 1]
+
+
+@lru_cache(maxsize=64)  # a step asks for the same one or two orders in each of its rows
+def _order(seed: int, stream: str, epoch: int, count: int) -> Array:
+    order = numpy_generator(seed, stream, epoch).permutation(count)
+    order.flags.writeable = False
+    return order

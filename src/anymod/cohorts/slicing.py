@@ -1,0 +1,188 @@
+"""One subject's images resampled, measured and written as arrays, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from anymod.cohorts.records import (
+    FOREGROUND,
+    IMAGES,
+    RECORD,
+    CacheSettings,
+    RawRange,
+    SubjectSlices,
+    WhiteMatter,
+)
+from anymod.cohorts.schema import Cohort, Modality, Subject
+from anymod.cohorts.subject_images import SubjectImages, read_subject_images
+from anymod.configuration import read_yaml, validate
+from anymod.errors import CohortError, OutputError, VolumeError
+from anymod.files import write_json
+from anymod.volumes import foreground_centre_mm, measure_range, model_grid, resample
+from anymod.volumes.affines import Array  # not from types, which loads torch
+
+WHITE_MATTER_LABELS = (2, 41)
+"""Left and right cerebral white matter in FreeSurfer's numbers; simulated subjects use 2 for both."""
+BRIGHTEST_PERCENTILE = 99.9
+"""Of the foreground: what a white-matter median is compared with to find c_m (method.md section 9)."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SlicingTask:
+    """One subject to be sliced into `folder`/<its name>."""
+
+    cohort: Cohort
+    subject: Subject
+    settings: CacheSettings
+    folder: Path
+
+
+def slice_subject(task: SlicingTask) -> SubjectSlices:
+    """Return the record of one subject's slices, made now unless files and settings are those they were made from."""
+    target, key = task.folder / task.subject.name, _key(task)
+    if (target / RECORD).is_file():
+        try:
+            record = read_record(target)
+        except CohortError as problem:
+            logger.warning("slicing subject %s again: %s", task.subject.name, problem)
+        else:
+            if record.key == key and all((target / name).is_file() for name in (IMAGES, FOREGROUND)):
+                return record
+    images = read_subject_images(task.cohort, task.subject)
+    white_matter = tuple(_white_matter(task, images, modality) for modality in task.cohort.modalities)
+    planes, foreground, cut_off = _to_planes(task, images)
+    rule = task.settings.intensity
+    record = SubjectSlices(
+        name=task.subject.name,
+        key=key,
+        observed=tuple(name in images.volumes for name in task.cohort.modality_names),
+        volume_ranges=tuple(_volume_range(images, name, rule.upper_percentile) for name in task.cohort.modality_names),
+        slice_ranges=_slice_ranges(planes, foreground, rule.upper_percentile) if rule.scope == "slice" else None,
+        white_matter=white_matter,
+        foreground_fractions=tuple(tuple(row) for row in foreground.mean((2, 3)).round(6).tolist()),
+        union_fractions=tuple(foreground.any(1).mean((1, 2)).round(6).tolist()),
+        cut_off=cut_off,
+    )
+    _write(target, record, planes, foreground)
+    return record
+
+
+def read_record(folder: Path) -> SubjectSlices:
+    """Return what `slice_subject` wrote of one subject; raise CohortError where it is missing or broken."""
+    path = folder / RECORD
+    content = read_yaml(path, error=CohortError)
+    content = {name: value for name, value in content.items() if name not in ("format", "anymod")}
+    return validate(SubjectSlices, content, path, error=CohortError)
+
+
+def _key(task: SlicingTask) -> str:
+    # min_foreground chooses among slices when they are used, so it shapes no array.
+    settings = task.settings.model_dump(mode="json", exclude={"min_foreground"})
+    parts = [settings, task.cohort.modality_names, task.cohort.subject_fingerprint(task.subject)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _to_planes(task: SlicingTask, images: SubjectImages) -> tuple[Array, Array, float]:
+    """Return images and foreground (slice, modality, right, anterior), and which part of the foreground did not fit."""
+    union = np.logical_or.reduce(list(images.foregrounds.values()))
+    grid = model_grid(
+        images.grid,
+        task.settings.spacing_mm,
+        task.settings.image_size,
+        centre_mm=foreground_centre_mm(union, images.grid),
+    )
+    right, anterior, count = grid.shape
+    planes = np.zeros((count, len(task.cohort.modalities), right, anterior), dtype=np.float32)
+    foreground = np.zeros(planes.shape, dtype=bool)
+    for position, name in enumerate(task.cohort.modality_names):
+        if name in images.volumes:
+            volume = images.volumes[name]
+            inside = replace(volume, data=images.foregrounds[name])
+            resampled = resample(volume, grid, outside=float(volume.data.min()))
+            planes[:, position] = resampled.data.transpose(2, 0, 1)
+            foreground[:, position] = resample(inside, grid, labels=True).data.transpose(2, 0, 1)
+    size_there = float(union.sum() * np.prod(images.grid.spacing_mm))
+    size_here = float(foreground.any(1).sum() * np.prod(grid.spacing_mm))
+    return planes, foreground, max(0.0, 1 - size_here / size_there)
+
+
+def _volume_range(images: SubjectImages, modality: str, percentile: float) -> RawRange | None:
+    if modality not in images.volumes:
+        return None
+    volume = images.volumes[modality]
+    # On the image's own grid, as synthesis measures it too.
+    measured = measure_range(volume.data, images.foregrounds[modality], percentile, volume.source)
+    return measured.low, measured.high
+
+
+def _slice_ranges(planes: Array, foreground: Array, percentile: float) -> tuple[tuple[RawRange | None, ...], ...]:
+    return tuple(
+        tuple(_plane_range(plane, inside, percentile) for plane, inside in zip(*both, strict=True))
+        for both in zip(planes, foreground, strict=True)
+    )
+
+
+def _plane_range(plane: Array, inside: Array, percentile: float) -> RawRange | None:
+    try:
+        measured = measure_range(plane, inside, percentile)
+    except VolumeError:  # nothing there, or one value: the slice is shown as background
+        return None
+    return measured.low, measured.high
+
+
+def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) -> WhiteMatter | None:
+    """Return what harmonized targets need of one image; ultrasound keeps the input's rule (method.md section 9)."""
+    if task.settings.targets != "harmonized" or modality.group == "us" or modality.name not in images.volumes:
+        return None
+    where = f"subject '{task.subject.name}'"
+    if images.tissue is None:
+        remedy = "give FreeSurfer labels in the column 'tissue', or choose targets: percentile"
+        raise CohortError("no tissue map", where, "harmonized targets need to know its white matter", remedy)
+    foreground, data = images.foregrounds[modality.name], images.volumes[modality.name].data
+    white_matter = np.isin(images.tissue, WHITE_MATTER_LABELS) & foreground
+    if not white_matter.any():
+        why = f"no voxel of {modality.name}'s foreground has label 2 or 41 (white matter)"
+        raise CohortError("no white matter", where, why, "mend the tissue map, or choose targets: percentile")
+    low = float(data[foreground].min())
+    median = float(np.median(data[white_matter]))
+    brightest = float(np.percentile(data[foreground], BRIGHTEST_PERCENTILE))
+    if not low < median < brightest:
+        why = (
+            f"the median {median:g} of {modality.name}'s white matter is not inside its range {low:g} to {brightest:g}"
+        )
+        raise CohortError("unusable white matter", where, why, "check image and tissue map")
+    return WhiteMatter(low=low, median=median, share=(median - low) / (brightest - low))
+
+
+def _write(target: Path, record: SubjectSlices, planes: Array, foreground: Array) -> None:
+    """Put the three files at `target`: built beside it and renamed, so that no reader meets a half of them."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".slicing-", dir=target.parent))
+        try:
+            for name, array in ((IMAGES, planes), (FOREGROUND, foreground)):
+                with (temporary / name).open("wb") as stream:
+                    np.save(stream, array)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            write_json(temporary / RECORD, record.model_dump(mode="json"))
+            if target.exists():
+                shutil.rmtree(target)
+            temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(
+            "cannot write", target, error.strerror or str(error), "check space and permissions"
+        ) from error
