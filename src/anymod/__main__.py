@@ -1,6 +1,5 @@
-"""`python -m anymod`: the command line, for launchers such as torchrun that start a module."""
+"""`python -m anymod`: the command line, for `torchrun` and where no `anymod` program is on the path."""
 
 from anymod.cli import main
 
-if __name__ == "__main__":
-    main()
+main()
