@@ -148,13 +148,17 @@ def _alter(images: Tensor, draws: _Draws) -> Tensor:
 
     With u in [0, 1] over the foreground's range: u -> min(1, u^gamma · exp(log bias)). The background stays exactly -1.
     """
-    height, width = images.shape[-2:]
-    log_bias = functional.interpolate(draws.log_bias, (height, width), mode="bicubic", align_corners=True)
+    rows, size = draws.altered, images.shape[-2:]
+    if not bool(rows.any()):
+        return images
+    bias = functional.interpolate(draws.log_bias[rows], size, mode="bicubic", align_corners=True).exp()
     span = 1 - INPUT_FLOOR
-    share = ((images - INPUT_FLOOR) / span).clamp(0, 1)
-    altered = share ** draws.gamma[:, :, None, None, None] * log_bias.exp()[:, :, None]
-    altered = altered.clamp(max=1) * span + INPUT_FLOOR
-    return torch.where(_column(draws.altered, images) & (images > -1), altered, images)
+    before = images[rows]
+    share = ((before - INPUT_FLOOR) / span).clamp(0, 1)
+    after = (share ** draws.gamma[rows, :, None, None, None] * bias[:, :, None]).clamp(max=1) * span + INPUT_FLOOR
+    altered = images.clone()
+    altered[rows] = torch.where(before > -1, after, before)
+    return altered
 
 
 def _column(rows: Tensor, like: Tensor) -> Tensor:
