@@ -1,0 +1,123 @@
+"""A folder of simulated subjects in the cohort format, some of their modalities missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, write_cohort
+from anymod.errors import ConfigurationError
+from anymod.executors import completed, subject_executor
+from anymod.files import claim_folder, write_json
+from anymod.progress import track
+from anymod.randomness import numpy_generator
+from anymod.simulation.label_anatomy import find_label_maps
+from anymod.simulation.patients import simulate_subject
+from anymod.simulation.settings import SimulationSettings
+from anymod.volumes import write_volume
+
+MISSING_DRAWS = 1000  # enough that a subject without any image, drawn again, is not met in practice
+
+
+@dataclass(frozen=True)
+class SubjectTask:
+    """One subject to simulate and write."""
+
+    folder: Path
+    seed: int
+    index: int
+    settings: SimulationSettings
+    observed: tuple[str, ...]
+
+
+def simulate_cohort(
+    out: Path,
+    subjects: int,
+    seed: int = 0,
+    settings: SimulationSettings | None = None,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    overwrite: bool = False,
+) -> Cohort:
+    """Write a cohort of `subjects` simulated subjects and return it; the same for any number of workers.
+
+    Raises:
+        ConfigurationError: fewer than one subject.
+        OutputError: `out` holds something already and `overwrite` is False.
+        VolumeError: the settings' folder of label maps has none.
+    """
+    settings = settings or SimulationSettings()
+    if subjects < 1:
+        raise ConfigurationError("nothing to simulate", "--subjects", f"{subjects} is asked for", "ask for 1 or more")
+    if settings.anatomy is not None:
+        find_label_maps(settings.anatomy)  # fails here, before anything is written
+    names = [f"sim-{index:04d}" for index in range(subjects)]
+    splits = draw_splits(names, seed, settings.validation, settings.test)
+    folder = claim_folder(Path(out), overwrite=overwrite)
+    tasks = []
+    for index, name in enumerate(names):
+        complete = settings.complete_test and splits[name] == "test"
+        observed = settings.modalities if complete else draw_observed(seed, index, settings)
+        tasks.append(SubjectTask(folder, seed, index, settings, observed))
+    _run(tasks, workers, scheduler)
+    cohort = Cohort(
+        root=folder,
+        name=folder.resolve().name,
+        modalities=tuple(Modality(name, default_group(name)) for name in settings.modalities),
+        subjects=tuple(_subject(name, splits[name], task.observed) for name, task in zip(names, tasks, strict=True)),
+        spacing_mm=(settings.spacing_mm,) * 3,
+        reference=settings.modalities[0],
+        provenance=_provenance(seed, settings),
+    )
+    return write_cohort(cohort, folder)
+
+
+def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[str, ...]:
+    """Return the modalities that a subject has: each is missing with the settings' probability, and at least one stays."""
+    generator = numpy_generator(seed, "subject", index, "missing")
+    for _ in range(MISSING_DRAWS):
+        kept = generator.random(len(settings.modalities)) >= settings.missing
+        if kept.any():
+            return tuple(name for name, keep in zip(settings.modalities, kept, strict=True) if keep)
+    return settings.modalities[:1]
+
+
+def write_subject(task: SubjectTask) -> None:
+    """Simulate one subject and write its observed images, its maps and `simulation.json`."""
+    subject = simulate_subject(task.seed, task.index, task.settings)
+    folder = task.folder / "subjects" / subject.name
+    for modality in task.observed:
+        write_volume(folder / f"{modality}.nii.gz", subject.images[modality], f"anymod simulated {modality}")
+    write_volume(folder / "label.nii.gz", subject.label, "anymod simulated tumour: 1 core 2 oedema 4 enhancing")
+    write_volume(folder / "tissue.nii.gz", subject.tissue, "anymod simulated tissue: FreeSurfer values")
+    tumour = subject.tumour
+    about = (
+        None
+        if tumour is None
+        else {"kind": tumour.kind.name, "centre_mm": list(tumour.centre), "radius_mm": tumour.radius_mm}
+    )
+    write_json(
+        folder / "simulation.json", {"subject": subject.name, "tumour": about, "protocol": subject.protocol.as_dict()}
+    )
+
+
+def _run(tasks: list[SubjectTask], workers: int, scheduler: str | None) -> None:
+    with subject_executor(workers, scheduler) as executor:
+        for _, result in track(completed(executor, write_subject, tasks), "simulating", len(tasks)):
+            if isinstance(result, Exception):
+                raise result
+
+
+def _subject(name: str, split: str, observed: tuple[str, ...]) -> Subject:
+    folder = f"subjects/{name}"
+    paths = {modality: f"{folder}/{modality}.nii.gz" for modality in observed}
+    return Subject(name, split, paths, None, f"{folder}/label.nii.gz", f"{folder}/tissue.nii.gz")
+
+
+def _provenance(seed: int, settings: SimulationSettings) -> dict[str, Any]:
+    content = settings.model_dump(mode="json")
+    # The folder's name only: where it lay on the machine that simulated is nobody's business.
+    content["anatomy"] = None if settings.anatomy is None else settings.anatomy.name
+    return {"simulated": True, "seed": seed, "settings": content}

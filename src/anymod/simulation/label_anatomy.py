@@ -1,0 +1,123 @@
+"""Heads from label maps with FreeSurfer values, each subject another flip, tilt, size and warp of one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from anymod.errors import VolumeError
+from anymod.randomness import numpy_generator
+from anymod.simulation.anatomy import Axes, draw_variation, posed, smooth_warp, world_points
+from anymod.simulation.tissues import Tissue
+from anymod.types import Array
+from anymod.volumes import orient, read_labels
+
+# FreeSurfer's values, and those that SynthSeg's training maps add (136 and above: named from where they lie).
+TISSUE_VALUES: dict[Tissue, tuple[int, ...]] = {
+    Tissue.CSF: (4, 5, 14, 15, 24, 43, 44, 72, 506),
+    Tissue.GREY: (3, 8, 42, 47),
+    Tissue.WHITE: (2, 7, 25, 41, 46, 57, 77, 85, 251, 252, 253, 254, 255, 530),  # 25, 57, 77: lesions are drawn by us
+    Tissue.DEEP_GREY: (10, 11, 12, 17, 18, 26, 49, 50, 51, 53, 54, 58),
+    Tissue.PALLIDUM: (13, 52),
+    Tissue.BRAIN_STEM: (16, 28, 60, 512),
+    Tissue.CHOROID: (31, 63, 136, 137, 163, 164),
+    Tissue.VESSEL: (30, 62, 502, 514),
+    Tissue.BONE: (515,),
+    Tissue.MARROW: (516,),
+    Tissue.MUSCLE: (507, 508, 509),
+    Tissue.FAT: (511,),
+}
+_OUTSIDE_VALUES = (502, 506, 512, 514, 530)  # not of the brain although their tissue also occurs in it
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+
+def find_label_maps(folder: Path) -> tuple[Path, ...]:
+    """Return the label maps directly in a folder, in the order of their names; raise VolumeError where there is none."""
+    folder = Path(folder)
+    if folder.is_file():
+        return (folder,)
+    maps = sorted(path for path in folder.glob("*") if path.name.endswith(SUFFIXES)) if folder.is_dir() else []
+    if not maps:
+        raise VolumeError("no label map", folder, "there is no NIfTI, NRRD or MHA file", "name a folder of label maps")
+    return tuple(maps)
+
+
+@dataclass(frozen=True)
+class LabelAnatomy:
+    """One label map, varied by (seed, index)."""
+
+    path: Path
+    seed: int
+    index: int
+    whole_head: bool = False
+
+    def fractions(self, axes: Axes, spacing_mm: float, displacement: tuple[Array, Array, Array] | None = None) -> Array:
+        """Return the tissue fractions [tissue, X, Y, Z] (sum 1) on world axes [mm], after a world `displacement` [mm]."""
+        tissues, to_voxel = _read_tissues(self.path, self.whole_head)
+        generator = numpy_generator(self.seed, "subject", self.index, "anatomy")
+        variation = draw_variation(generator)
+        mirrored = bool(generator.integers(2))
+        world = world_points(axes, spacing_mm)
+        if displacement is not None:
+            world = world.moved(displacement)
+        points = posed(world, variation).moved(smooth_warp(self.seed, self.index, axes, 1.2 * variation.warp_mm))
+        x = -points.x if mirrored else points.x
+        rows = to_voxel[:3].astype(np.float32)
+        place = [row[0] * x + row[1] * points.y + row[2] * points.z + row[3] for row in rows]
+        fractions = _sampled_fractions(tissues, place)
+        # The maps are stepped; half a voxel's blur turns their steps into the partial volumes of a smooth surface.
+        for tissue in np.flatnonzero(fractions.any(axis=(1, 2, 3))):
+            fractions[tissue] = ndimage.gaussian_filter(fractions[tissue], 0.45 / min(spacing_mm, 1.5), truncate=3)
+        return fractions / fractions.sum(axis=0)
+
+
+@lru_cache(maxsize=2)
+def _read_tissues(path: Path, whole_head: bool) -> tuple[Array, Array]:
+    """Return a map's tissues (uint8) and the affine from brain-centred millimetres to its voxels; raise VolumeError on an empty map."""
+    volume = orient(read_labels(path), "RAS")
+    labels = np.asarray(volume.data)
+    table = np.zeros(max(int(labels.max()), 0) + 1, np.uint8)
+    for tissue, values in TISSUE_VALUES.items():
+        for value in values:
+            if value < len(table) and (whole_head or value not in _OUTSIDE_VALUES):
+                table[value] = tissue
+    tissues = table[np.clip(labels, 0, None)]
+    if not whole_head:
+        tissues[np.isin(tissues, [Tissue.BONE, Tissue.MARROW, Tissue.FAT, Tissue.MUSCLE])] = Tissue.AIR
+        tissues = _without_outer_fluid(tissues)
+    brain = np.isin(tissues, [Tissue.GREY, Tissue.WHITE, Tissue.DEEP_GREY])
+    if not brain.any():
+        remedy = "give label maps with FreeSurfer values (2, 3, 41, 42, ...)"
+        raise VolumeError("empty label map", path, "no grey or white matter is in it", remedy)
+    centre = ndimage.center_of_mass(brain)
+    to_world = np.eye(4)
+    to_world[:3, :3] = np.diag(np.linalg.norm(volume.grid.affine[:3, :3], axis=0))
+    # The middle of grey and white matter stands 18 mm behind and 12 mm above the anterior commissure.
+    to_world[:3, 3] = np.array([0.0, -18.0, 12.0]) - to_world[:3, :3] @ np.asarray(centre)
+    return tissues, np.linalg.inv(to_world)
+
+
+def _without_outer_fluid(tissues: Array) -> Array:
+    """Return the tissues without fluid farther than 3 voxels from brain, as after skull-stripping."""
+    parenchyma = (tissues != Tissue.AIR) & (tissues != Tissue.CSF) & (tissues != Tissue.VESSEL)
+    near = ndimage.distance_transform_edt(~parenchyma) <= 3.0
+    return np.where(near | ndimage.binary_fill_holes(near), tissues, np.uint8(Tissue.AIR))
+
+
+def _sampled_fractions(tissues: Array, place: list[Array]) -> Array:
+    """Return how often each tissue is met at the eight sub-positions of every voxel [tissue, X, Y, Z]."""
+    steps = [np.gradient(along, axis=axis) for axis, along in enumerate(place)]
+    fractions = np.zeros((len(Tissue), *place[0].shape), np.float32)
+    for corner in np.ndindex(2, 2, 2):
+        indices = []
+        for axis, along in enumerate(place):
+            nearest = np.rint(along + np.float32(0.5 * corner[axis] - 0.25) * steps[axis]).astype(np.int32)
+            indices.append(np.clip(nearest, 0, tissues.shape[axis] - 1))
+        met = tissues[tuple(indices)]
+        for tissue in Tissue:
+            fractions[tissue] += (met == tissue) * np.float32(0.125)
+    return fractions

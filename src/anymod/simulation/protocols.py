@@ -1,0 +1,160 @@
+"""Scanners and what they were told to do: the sequence of each modality, drawn per subject from a profile's ranges."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from anymod.simulation.signals import InversionRecovery, Mprage, Sequence, SpinEcho, SpoiledGradientEcho
+from anymod.simulation.tissues import SUBSTANCES, Tissue
+
+Range = tuple[float, float]
+MODALITIES = ("t1", "cet1", "t2", "flair", "pd")
+
+
+@dataclass(frozen=True)
+class T1Ranges:
+    """Ranges of a T1-weighted sequence; which of the three it is, `sequence` says."""
+
+    sequence: type[SpinEcho] | type[SpoiledGradientEcho] | type[Mprage]
+    repetition_ms: Range
+    echo_ms: Range
+    flip_degrees: Range = (90.0, 90.0)
+    inversion_ms: Range = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """One scanner profile: field strength and ranges, typical of clinical brain protocols."""
+
+    name: str
+    field_tesla: float
+    t1: T1Ranges
+    contrast_t1: T1Ranges
+    t2_repetition_ms: Range
+    t2_echo_ms: Range
+    flair_repetition_ms: Range
+    flair_echo_ms: Range
+    slice_mm: Range  # thickness of the T2, FLAIR and PD slices
+
+
+_MPRAGE_3T = T1Ranges(Mprage, (1900, 2300), (2.3, 3.5), (8, 9), (900, 1100))
+_SPIN_ECHO_15T = T1Ranges(SpinEcho, (400, 600), (8, 14))
+_SPOILED_15T = T1Ranges(SpoiledGradientEcho, (16, 24), (4, 6), (22, 30))
+SCANNERS = (
+    Scanner(
+        "1.5 T, spin echo",
+        1.5,
+        _SPIN_ECHO_15T,
+        _SPIN_ECHO_15T,
+        (3500, 5500),
+        (85, 110),
+        (8000, 10000),
+        (100, 130),
+        (2, 4),
+    ),
+    Scanner(
+        "1.5 T, gradient echo",
+        1.5,
+        _SPOILED_15T,
+        _SPOILED_15T,
+        (3500, 5000),
+        (90, 115),
+        (8000, 9500),
+        (95, 125),
+        (2, 3.5),
+    ),
+    Scanner("3 T, MPRAGE", 3.0, _MPRAGE_3T, _MPRAGE_3T, (4000, 6000), (80, 105), (8500, 10000), (85, 120), (1, 3)),
+    Scanner(
+        "3 T, mixed",
+        3.0,
+        _MPRAGE_3T,
+        T1Ranges(SpoiledGradientEcho, (7, 10), (2.5, 4), (11, 15)),
+        (3500, 5500),
+        (80, 100),
+        (8500, 10000),
+        (90, 125),
+        (1, 3),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How one image was taken."""
+
+    sequence: Sequence
+    slice_mm: float  # 1: three-dimensional
+    noise: float  # standard deviation of each channel's noise, of white matter's signal
+    bias: float  # standard deviation of the logarithm of the receive field
+    gain: float  # what white matter's signal becomes in stored numbers
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What one subject was scanned with."""
+
+    scanner: str
+    field_tesla: float
+    acquisitions: dict[str, Acquisition] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for a JSON file; each sequence with its name."""
+        content = asdict(self)
+        for modality, acquisition in self.acquisitions.items():
+            content["acquisitions"][modality]["sequence"]["name"] = type(acquisition.sequence).__name__
+        return content
+
+
+def draw_protocol(generator: np.random.Generator, modalities: tuple[str, ...]) -> Protocol:
+    """Return one subject's protocol; all modalities are drawn, so that leaving one out changes no other."""
+    scanner = SCANNERS[int(generator.integers(len(SCANNERS)))]
+    acquisitions = {}
+    for modality in MODALITIES:
+        sequence = _draw_sequence(generator, scanner, modality)
+        thick = modality in ("t2", "flair", "pd") or isinstance(sequence, SpinEcho)
+        thickness = float(generator.uniform(*scanner.slice_mm))
+        acquisitions[modality] = Acquisition(
+            sequence=sequence,
+            slice_mm=thickness if thick else 1.0,
+            noise=float(1 / generator.uniform(28, 60)),
+            bias=float(generator.uniform(0.03, 0.12)),
+            gain=float(np.exp(generator.uniform(np.log(250), np.log(900)))),
+        )
+    return Protocol(scanner.name, scanner.field_tesla, {name: acquisitions[name] for name in modalities})
+
+
+def _draw_sequence(generator: np.random.Generator, scanner: Scanner, modality: str) -> Sequence:
+    def draw(bounds: Range) -> float:
+        return round(float(generator.uniform(*bounds)), 2)
+
+    if modality in ("t1", "cet1"):
+        ranges = scanner.t1 if modality == "t1" else scanner.contrast_t1
+        return _draw_t1(
+            ranges,
+            draw(ranges.repetition_ms),
+            draw(ranges.echo_ms),
+            draw(ranges.flip_degrees),
+            draw(ranges.inversion_ms),
+        )
+    if modality == "t2":
+        return SpinEcho(draw(scanner.t2_repetition_ms), draw(scanner.t2_echo_ms))
+    if modality == "pd":
+        return SpinEcho(draw(scanner.t2_repetition_ms), draw((12, 25)))
+    water = SUBSTANCES[Tissue.CSF]
+    t1 = (water.at_1_5_tesla if scanner.field_tesla == 1.5 else water.at_3_tesla).t1
+    nulled = InversionRecovery(draw(scanner.flair_repetition_ms), draw(scanner.flair_echo_ms), 0.0).nulling(t1)
+    # Scanners null the fluid of an average head, never exactly this one's.
+    return InversionRecovery(nulled.repetition_ms, nulled.echo_ms, round(nulled.inversion_ms * draw((0.96, 1.03)), 2))
+
+
+def _draw_t1(
+    ranges: T1Ranges, repetition_ms: float, echo_ms: float, flip_degrees: float, inversion_ms: float
+) -> Sequence:
+    if ranges.sequence is SpinEcho:
+        return SpinEcho(repetition_ms, echo_ms)
+    if ranges.sequence is SpoiledGradientEcho:
+        return SpoiledGradientEcho(repetition_ms, echo_ms, flip_degrees)
+    return Mprage(repetition_ms, echo_ms, flip_degrees, inversion_ms)

@@ -1,0 +1,139 @@
+"""Gliomas and metastases: necrotic core, enhancing rim, oedema that follows white matter, and the tissue pushed aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from anymod.randomness import numpy_generator
+from anymod.simulation.anatomy import Axes
+from anymod.simulation.fields import smooth_field
+from anymod.simulation.shapes import coverage
+from anymod.simulation.tissues import OUTSIDE_BRAIN, Tissue
+from anymod.types import Array
+
+COARSE_MM = 4.0  # spacing at which a place for the tumour is looked for
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of tumour: how often it occurs, and the ranges [mm] it is drawn from; rim 0: nothing enhances."""
+
+    name: str
+    share: float
+    radius_mm: tuple[float, float]
+    rim_mm: tuple[float, float]
+    oedema_mm: tuple[float, float]
+    irregularity: float
+
+
+KINDS = (
+    Kind("glioblastoma", 0.6, (12.0, 22.0), (3.0, 5.5), (8.0, 20.0), 0.20),
+    Kind("metastasis", 0.2, (7.0, 13.0), (2.5, 5.0), (10.0, 24.0), 0.09),
+    Kind("low-grade glioma", 0.2, (12.0, 21.0), (0.0, 0.0), (2.0, 5.0), 0.22),
+)
+
+
+@dataclass(frozen=True)
+class Tumour:
+    """One tumour in world millimetres: its shape is a warped ellipsoid about `centre`, drawn from (seed, index)."""
+
+    kind: Kind
+    centre: tuple[float, float, float]
+    radius_mm: float
+    stretch: tuple[float, float, float]
+    rim_mm: float
+    oedema_mm: float
+    push: float
+    seed: int
+    index: int
+
+    def displacement(self, axes: Axes, depth: Array) -> tuple[Array, Array, Array]:
+        """Return the mass effect [mm], from a voxel to where its tissue lay before; `depth` [mm] below the brain's surface.
+
+        Nearest the centre tissue has moved most; at the surface it cannot move, for the skull holds it.
+        """
+        x, y, z = self._offsets(axes)
+        strength = -np.float32(self.push) * np.exp(-(x**2 + y**2 + z**2) / np.float32((1.7 * self.radius_mm) ** 2))
+        strength *= np.clip(depth / np.float32(12.0), 0, 1)
+        return strength * x, strength * y, strength * z
+
+    def grow_into(self, fractions: Array, axes: Axes, spacing_mm: float) -> Array:
+        """Return the tissue fractions [tissue, X, Y, Z] with core, rim and oedema laid over them."""
+        x, y, z = (offset / np.float32(s) for offset, s in zip(self._offsets(axes), self.stretch, strict=True))
+        rough = self._noise(axes, "shape", 1.5) + np.float32(0.5) * self._noise(axes, "lobes", 0.7)
+        outside = np.sqrt(x**2 + y**2 + z**2) - np.float32(self.radius_mm) * (
+            1 + np.float32(self.kind.irregularity) * rough
+        )
+        parenchyma = 1 - fractions[Tissue.CSF] - fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
+        host = np.clip(ndimage.gaussian_filter(parenchyma, 2.0 / spacing_mm) * 3.0 - 1.2, 0, 1)
+        solid = coverage(outside, max(spacing_mm, 1.5)) * host
+        thickness = self.rim_mm * np.clip(1 + 0.55 * self._noise(axes, "rim", 0.8), 0.25, 2.2)
+        core = coverage(outside + thickness, max(spacing_mm, 1.5))
+        dead = self._necrotic_share(outside, axes)
+        oedema = self._oedema(fractions, outside, axes, spacing_mm)
+        grown = fractions * (1 - oedema) * (1 - solid)
+        grown[Tissue.OEDEMA] += (fractions * oedema).sum(axis=0) * (1 - solid)
+        grown[Tissue.NECROSIS] += solid * core * dead
+        grown[Tissue.SOLID] += solid * core * (1 - dead)
+        grown[Tissue.ENHANCING] += solid * (1 - core)
+        return grown
+
+    def _necrotic_share(self, outside: Array, axes: Axes) -> Array | float:
+        """Return how much of what does not enhance is necrotic: nothing in a tumour without a rim, most of it deep in the others."""
+        if self.rim_mm == 0:
+            return 0.0
+        patches = self._noise(axes, "necrosis", 0.6)
+        return np.clip(0.65 + 0.4 * patches - 0.04 * (outside + self.rim_mm), 0, 1)
+
+    def _oedema(self, fractions: Array, outside: Array, axes: Axes, spacing_mm: float) -> Array:
+        """Return the share of each tissue that is swollen: white matter almost wholly, nuclei half, cortex hardly."""
+        reach = self.oedema_mm * np.clip(1 + 0.5 * self._noise(axes, "oedema", 1.6), 0.15, 2.2)
+        # Fingers: oedema runs along white matter and stops short of where little of it is around.
+        around = ndimage.gaussian_filter(fractions[Tissue.WHITE], 3.0 / spacing_mm)
+        spread = coverage(outside - reach * np.clip(1.6 * around - 0.15, 0, 1), 4.0)
+        share = np.zeros((len(Tissue), 1, 1, 1), np.float32)
+        share[[Tissue.WHITE, Tissue.BRAIN_STEM]] = 0.92
+        share[[Tissue.DEEP_GREY, Tissue.PALLIDUM]] = 0.45
+        share[Tissue.GREY] = 0.12
+        return share * spread
+
+    def _offsets(self, axes: Axes) -> tuple[Array, Array, Array]:
+        x, y, z = ((axis - place).astype(np.float32) for axis, place in zip(axes, self.centre, strict=True))
+        return x[:, None, None], y[None, :, None], z[None, None, :]
+
+    def _noise(self, axes: Axes, name: str, radii: float) -> Array:
+        generator = numpy_generator(self.seed, "subject", self.index, "tumour", name)
+        return smooth_field(generator, axes, max(radii * self.radius_mm, 5.0))
+
+
+def draw_tumour(fractions: Array, axes: Axes, seed: int, index: int) -> Tumour:
+    """Return a tumour whose centre is in supratentorial white matter of a (coarse) anatomy."""
+    generator = numpy_generator(seed, "subject", index, "tumour")
+    kind = KINDS[int(generator.choice(len(KINDS), p=[kind.share for kind in KINDS]))]
+    depth = depth_in_brain(fractions, float(axes[0][1] - axes[0][0]))
+    supratentorial = (axes[2] > -12)[None, None, :] & (np.abs(axes[0]) > 12)[:, None, None]
+    candidates = np.argwhere((fractions[Tissue.WHITE] > 0.6) & (depth > 10) & supratentorial)
+    if len(candidates) == 0:
+        candidates = np.argwhere(fractions[Tissue.WHITE] == fractions[Tissue.WHITE].max())
+    place = candidates[generator.integers(len(candidates))]
+    centre = [float(axis[i]) for axis, i in zip(axes, place, strict=True)]
+    return Tumour(
+        kind=kind,
+        centre=(centre[0], centre[1], centre[2]),
+        radius_mm=float(generator.uniform(*kind.radius_mm)),
+        stretch=tuple(float(s) for s in generator.uniform(0.78, 1.25, 3)),  # type: ignore[arg-type]
+        rim_mm=float(generator.uniform(*kind.rim_mm)),
+        oedema_mm=float(generator.uniform(*kind.oedema_mm)),
+        push=float(generator.uniform(0.25, 0.5)),
+        seed=seed,
+        index=index,
+    )
+
+
+def depth_in_brain(fractions: Array, spacing_mm: float) -> Array:
+    """Return each voxel's depth [mm] below the surface of what lies inside the skull."""
+    inside = fractions[list(OUTSIDE_BRAIN)].sum(axis=0) < 0.5
+    return ndimage.distance_transform_edt(inside, sampling=spacing_mm).astype(np.float32)
