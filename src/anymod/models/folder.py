@@ -68,13 +68,16 @@ class ModelDescription(Settings):
         return subset_name(mask, self.names)
 
 
-def save_model(folder: Path, model: UnifiedModel, description: ModelDescription, card: str, *, half: bool = False) -> None:
+def save_model(
+    folder: Path, model: UnifiedModel, description: ModelDescription, card: str, *, half: bool = False
+) -> None:
     """Write a model folder; the description comes last, so that a folder without it is known to be incomplete.
 
     `half` stores float16: half the size; the network computes in float32 all the same.
     """
     tensors = {
-        name: (tensor.half() if half else tensor).detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+        name: (tensor.half() if half else tensor).detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
     }
     with atomic_write(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
@@ -119,14 +122,18 @@ def find_model(name: str | Path) -> Path:
     if str(name) in bundled:
         return bundled[str(name)]
     why = "it has no model.yaml" if folder.is_dir() else "there is no such folder and no bundled model of this name"
-    raise ModelFolderError("no model", name, why, f"give a model folder or one of: {', '.join(bundled) or 'none bundled'}")
+    raise ModelFolderError(
+        "no model", name, why, f"give a model folder or one of: {', '.join(bundled) or 'none bundled'}"
+    )
 
 
 def _read_weights(path: Path, expected_sha256: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not path.is_file():
         raise ModelFolderError("no weights", path, "the file is missing", "copy the whole model folder again")
     if sha256(path) != expected_sha256:
-        raise ModelFolderError("altered weights", path, "their SHA-256 is not the one in model.yaml", "copy the folder again")
+        raise ModelFolderError(
+            "altered weights", path, "their SHA-256 is not the one in model.yaml", "copy the folder again"
+        )
     try:
         with safe_open(path, framework="pt") as stream:
             shapes = {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118 (no mapping)

@@ -32,16 +32,24 @@ MOST_MODALITIES = 16
 class MMHVAESettings(Settings):
     """Shape of the network. `AUTHORS` has the published one; the defaults are a lean one for small machines."""
 
-    widths: tuple[int, ...] = Field(default=(24, 32, 48, 64), min_length=2, description="channels at each depth, finest first; even")
+    widths: tuple[int, ...] = Field(
+        default=(24, 32, 48, 64), min_length=2, description="channels at each depth, finest first; even"
+    )
     image_size: tuple[int, int] = Field(default=(96, 96), description="rows and columns of a slice, in pixels")
-    unshuffle: Literal[1, 2, 4] = Field(default=2, description="pixels folded into channels before the encoders; the paper: 1")
+    unshuffle: Literal[1, 2, 4] = Field(
+        default=2, description="pixels folded into channels before the encoders; the paper: 1"
+    )
     top: Literal["map", "vector"] = Field(default="map", description="form of the coarsest latent; the paper: vector")
     latent_levels: tuple[int, ...] | None = Field(default=None, description="levels with latents, 1 finest; None: all")
     expansion: int = Field(default=2, ge=1, description="widening inside a decoder cell; the paper: 6")
     head_channels: int = Field(default=16, ge=1, description="channels inside an image head; the paper: 8")
-    head_blocks: int = Field(default=2, ge=0, description="residual blocks of an image head; paper's text 5, authors' code 6")
+    head_blocks: int = Field(
+        default=2, ge=0, description="residual blocks of an image head; paper's text 5, authors' code 6"
+    )
     context_slices: Literal[0, 1, 2] = Field(default=0, description="neighbouring slices on each side, as channels")
-    soft_limit: float = Field(default=10.0, gt=0, description="means and log-variances stay within +- this (pitfall A3)")
+    soft_limit: float = Field(
+        default=10.0, gt=0, description="means and log-variances stay within +- this (pitfall A3)"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> MMHVAESettings:
@@ -49,7 +57,9 @@ class MMHVAESettings(Settings):
             raise ValueError("widths must be even: half the channels are means, half log-variances")
         levels = self.levels
         if list(levels) != sorted(set(levels)) or levels[-1] != len(self.widths) or levels[0] < 1:
-            raise ValueError(f"latent_levels must increase from at least 1 to {len(self.widths)}, the coarsest, which carries latents")
+            raise ValueError(
+                f"latent_levels must increase from at least 1 to {len(self.widths)}, the coarsest, which carries latents"
+            )
         if any(size <= 0 or size % self.stride for size in self.image_size):
             raise ValueError(f"image_size must be multiples of {self.stride} (unshuffle x 2^(number of widths - 1))")
         if self.image_size[0] * self.image_size[1] < 2 * self.stride**2:
@@ -143,7 +153,9 @@ class MMHVAE(UnifiedModel):
             has_latents = depth + 1 in levels
             self.steps.append(Step(coming, widths[depth], settings.expansion, has_latents=has_latents))
             coming = widths[depth] // 2 if has_latents else widths[depth]
-        heads = (ImageHead(coming, settings.head_channels, settings.head_blocks, settings.unshuffle) for _ in modalities)
+        heads = (
+            ImageHead(coming, settings.head_channels, settings.head_blocks, settings.unshuffle) for _ in modalities
+        )
         self.heads = nn.ModuleList(heads)
 
     def encode(self, images: Images, shown: Shown) -> Features:
@@ -192,11 +204,13 @@ class MMHVAE(UnifiedModel):
         coarsest = len(self.settings.widths)
         experts = self._spread(self.top(features.maps[-1]), features, shown)
         prior = standard_gaussian(experts.mean[:, 0])
-        z = self._draw_level(Level(coarsest, prior, experts, product_of_experts(prior, experts, shown)), temperature, noise, visit)
+        z = self._draw_level(
+            Level(coarsest, prior, experts, product_of_experts(prior, experts, shown)), temperature, noise, visit
+        )
         h = self.top.to_map(z) if isinstance(self.top, VectorTop) else z
-        for number, step in zip(range(coarsest - 1, 0, -1), self.steps, strict=True):
+        for number, step in zip(range(coarsest - 1, 0, -1), self._descent(), strict=True):
             h = step.cell(step.upsample(h))
-            if step.prior is not None:
+            if step.prior is not None and step.expert is not None:
                 prior = as_gaussian(step.prior(h), self.settings.soft_limit)
                 joined = torch.cat([h[features.row], features.maps[number - 1]], dim=1)
                 experts = self._spread(step.expert(joined), features, shown)
@@ -232,6 +246,10 @@ class MMHVAE(UnifiedModel):
             "divergence": objective.kl_weight * torch.stack(list(per_level.values())).sum(),
         }
         return Outcome(terms, torch.stack(images), {number: nats.detach() for number, nats in per_level.items()})
+
+    def _descent(self) -> list[Step]:
+        """Return the steps from the second coarsest level to the finest (a ModuleList does not know its members' type)."""
+        return [step for step in self.steps if isinstance(step, Step)]
 
     def _wanted_images(self, finest: Tensor, wanted: Tensor) -> Tensor:
         """Return (b, m, h, w) images from the finest latent, each head run only on the rows that want it; -1 elsewhere."""

@@ -23,6 +23,8 @@ def build_model(
 ) -> UnifiedModel:
     """Return an untrained network; raise `error` that names `where` for an unknown architecture or settings that do not fit."""
     if architecture not in ARCHITECTURES:
-        raise error("unknown architecture", where, f"'{architecture}' does not exist", f"known are {', '.join(ARCHITECTURES)}")
+        raise error(
+            "unknown architecture", where, f"'{architecture}' does not exist", f"known are {', '.join(ARCHITECTURES)}"
+        )
     network, settings_type = ARCHITECTURES[architecture]
     return network(tuple(modalities), validate(settings_type, settings, where, error=error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +52,7 @@ class EncoderCell(nn.Module):
 
 
 class DecoderCell(nn.Module):
-    """Inverted residual cell: expand with 3x3, depthwise 5x5, gate, project with 1x1, add (pitfall A12: no activation after the first norm)."""
+    """Inverted residual cell: expand with 3x3, depthwise 5x5, gate, project, add (A12: no activation after the first norm)."""
 
     def __init__(self, channels: int, expansion: int) -> None:
         super().__init__()
@@ -87,7 +89,7 @@ class ModalityEncoder(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(channels_in, widths[0], 3, padding=1)
         self.cells = nn.ModuleList(EncoderCell(width) for width in widths)
-        pairs = zip(widths[:-1], widths[1:], strict=True)
+        pairs = pairwise(widths)
         self.strides = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
 
     def forward(self, x: Tensor) -> list[Tensor]:

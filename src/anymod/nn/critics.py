@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from anymod.nn.cells import InstanceNorm
@@ -19,8 +21,11 @@ class Critic(nn.Module):
         super().__init__()
         widths = [width * min(2**step, MOST_WIDENING) for step in range(depth)]
         layers: list[nn.Module] = [nn.Conv2d(1, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        for stride, (coming, going) in [*((2, pair) for pair in pairs), (1, (widths[-1], width * min(2**depth, MOST_WIDENING)))]:
+        pairs = pairwise(widths)
+        for stride, (coming, going) in [
+            *((2, pair) for pair in pairs),
+            (1, (widths[-1], width * min(2**depth, MOST_WIDENING))),
+        ]:
             layers += [nn.Conv2d(coming, going, 4, stride=stride, padding=1), InstanceNorm(), nn.LeakyReLU(0.2)]
         self.model = nn.Sequential(*layers, nn.Conv2d(width * min(2**depth, MOST_WIDENING), 1, 4, padding=1))
 

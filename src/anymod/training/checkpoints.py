@@ -41,7 +41,9 @@ def load_state(folder: Path) -> dict[str, Any] | None:
             problems.append(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
             continue
         if problems:
-            logger.warning("the newest checkpoint cannot be read (%s); going on from the one before", "; ".join(problems))
+            logger.warning(
+                "the newest checkpoint cannot be read (%s); going on from the one before", "; ".join(problems)
+            )
         return state
     if problems:
         raise OutputError("unreadable checkpoints", folder, "; ".join(problems), "start again with --overwrite")

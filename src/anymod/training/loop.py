@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,16 +17,17 @@ from torch.utils.data import DataLoader, Dataset
 from anymod.cohorts import Batch, BatchPlan, Cohort, SliceCache, augment
 from anymod.core.noise import Noise, noise_of_rows
 from anymod.core.objectives import absolute_error, squared_error
+from anymod.files import atomic_write
 from anymod.models import Objective, UnifiedModel, build_model
 from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
 from anymod.training.adversary import build_critics, real_of
 from anymod.training.checkpoints import BEST, load_state, save_state
 from anymod.training.curriculum import adversarial_weight, critics_learn, kl_weight, learning_rate, subsets_of_step
-from anymod.training.records import Records
 from anymod.training.recipe import Recipe
+from anymod.training.records import Records
 from anymod.training.shipping import write_model
-from anymod.training.step import Adversary, Update, critics_step, model_step
+from anymod.training.step import Adversary, StepPlan, Update, critics_step, model_step
 from anymod.training.validation import Look, validate
 
 CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
@@ -95,7 +96,7 @@ class Run:
     @property
     def shipped(self) -> UnifiedModel:
         """Return the running mean of the weights."""
-        return self.averaged.module
+        return cast(UnifiedModel, self.averaged.module)
 
     def state(self) -> dict[str, Any]:
         """Return what `load` needs to go on exactly."""
@@ -126,7 +127,9 @@ class Run:
             last = self.step == settings.steps
             if self.step % settings.validate_every == 0 or last:
                 values |= self._look(records)
-            if records is not None and (self.step % settings.log_every == 0 or "validation_hidden_psnr_db" in values or last):
+            if records is not None and (
+                self.step % settings.log_every == 0 or "validation_hidden_psnr_db" in values or last
+            ):
                 records.add(self.step - 1, values)
             if records is not None and (self.step % settings.checkpoint_every == 0 or last):
                 records.write()
@@ -146,7 +149,8 @@ class Run:
         shown = self._shown(step)[:, rows].to(self.share.device)
         noises = [self._noise(step, draw, rows) for draw in range(len(shown))]
         update = self._update(step)
-        report = model_step(self.model, self.optimizer, batch, shown, noises, objective, update, adversary)
+        plan = StepPlan(shown, noises, objective, adversary)
+        report = model_step(self.model, self.optimizer, batch, plan, update)
         self.averaged.update_parameters(self.model)
         values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": rate}
         if learns:
@@ -179,7 +183,9 @@ class Run:
 
     def _noise(self, step: int, draw: int, rows: slice) -> Noise:
         seed, device = self.recipe.training.seed, self.share.device
-        return noise_of_rows(torch_generator(seed, "noise", step, draw, device=device), rows, self.recipe.training.batch_size)
+        return noise_of_rows(
+            torch_generator(seed, "noise", step, draw, device=device), rows, self.recipe.training.batch_size
+        )
 
     def _update(self, step: int) -> Update:
         fabric = self.share.fabric
@@ -223,8 +229,6 @@ class Run:
 
 def save_best(folder: Path, model: UnifiedModel, step: int) -> None:
     """Keep the weights that did best on the validation subjects."""
-    from anymod.files import atomic_write
-
     with atomic_write(folder / BEST) as temporary:
         torch.save({"step": step, "model": copy.deepcopy(model.state_dict())}, temporary)
 

@@ -25,22 +25,34 @@ class ModelSection(Settings):
 class DataSection(Settings):
     """How a cohort's images become slices."""
 
-    spacing_mm: float = Field(default=2.0, gt=0, description="of the isotropic grid that images are resampled to, in mm")
+    spacing_mm: float = Field(
+        default=2.0, gt=0, description="of the isotropic grid that images are resampled to, in mm"
+    )
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
     min_foreground: float = Field(default=0.05, ge=0, lt=1, description="share of a slice below which it is left out")
     augmentation: AugmentationSettings = AugmentationSettings()
-    loader_processes: int = Field(default=0, ge=0, description="processes that read ahead; 0 reads in the training process")
+    loader_processes: int = Field(
+        default=0, ge=0, description="processes that read ahead; 0 reads in the training process"
+    )
 
 
 class ObjectiveSection(Settings):
     """What is minimized (method section 7): reconstruction + kl_weight x KL + adversarial_weight x R."""
 
-    likelihood: Literal["laplace", "normal"] = Field(default="laplace", description="absolute or squared error (pitfall T1)")
-    kl_weight: float = Field(default=1e-3, ge=0, description="per nat, pixel and modality; authors: 0.002 on this scale")
+    likelihood: Literal["laplace", "normal"] = Field(
+        default="laplace", description="absolute or squared error (pitfall T1)"
+    )
+    kl_weight: float = Field(
+        default=1e-3, ge=0, description="per nat, pixel and modality; authors: 0.002 on this scale"
+    )
     kl_warmup_steps: int = Field(default=500, ge=0, description="linear rise of kl_weight from 0")
-    draws: int = Field(default=1, ge=1, description="subsets a row shows in one step, stratified over its tickets; authors: 3")
-    mixed_ticket: bool = Field(default=True, description="also draw subsets across groups (method section 8); paper: false")
+    draws: int = Field(
+        default=1, ge=1, description="subsets a row shows in one step, stratified over its tickets; authors: 3"
+    )
+    mixed_ticket: bool = Field(
+        default=True, description="also draw subsets across groups (method section 8); paper: false"
+    )
     adversarial_weight: float = Field(default=0.0, ge=0, description="of R; authors: 0.1 or 0.05 on this scale")
     adversarial_start: int = Field(default=0, ge=0, description="step at which the networks begin to see R")
     critic_start: int = Field(default=0, ge=0, description="step at which the critics begin to learn")
@@ -57,13 +69,17 @@ class TrainingSection(Settings):
     learning_rate: float = Field(default=2e-3, gt=0, description="Adamax; falls along a cosine")
     final_learning_rate: float = Field(default=1e-4, ge=0)
     gradient_norm: float = Field(default=1.0, gt=0, description="longer gradients are shortened to this")
-    averaging: float = Field(default=0.998, ge=0, lt=1, description="decay of the running mean of the weights, which is what ships")
+    averaging: float = Field(
+        default=0.998, ge=0, lt=1, description="decay of the running mean of the weights, which is what ships"
+    )
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     critic_width: int = Field(default=32, ge=1, description="channels of a critic's first layer; authors: 64")
     critic_depth: int = Field(default=3, ge=1, description="strided layers; 3 judges patches, authors: 6")
     critic_learning_rate: float = Field(default=2e-4, gt=0, description="Adam")
     log_every: int = Field(default=20, ge=1, description="steps between rows of metrics.csv")
-    validate_every: int = Field(default=500, ge=1, description="steps between looks at the validation subjects, with a picture")
+    validate_every: int = Field(
+        default=500, ge=1, description="steps between looks at the validation subjects, with a picture"
+    )
     checkpoint_every: int = Field(default=100, ge=1, description="steps between checkpoints")
     select: Literal["last", "best"] = Field(default="last", description="which weights become the model folder")
     seed: int = 0

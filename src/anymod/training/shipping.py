@@ -17,7 +17,9 @@ def write_model(
     train = cache.of_split("train")
     ranges = cache.typical_ranges(train)
     modalities = tuple(
-        ModelModality(name=modality.name, group=modality.group, low=ranges[modality.name].low, high=ranges[modality.name].high)
+        ModelModality(
+            name=modality.name, group=modality.group, low=ranges[modality.name].low, high=ranges[modality.name].high
+        )
         for modality in cohort.modalities
     )
     training = {

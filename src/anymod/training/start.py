@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from anymod.cohorts import Cohort, build_cache
@@ -59,8 +58,14 @@ def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> P
     share = loop.Share(fabric.global_rank, fabric.world_size, fabric.device, fabric)
     run = loop.Run(recipe, cohort, cache, out, share)
     loop.resume(run)
-    logger.info("training %s on %d slices of %d subjects from step %d to %d", out, run.plan.slices_per_epoch,
-                len(cache.of_split("train")), run.step, recipe.training.steps)
+    logger.info(
+        "training %s on %d slices of %d subjects from step %d to %d",
+        out,
+        run.plan.slices_per_epoch,
+        len(cache.of_split("train")),
+        run.step,
+        recipe.training.steps,
+    )
     records = Records(out, run.step) if fabric.is_global_zero else None
     try:
         run.go(records)
@@ -89,7 +94,9 @@ def _launch(device: str, processes: int, precision: str) -> Any:
 def _check_modalities(cohort: Cohort, observed: set[str]) -> None:
     if not observed:
         remedy = "mark subjects with split 'train' in subjects.csv"
-        raise CohortError("nothing to train on", cohort.root / "subjects.csv", "no subject has the split 'train'", remedy)
+        raise CohortError(
+            "nothing to train on", cohort.root / "subjects.csv", "no subject has the split 'train'", remedy
+        )
     never = [name for name in cohort.modality_names if name not in observed]
     if never:
         remedy = "take it out of cohort.yaml or add a subject that has it"

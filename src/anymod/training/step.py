@@ -74,6 +74,16 @@ class Adversary:
 
 
 @dataclass(frozen=True)
+class StepPlan:
+    """What a step does: the subsets its rows show, (k, b, m), the noise of each draw, and what is minimized."""
+
+    shown_per_draw: ShownPerDraw
+    noises: Sequence[Noise]
+    objective: Objective
+    adversary: Adversary
+
+
+@dataclass(frozen=True)
 class StepReport:
     """Weighted loss terms, nats per pixel and modality of each level, the gradient's norm, and the fakes per modality."""
 
@@ -83,36 +93,35 @@ class StepReport:
 
 
 def model_step(
-    model: UnifiedModel,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    shown_per_draw: ShownPerDraw,
-    noises: Sequence[Noise],
-    objective: Objective,
-    update: Update,
-    adversary: Adversary | None = None,
+    model: UnifiedModel, optimizer: torch.optim.Optimizer, batch: Batch, plan: StepPlan, update: Update
 ) -> StepReport:
     """Update the model once, the gradients of the draws added up one after the other, so that memory is that of one draw."""
     optimizer.zero_grad(set_to_none=True)
+    draws = len(plan.shown_per_draw)
     totals: dict[str, Tensor] = {}
+    measured: dict[str, Tensor] = {}
     fakes = []
-    for shown, noise in zip(shown_per_draw, noises, strict=True):
+    for shown, noise in zip(plan.shown_per_draw, plan.noises, strict=True):
         with update.autocast():
-            outcome = model.losses(batch, shown[None], noise, objective)
+            outcome = model.losses(batch, shown[None], noise, plan.objective)
             terms = dict(outcome.terms)
-            if adversary is not None and adversary.weight > 0:
-                rows = judged_rows(shown, batch.observed, everything=adversary.everything)
-                terms["adversary"] = adversary.weight * model_term(adversary.critics, outcome.images[0], rows)
-        loss = torch.stack(list(terms.values())).sum() / len(shown_per_draw)
-        loss.backward()
-        for number, nats in outcome.divergences.items():
-            terms[f"nats_level_{number}"] = nats
-        for name, term in terms.items():
-            totals[name] = totals.get(name, 0.0) + term.detach() / len(shown_per_draw)
+            if plan.adversary.weight > 0:
+                rows = judged_rows(shown, batch.observed, everything=plan.adversary.everything)
+                judged = model_term(plan.adversary.critics, outcome.images[0], rows)
+                terms["adversary"] = plan.adversary.weight * judged
+        (torch.stack(list(terms.values())).sum() / draws).backward()
+        _add(totals, terms, draws)
+        _add(measured, {f"nats_level_{number}": nats for number, nats in outcome.divergences.items()}, draws)
         fakes.append(fakes_of(outcome.images[0], shown))
     norm = update.apply(model.parameters(), optimizer, totals, batch.subjects)
     pooled = [torch.cat(modality) for modality in zip(*fakes, strict=True)]
-    return StepReport({name: float(term) for name, term in totals.items()}, norm, pooled)
+    return StepReport({name: float(value) for name, value in {**totals, **measured}.items()}, norm, pooled)
+
+
+def _add(totals: dict[str, Tensor], values: dict[str, Tensor], draws: int) -> None:
+    """Add each value's share of a mean over draws to its total."""
+    for name, value in values.items():
+        totals[name] = totals.get(name, torch.zeros_like(value.detach())) + value.detach() / draws
 
 
 def critics_step(

@@ -93,7 +93,9 @@ def write_picture(path: Path, examples: list[tuple[Batch, Tensor, Tensor]], moda
                 # Planes run to the patient's right and front; on screen the patient looks up and his right is on the left.
                 axis.imshow(plane.numpy().T[::-1, ::-1], cmap="gray", vmin=-1, vmax=1)
                 given = bool(shown[row, number])
-                axis.set_title(title + (" (shown)" if given else ""), fontsize=9, color="tab:blue" if given else "black")
+                axis.set_title(
+                    title + (" (shown)" if given else ""), fontsize=9, color="tab:blue" if given else "black"
+                )
                 axis.set_axis_off()
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=80, format="png")
