@@ -7,10 +7,12 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer.main
 
 from anymod.cli import app
+from anymod.volumes import Grid, Volume, read_volume, write_volume
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.md")])
@@ -102,6 +104,20 @@ def test_every_make_verb_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_python_block_compiles(page: Path) -> None:
     assert all(ast.parse(code).body for code in blocks(page, "python"))
+
+
+@pytest.mark.slow
+def test_the_readmes_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = np.zeros((24, 28, 12), np.float32)
+    data[4:20, 4:24, 2:10] = np.random.default_rng(0).uniform(50, 100, (16, 20, 8))
+    grid = Grid(data.shape, np.diag([4.0, 4.0, 4.0, 1.0]))
+    for modality in ("t1", "flair"):
+        write_volume(tmp_path / f"{modality}.nii.gz", Volume(data, grid))
+    (example,) = blocks(ROOT / "README.md", "python")
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own page
+    assert read_volume(tmp_path / "t2.nii.gz").data.shape == data.shape
+    assert (tmp_path / "t2_sd.nii.gz").is_file()
 
 
 def test_a_wrong_command_is_noticed() -> None:

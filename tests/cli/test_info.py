@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from anymod import __version__
 from anymod.cli import app
-from anymod.cli.info import bundled_models, installed_version
+from anymod.cli.info import installed_version
+from anymod.resources import bundled_models
 
 
 def test_json_has_versions_and_models() -> None:
@@ -17,7 +18,7 @@ def test_json_has_versions_and_models() -> None:
     assert facts["format"] == 1
     assert facts["anymod"] == __version__ == metadata.version("anymod")
     assert facts["packages"]["torch"] == metadata.version("torch")
-    assert facts["models"] == bundled_models()
+    assert facts["models"] == list(bundled_models())
 
 
 def test_text_has_a_line_for_each_fact() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib import metadata, resources
+from importlib import metadata
 from typing import Annotated, Any
 
 import typer
 
 from anymod import __version__
+from anymod.resources import bundled_models
 
 PACKAGES = (
     "torch",
@@ -49,7 +50,7 @@ def gather_facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: installed_version(name) for name in PACKAGES},
-        "models": bundled_models(),
+        "models": list(bundled_models()),
     }
 
 
@@ -59,11 +60,3 @@ def installed_version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def bundled_models() -> list[str]:
-    """Return the names of the model folders in the package's resources."""
-    folder = resources.files("anymod") / "resources" / "models"
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in folder.iterdir() if (entry / "model.yaml").is_file())
