@@ -27,14 +27,16 @@ OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds already.")]
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", callback=_checked_device, help="Where to compute."),
+    typer.Option("--device", metavar="DEVICE", callback=_checked_device, help="auto, cpu, cuda, cuda:N or mps."),
 ]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Every random draw follows from it.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, metavar="N", help="Threads to compute with; else one per core.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Every random draw follows from it.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show warnings and errors only.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show every detail.")]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=1, help="Processes of this machine to share subjects among.")
+    int, typer.Option("--workers", min=1, metavar="N", help="Processes of this machine that share the subjects.")
 ]
 SchedulerOption = Annotated[
     str | None,
