@@ -85,7 +85,7 @@ def smooth_warp(seed: int, index: int, axes: Axes, amplitude_mm: float) -> tuple
     for axis in "xyz":
         generator = numpy_generator(seed, "subject", index, "warp", axis)
         coarse = smooth_field(generator, axes, 110.0)
-        fine = np.float32(0.45) * smooth_field(generator, axes, 45.0) + np.float32(0.3) * smooth_field(
+        fine = np.float32(0.32) * smooth_field(generator, axes, 45.0) + np.float32(0.2) * smooth_field(
             generator, axes, 26.0
         )
         fields.append(np.float32(amplitude_mm) * (coarse + fine))
@@ -138,11 +138,15 @@ class ProceduralAnatomy:
 
     def _draw_cerebrum(self, canvas: Canvas, points: Points, hull: Array, axes: Axes, variation: Variation) -> None:
         voxel = points.spacing_mm
-        joined = brain.unsplit_region(points)
-        midline = np.sqrt(points.x**2 + np.clip(-joined, 0, None) ** 2)
-        split = smooth_minimum(midline, brain.lateral_fissures(points), 2.0)
+        # A bend that changes inwards too, so that fissures and sulcal walls curve instead of standing straight.
+        bends = [2.0 * smooth_field(self._generator(f"bend {axis}"), axes, 30.0) for axis in "xyz"]
+        bent = points.moved((bends[0], bends[1], bends[2]))
+        midline = np.sqrt((points.x + 0.35 * bends[0]) ** 2 + np.clip(-brain.unsplit_region(points), 0, None) ** 2)
+        split = smooth_minimum(midline, brain.lateral_fissures(bent), 2.0)
         depth = smooth_minimum(-hull, split, 3.0)
-        folds = self._sulci(points, depth, axes, variation)
+        # Rounder, so that neighbouring points project to neighbouring points even halfway between two surfaces.
+        toward_hull = projected_onto_hull(np.clip(smooth_minimum(-hull, split, 14.0), 0, 28), voxel)
+        folds = self._sulci(bent.moved(toward_hull), depth, axes, variation)
         unfolded = 7.0 - brain.nuclear_core(points)
         distance = pial_distance(depth, folds, unfolded, voxel)
         # Sulci gape at the surface and close with depth.
@@ -151,13 +155,9 @@ class ProceduralAnatomy:
         canvas.add(Tissue.WHITE, coverage(cortex - distance, voxel))
         canvas.add(Tissue.GREY, coverage(half_width - distance, voxel))
 
-    def _sulci(self, points: Points, depth: Array, axes: Axes, variation: Variation) -> tuple[Sulci, ...]:
-        shifts = projected_onto_hull(np.clip(depth, 0, 28), points.spacing_mm)
-        # A bend that does change inwards, so that sulcal walls curve instead of standing straight.
-        bends = (2.0 * smooth_field(self._generator(f"bend {axis}"), axes, 30.0) for axis in "xyz")
+    def _sulci(self, projected: Points, depth: Array, axes: Axes, variation: Variation) -> tuple[Sulci, ...]:
         folded = (depth > -6) & (depth < 40)
-        coordinates = zip((points.x, points.y, points.z), shifts, bends, strict=True)
-        place = tuple((along + shift + bend)[folded] for along, shift, bend in coordinates)
+        place = (projected.x[folded], projected.y[folded], projected.z[folded])
         primary = self._pattern("primary sulci", 2 * variation.gyrus_mm, place, folded)
         secondary = self._pattern("secondary sulci", 1.6 * variation.gyrus_mm, place, folded)
         relief = smooth_field(self._generator("sulcal depth"), axes, 45.0)

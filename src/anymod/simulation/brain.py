@@ -17,8 +17,9 @@ def cerebrum_hull(points: Points) -> Array:
     """Return the distance to the smooth hull of both hemispheres: without fissures, with temporal lobes."""
     both = points.mirrored()
     # Widest behind the middle and narrower in front, as seen from above.
-    x = both.x * (1 + np.float32(0.0022) * np.clip(points.y + 25, 0, None))
-    body = ellipsoid(Points(x, points.y, points.z, points.spacing_mm), (0, -17, 13), (68, 88, 63))
+    x = both.x * (1 + np.float32(0.0013) * np.clip(points.y + 25, 0, None))
+    body = ellipsoid(Points(x, points.y, points.z, points.spacing_mm), (0, -17, 13), (69, 95, 63))
+    body = smooth_maximum(body, np.abs(points.y + 17) - 87, 20.0)  # blunt poles
     # The floor: orbital roof in front, open in the middle, tentorium (falling off sideways) behind.
     floor = np.interp(points.y, [-105, -75, -40, -12, 18, 40, 66], [-13, -5, -1, -10, -21, -23, -14]).astype(np.float32)
     floor = floor - np.clip(-points.y - 20, 0, 20) / 20 * 0.24 * both.x
@@ -46,11 +47,13 @@ def lateral_fissures(points: Points) -> Array:
     """Return the (unsigned) distance to the sheets of the Sylvian fissures: from the side inwards, and up and down over the insula."""
     both = points.mirrored()
     height = -11 + 0.40 * (18 - points.y)
-    insula_x = 36.5 - 0.05 * np.clip(points.y, 0, None)
+    # The insula bulges outwards in its middle.
+    bulge = ((points.y + 2) / 22) ** 2 + ((points.z - height - 4) / 13) ** 2
+    insula_x = 38.5 - 3.5 * np.clip(bulge, 0, 1.5)
     beyond = np.clip(-40 - points.y, 0, None) ** 2 + np.clip(points.y - 26, 0, None) ** 2
     entry = np.sqrt(((points.z - height) * 0.93) ** 2 + np.clip(insula_x - both.x, 0, None) ** 2 + beyond)
-    above = np.clip(points.z - (height + 17), 0, None) ** 2 + np.clip(height - 9 - points.z, 0, None) ** 2
-    along = np.clip(-25 - points.y, 0, None) ** 2 + np.clip(points.y - 21, 0, None) ** 2
+    above = np.clip(points.z - (height + 15), 0, None) ** 2 + np.clip(height - 8 - points.z, 0, None) ** 2
+    along = np.clip(-24 - points.y, 0, None) ** 2 + np.clip(points.y - 20, 0, None) ** 2
     return np.minimum(entry, np.sqrt((both.x - insula_x) ** 2 + above + along))
 
 
@@ -151,5 +154,15 @@ def arteries_and_sinuses(points: Points) -> Array:
     )
     basilar = tube(points, [(0, -22, -50, 1.5), (0, -10, -30, 1.6), (0, -8, -14, 1.6)])
     posterior = tube(both, [(0, -8, -14, 1.0), (15, -18, -13, 0.8), (17, -38, -6, 0.6)])
-    deep = tube(both, [(1.2, -4, 8, 0.7), (1.2, -32, 10, 0.9), (0.2, -42, 8, 1.6), (0, -62, 1, 1.5), (0, -92, -8, 1.6)])
+    deep = tube(
+        both,
+        [
+            (1.5, -2, 6, 0.4),
+            (1.5, -14, 13, 0.5),
+            (1.2, -32, 12, 0.6),
+            (0.2, -42, 7, 1.3),
+            (0, -62, 1, 1.4),
+            (0, -92, -8, 1.6),
+        ],
+    )
     return np.minimum(np.minimum(np.minimum(middle, anterior), np.minimum(basilar, posterior)), deep)

@@ -37,9 +37,11 @@ def pial_distance(depth: Array, families: tuple[Sulci, ...], unfolded_mm: Array 
     for sulci in families:
         slopes = np.gradient(sulci.pattern, np.float32(spacing_mm))
         steepness = np.sqrt(sum(slope * slope for slope in slopes))
+        typical = np.float32(np.sqrt(np.mean(steepness**2)))
         # At a saddle of the pattern the slope vanishes on the line itself; the floor keeps that spot a junction, not a hole.
-        floor = np.float32(0.25) * np.float32(np.mean(steepness))
-        sideways = np.abs(sulci.pattern) / np.sqrt(steepness**2 + floor**2)
+        # Where the projection tears the pattern its slope is without meaning; the ceiling keeps a tear from being a sulcus.
+        steepness = np.clip(np.sqrt(steepness**2 + (0.2 * typical) ** 2), None, 2.0 * typical)
+        sideways = np.abs(sulci.pattern) / steepness
         wall = np.sqrt(sideways**2 + np.clip(depth - sulci.depth_mm, 0, None) ** 2)
         distance = smooth_minimum(distance, np.maximum(wall, unfolded_mm), 2.0)
     return distance
