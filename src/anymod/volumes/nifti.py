@@ -31,11 +31,6 @@ REFUSED = {
 }
 
 
-def states_nifti(beginning: bytes) -> bool:
-    """Return whether a file begins with the header size of a NIfTI file, in either byte order."""
-    return int.from_bytes(beginning[:4], "little") in HEADERS or int.from_bytes(beginning[:4], "big") in HEADERS
-
-
 def parse_nifti(path: Path) -> StoredImage:
     """Return what the header of a .nii or .nii.gz file claims; raise VolumeError where that cannot be believed."""
     beginning, is_packed = first_bytes(path, LARGEST_HEADER)

@@ -4,20 +4,53 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from anymod.errors import VolumeError
 from anymod.volumes.affines import Array
+from anymod.volumes.beginnings import (
+    LONGEST_BEGINNING,
+    states_dicom,
+    states_metaimage,
+    states_nifti,
+    states_nrrd,
+)
 from anymod.volumes.checks import check_image
 from anymod.volumes.grid import Grid, Volume
-from anymod.volumes.nifti import parse_nifti, states_nifti
-from anymod.volumes.stored import StoredImage, first_bytes, to_float32
+from anymod.volumes.metaimage import parse_metaimage
+from anymod.volumes.nifti import parse_nifti
+from anymod.volumes.nrrd import parse_nrrd
+from anymod.volumes.stored import first_bytes, to_float32
 from anymod.volumes.straightening import straight_grid, straighten_image, straighten_labels
 
 logger = logging.getLogger(__name__)
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or a DICOM series"
+
+
+@runtime_checkable
+class ParsedImage(Protocol):
+    """What every format's parser returns: geometry from the header, and the voxels when asked for."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along each axis."""
+
+    @property
+    def affine(self) -> Array:
+        """[4, 4] float64, voxel -> world mm, RAS+."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the parser had to decide."""
+
+    def check(self) -> None:
+        """Raise VolumeError where the file cannot hold what its header claims."""
+
+    def values(self) -> Array:
+        """Return the voxels [X, Y, Z] with the file's scaling applied."""
 
 
 def read_volume(path: Path | str) -> Volume:
@@ -62,39 +95,45 @@ def inspect_volume(path: Path | str) -> Grid:
     return straight_grid(_grid(image))
 
 
-def _parse(path: Path) -> StoredImage:
+def _parse(path: Path) -> ParsedImage:
     try:
-        if not path.is_dir():
-            return _parse_file(path)
+        return _parse_series(path) if path.is_dir() else _parse_file(path)
     except OSError as problem:
         raise VolumeError("unreadable file", path, problem.strerror or str(problem), "check the path") from None
-    raise VolumeError("no image", path, "it is a folder", f"give {FORMATS}")
+    except ValueError:  # a path that no system call takes, such as one with a null byte
+        raise VolumeError("no such file", repr(path), "it is no path", "check the path") from None
 
 
-def _parse_file(path: Path) -> StoredImage:
+def _parse_file(path: Path) -> ParsedImage:
     if not path.is_file():
         why = "it is no regular file" if path.exists() else "nothing is there"
         raise VolumeError("no such file", path, why, "check the path")
     if path.stat().st_size == 0:
         raise VolumeError("empty file", path, "it has 0 bytes", "get the file again from its source")
-    if _is_named(path, ".nii", ".nii.gz") or states_nifti(_beginning(path)):
+    beginning, is_packed = first_bytes(path, LONGEST_BEGINNING)
+    name = path.name.lower()
+    if states_dicom(beginning):
+        return _parse_series(path)
+    if states_nrrd(beginning) and not is_packed:
+        return parse_nrrd(path)
+    if states_nifti(beginning) or name.endswith((".nii", ".nii.gz")):
         return parse_nifti(path)
+    if (states_metaimage(beginning) or name.endswith((".mha", ".mhd"))) and not is_packed:
+        return parse_metaimage(path)
     raise VolumeError("no image file", path, "its content is of no known format", f"give {FORMATS}")
 
 
-def _beginning(path: Path) -> bytes:
-    return first_bytes(path, 256)[0]
+def _parse_series(path: Path) -> ParsedImage:
+    from anymod.volumes.dicom import parse_series  # pydicom is slow to load
+
+    return parse_series(path)
 
 
-def _is_named(path: Path, *endings: str) -> bool:
-    return path.name.lower().endswith(endings)
-
-
-def _grid(image: StoredImage) -> Grid:
+def _grid(image: ParsedImage) -> Grid:
     return Grid(image.shape, image.affine)
 
 
-def _values(image: StoredImage, path: Path) -> Array:
+def _values(image: ParsedImage, path: Path) -> Array:
     try:
         return image.values()
     except MemoryError:

@@ -74,12 +74,18 @@ class StoredImage:
         if needed > held * (DEFLATE_RATIO if self.is_packed else 1):
             why = f"the header claims {needed} bytes of voxels and the file cannot hold them ({size} bytes)"
             raise VolumeError("truncated file or broken header", self.source, why, GET_AGAIN)
+        if not self.is_packed and held - needed > MOST_TRAILING_BYTES:
+            raise self._holds_more()
         if math.prod(self.shape) > MOST_VOXELS:
             why = f"{' x '.join(map(str, self.shape))} voxels are more than {MOST_VOXELS}"
             raise VolumeError("image too large", self.source, why, "crop or resample it first")
         if self.is_packed and needed > BOMB_BYTES and needed > BOMB_RATIO * held:
             why = f"{held} bytes expand to {needed}, which no scan does"
             raise VolumeError("suspicious compression", self.source, why, "store the file uncompressed if you trust it")
+
+    def _holds_more(self) -> VolumeError:
+        why = f"after the {self.byte_count} bytes that the header claims, more than {MOST_TRAILING_BYTES} follow"
+        return VolumeError("broken header", self.source, why, GET_AGAIN)
 
     def values(self) -> Array:
         """Return the voxels [X, Y, Z] in Fortran order: as stored where there is no scaling, else float32."""
@@ -106,8 +112,10 @@ class StoredImage:
             raise VolumeError(
                 "unreadable file", self.source, problem.strerror or str(problem), "check the file"
             ) from None
+        if filled > buffer.size + MOST_TRAILING_BYTES:
+            raise self._holds_more()
         if filled < buffer.size:
-            why = f"it holds {filled} of {buffer.size} bytes of voxels"
+            why = f"it holds {max(filled, 0)} of {buffer.size} bytes of voxels"
             raise VolumeError("truncated file", self.source, why, GET_AGAIN)
         voxels = buffer.view(self.dtype).reshape(self.shape, order="F")
         return voxels if self.dtype.isnative else voxels.astype(self.dtype.newbyteorder("="))
@@ -161,7 +169,10 @@ def _plain(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _fill(buffer: Array, pieces: Iterator[bytes], skip: int) -> int:
-    """Fill `buffer` from the stream after `skip` bytes; return how many bytes came. Compressed streams are read to their checksum."""
+    """Fill `buffer` from the stream after `skip` bytes; return how many bytes came after those.
+
+    The stream is read on to its end, where a compressed one has its checksum; far beyond the buffer that is given up.
+    """
     position = -skip
     for piece in pieces:
         begin, end = max(position, 0), min(position + len(piece), buffer.size)
@@ -170,4 +181,4 @@ def _fill(buffer: Array, pieces: Iterator[bytes], skip: int) -> int:
         position += len(piece)
         if position > buffer.size + MOST_TRAILING_BYTES:
             break
-    return min(max(position, 0), buffer.size)
+    return position

@@ -1,0 +1,166 @@
+"""A DICOM series as one volume: frames sorted along their normal, with nothing missing, doubled or mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from anymod.errors import VolumeError
+from anymod.volumes.affines import Array, check_affine, has_right_angles
+from anymod.volumes.beginnings import states_dicom
+from anymod.volumes.dicom_frames import Frame, parse_frames, read_pixels
+from anymod.volumes.header_text import LPS_TO_RAS
+from anymod.volumes.stored import MOST_VOXELS
+
+SAME_DIRECTION = 1e-3  # cosines of two slices that count as parallel
+SAME_STEP_MM = 1e-3
+UNEVEN_MM = 0.05  # rounding of positions in the files
+UNEVEN_SHARE = 0.02  # of the distance between slices
+EXPORT_AGAIN = "export the series again, whole and by itself"
+
+
+@dataclass(frozen=True, eq=False)
+class DicomSeries:
+    """The sorted frames of one series.
+
+    Attributes:
+        source: Folder or file that was asked for.
+        frames: Sorted along the normal of the slices; the last axis of the volume.
+        affine: [4, 4] float64, voxel (column, row, slice) -> world mm, RAS+.
+        notes: What had to be decided.
+    """
+
+    source: Path
+    frames: tuple[Frame, ...]
+    affine: Array
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Columns, rows, slices."""
+        return self.frames[0].layout.columns, self.frames[0].layout.rows, len(self.frames)
+
+    def check(self) -> None:
+        """Nothing is left to check: every file was parsed and measured when the series was put together."""
+
+    def values(self) -> Array:
+        """Return the voxels [columns, rows, slices], float32, rescaled slice by slice."""
+        volume = np.empty(self.shape, dtype=np.float32, order="F")
+        places = sorted(range(len(self.frames)), key=lambda place: (str(self.frames[place].path), place))
+        for path, group in groupby(places, key=lambda place: self.frames[place].path):
+            of_file = list(group)
+            pixels = read_pixels(path, [self.frames[place] for place in of_file])
+            for place, values in zip(of_file, pixels, strict=True):
+                volume[:, :, place] = values
+        return volume
+
+
+def parse_series(path: Path) -> DicomSeries:
+    """Return the one series of a folder, or the series that a file belongs to (its neighbours in the folder included).
+
+    Raises:
+        VolumeError: No DICOM file, several series, frames that are missing, doubled, uneven or of different kinds.
+    """
+    if path.is_dir():
+        return _assembled(_only_series(_frames_in(path), path), path)
+    own = parse_frames(path)
+    if not own:
+        raise VolumeError("no image", path, "it is a DICOM object without pixels", "give an image series")
+    if len(own) > 1:
+        return _assembled(own, path)
+    return _assembled([frame for frame in _frames_in(path.parent) if frame.series == own[0].series], path)
+
+
+def _frames_in(folder: Path) -> list[Frame]:
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name.upper() != "DICOMDIR"]
+    frames = [frame for file in files if _is_dicom(file) for frame in parse_frames(file)]
+    if not frames:
+        raise VolumeError("no image", folder, "the folder holds no DICOM image", "give the folder that holds the files")
+    return frames
+
+
+def _is_dicom(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return states_dicom(stream.read(132))
+
+
+def _only_series(frames: list[Frame], folder: Path) -> list[Frame]:
+    names = sorted({frame.series for frame in frames})
+    if len(names) > 1:
+        raise VolumeError("several series", folder, _listing(frames, names), "give one file of the series you want")
+    return frames
+
+
+def _listing(frames: Sequence[Frame], names: Sequence[str]) -> str:
+    lines = []
+    for name in names[:8]:
+        own = [frame for frame in frames if frame.series == name]
+        lines.append(f"'{own[0].description}' ({len(own)} images, such as {own[0].path.name})")
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"the folder holds {len(names)}: {', '.join(lines)}{more}"
+
+
+def _assembled(frames: Sequence[Frame], source: Path) -> DicomSeries:
+    first = frames[0]
+    for frame in frames[1:]:
+        _check_alike(first, frame, source)
+    if len(frames) * first.layout.rows * first.layout.columns > MOST_VOXELS:
+        raise VolumeError("image too large", source, f"it has more than {MOST_VOXELS} voxels", "crop it first")
+    normal = np.cross(*first.axes)
+    length = np.linalg.norm(normal)
+    if not 0.9 < length < 1.1:
+        raise VolumeError("broken geometry", source, "rows and columns are not perpendicular", EXPORT_AGAIN)
+    ordered = sorted(frames, key=lambda frame: float(frame.position @ normal))
+    step = _slice_step(ordered, normal / length, source)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = first.axes[0] * first.steps_mm[0], first.axes[1] * first.steps_mm[1]
+    affine[:3, 2], affine[:3, 3] = step, ordered[0].position
+    affine = LPS_TO_RAS @ affine
+    check_affine(affine, source)
+    notes = () if has_right_angles(affine) else ("the gantry was tilted",)
+    return DicomSeries(source, tuple(ordered), affine, notes)
+
+
+def _check_alike(first: Frame, frame: Frame, source: Path) -> None:
+    """Raise VolumeError where two frames cannot be slices of one volume."""
+    if frame.layout != first.layout:
+        reason = "differ in size or type"
+    elif np.abs(frame.axes - first.axes).max() > SAME_DIRECTION:
+        reason = "are not parallel"
+    elif np.abs(np.subtract(frame.steps_mm, first.steps_mm)).max() > SAME_STEP_MM:
+        reason = "differ in pixel spacing"
+    else:
+        return
+    raise VolumeError(
+        "mixed series", source, f"images of {first.path.name} and {frame.path.name} {reason}", EXPORT_AGAIN
+    )
+
+
+def _slice_step(ordered: Sequence[Frame], normal: Array, source: Path) -> Array:
+    """Return the vector [3] from one slice to the next, in mm; raise VolumeError where slices are doubled, missing or uneven."""
+    if len(ordered) == 1:
+        if ordered[0].thickness_mm <= 0:
+            raise VolumeError("no geometry", source, "its one slice states no thickness", "convert it to .nii.gz")
+        return normal * ordered[0].thickness_mm
+    positions = np.stack([frame.position for frame in ordered])
+    gaps = np.diff(positions @ normal)
+    usual = float(np.median(gaps))
+    narrow, wide = int(gaps.argmin()), int(gaps.argmax())
+    tolerance = max(UNEVEN_MM, UNEVEN_SHARE * usual)
+    if gaps[narrow] <= min(tolerance, usual / 2):
+        names = f"{ordered[narrow].path.name} and {ordered[narrow + 1].path.name}"
+        why = f"{names} lie at the same position (another echo, time or copy)"
+        raise VolumeError("duplicate slices", source, why, "give a folder with one image per position")
+    if gaps[wide] - usual > tolerance or usual - gaps[narrow] > tolerance:
+        names = f"{ordered[wide].path.name} and {ordered[wide + 1].path.name}"
+        why = f"{names} are {gaps[wide]:.3g} mm apart and others {usual:.3g} mm"
+        raise VolumeError("missing slices", source, why, EXPORT_AGAIN)
+    step = (positions[-1] - positions[0]) / (len(ordered) - 1)
+    off = np.abs(positions - positions[0] - np.arange(len(ordered))[:, None] * step).max()
+    if off > max(tolerance, 0.1):
+        raise VolumeError("broken geometry", source, f"its slices lie up to {off:.3g} mm off a line", EXPORT_AGAIN)
+    return step
