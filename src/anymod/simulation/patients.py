@@ -19,7 +19,7 @@ from anymod.types import Array
 from anymod.volumes import Grid, Volume
 
 # What the image shows [mm]: ((x), (y), (z)), the origin near the anterior commissure.
-BRAIN_FIELD_OF_VIEW = ((-80.0, 80.0), (-112.0, 88.0), (-74.0, 86.0))
+BRAIN_FIELD_OF_VIEW = ((-80.0, 80.0), (-118.0, 90.0), (-74.0, 86.0))
 HEAD_FIELD_OF_VIEW = ((-96.0, 96.0), (-124.0, 108.0), (-116.0, 108.0))
 
 Anatomy = ProceduralAnatomy | LabelAnatomy
@@ -54,10 +54,11 @@ def simulate_subject(seed: int, index: int, settings: SimulationSettings | None 
     tumour, displacement = _place_tumour(anatomy, axes, seed, index, settings)
     fractions = anatomy.fractions(axes, settings.spacing_mm, displacement)
     if tumour is not None:
-        fractions = tumour.grow_into(fractions, axes, settings.spacing_mm)
+        tumour.grow_into(fractions, axes, settings.spacing_mm)
     scene = Scene(fractions, Texture.draw(seed, index, axes), axes, settings.spacing_mm, seed, index)
     protocol = draw_protocol(numpy_generator(seed, "subject", index, "protocol"), settings.modalities)
     foreground = np.ones(fractions.shape[1:], bool) if settings.whole_head else brain_mask(fractions)
+    prevailing = np.where(foreground, fractions.argmax(axis=0), Tissue.AIR)
     grid = axes_grid(axes, settings.spacing_mm)
     name = f"sim-{index:04d}"
     return SimulatedSubject(
@@ -66,8 +67,8 @@ def simulate_subject(seed: int, index: int, settings: SimulationSettings | None 
             modality: Volume(_stored(acquire(scene, modality, protocol), foreground), grid, f"{name}/{modality}")
             for modality in settings.modalities
         },
-        tissue=Volume(np.where(foreground, tissue_map(fractions, axes), 0).astype(np.int16), grid, f"{name}/tissue"),
-        label=Volume(np.where(foreground, tumour_labels(fractions), 0).astype(np.int16), grid, f"{name}/label"),
+        tissue=Volume(tissue_map(prevailing, axes), grid, f"{name}/tissue"),
+        label=Volume(tumour_labels(prevailing), grid, f"{name}/label"),
         protocol=protocol,
         tumour=tumour,
     )
@@ -106,17 +107,15 @@ def brain_mask(fractions: Array) -> Array:
     return ndimage.binary_fill_holes(inside)
 
 
-def tissue_map(fractions: Array, axes: Axes) -> Array:
-    """Return FreeSurfer's value of the largest fraction in each voxel [X, Y, Z]."""
+def tissue_map(prevailing: Array, axes: Axes) -> Array:
+    """Return FreeSurfer's value of each voxel's prevailing tissue [X, Y, Z]; left is where x is negative."""
     table = np.array([FREESURFER_VALUES[tissue] for tissue in Tissue], np.int16)
-    side = np.broadcast_to((axes[0] >= 0).astype(np.intp)[:, None, None], fractions.shape[1:])
-    return table[fractions.argmax(axis=0), side]
+    return table[prevailing, (axes[0] >= 0).astype(np.intp)[:, None, None]]
 
 
-def tumour_labels(fractions: Array) -> Array:
-    """Return the tumour's label in each voxel [X, Y, Z], 0 where another tissue prevails."""
-    table = np.array([TUMOUR_LABELS.get(tissue, 0) for tissue in Tissue], np.int16)
-    return table[fractions.argmax(axis=0)]
+def tumour_labels(prevailing: Array) -> Array:
+    """Return the tumour's label of each voxel's prevailing tissue [X, Y, Z], 0 where that is none of the tumour's."""
+    return np.array([TUMOUR_LABELS.get(tissue, 0) for tissue in Tissue], np.int16)[prevailing]
 
 
 def _place_tumour(

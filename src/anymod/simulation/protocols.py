@@ -40,43 +40,53 @@ class Scanner:
     slice_mm: Range  # thickness of the T2, FLAIR and PD slices
 
 
-_MPRAGE_3T = T1Ranges(Mprage, (1900, 2300), (2.3, 3.5), (8, 9), (900, 1100))
-_SPIN_ECHO_15T = T1Ranges(SpinEcho, (400, 600), (8, 14))
-_SPOILED_15T = T1Ranges(SpoiledGradientEcho, (16, 24), (4, 6), (22, 30))
+_MPRAGE_3T = T1Ranges(Mprage, (1900.0, 2300.0), (2.3, 3.5), (8.0, 9.0), (900.0, 1100.0))
+_SPIN_ECHO_15T = T1Ranges(SpinEcho, (400.0, 600.0), (8.0, 14.0))
+_SPOILED_15T = T1Ranges(SpoiledGradientEcho, (16.0, 24.0), (4.0, 6.0), (22.0, 30.0))
 SCANNERS = (
     Scanner(
         "1.5 T, spin echo",
         1.5,
         _SPIN_ECHO_15T,
         _SPIN_ECHO_15T,
-        (3500, 5500),
-        (85, 110),
-        (8000, 10000),
-        (100, 130),
-        (2, 4),
+        (3500.0, 5500.0),
+        (85.0, 110.0),
+        (8000.0, 10000.0),
+        (100.0, 130.0),
+        (2.0, 4.0),
     ),
     Scanner(
         "1.5 T, gradient echo",
         1.5,
         _SPOILED_15T,
         _SPOILED_15T,
-        (3500, 5000),
-        (90, 115),
-        (8000, 9500),
-        (95, 125),
-        (2, 3.5),
+        (3500.0, 5000.0),
+        (90.0, 115.0),
+        (8000.0, 9500.0),
+        (95.0, 125.0),
+        (2.0, 3.5),
     ),
-    Scanner("3 T, MPRAGE", 3.0, _MPRAGE_3T, _MPRAGE_3T, (4000, 6000), (80, 105), (8500, 10000), (85, 120), (1, 3)),
+    Scanner(
+        "3 T, MPRAGE",
+        3.0,
+        _MPRAGE_3T,
+        _MPRAGE_3T,
+        (4000.0, 6000.0),
+        (80.0, 105.0),
+        (8500.0, 10000.0),
+        (85.0, 120.0),
+        (1.0, 3.0),
+    ),
     Scanner(
         "3 T, mixed",
         3.0,
         _MPRAGE_3T,
-        T1Ranges(SpoiledGradientEcho, (7, 10), (2.5, 4), (11, 15)),
-        (3500, 5500),
-        (80, 100),
-        (8500, 10000),
-        (90, 125),
-        (1, 3),
+        T1Ranges(SpoiledGradientEcho, (7.0, 10.0), (2.5, 4.0), (11.0, 15.0)),
+        (3500.0, 5500.0),
+        (80.0, 100.0),
+        (8500.0, 10000.0),
+        (90.0, 125.0),
+        (1.0, 3.0),
     ),
 )
 
@@ -142,7 +152,7 @@ def _draw_sequence(generator: np.random.Generator, scanner: Scanner, modality: s
     if modality == "t2":
         return SpinEcho(draw(scanner.t2_repetition_ms), draw(scanner.t2_echo_ms))
     if modality == "pd":
-        return SpinEcho(draw(scanner.t2_repetition_ms), draw((12, 25)))
+        return SpinEcho(draw(scanner.t2_repetition_ms), draw((12.0, 25.0)))
     water = SUBSTANCES[Tissue.CSF]
     t1 = (water.at_1_5_tesla if scanner.field_tesla == 1.5 else water.at_3_tesla).t1
     nulled = InversionRecovery(draw(scanner.flair_repetition_ms), draw(scanner.flair_echo_ms), 0.0).nulling(t1)

@@ -10,13 +10,15 @@ import numpy as np
 from anymod.simulation.fields import Points
 from anymod.types import Array
 
-Node = tuple[float, float, float, float]  # x, y, z, radius [mm]
+Number = int | float  # pytest's check of annotations tells them apart
+Position = tuple[Number, Number, Number]  # x, y, z [mm]
+Node = tuple[Number, Number, Number, Number]  # x, y, z, radius [mm]
 
 
 def ellipsoid(
     points: Points,
-    centre: tuple[float, float, float],
-    radii: tuple[float, float, float],
+    centre: Position,
+    radii: Position,
     *,
     turn_z: float = 0.0,
     turn_x: float = 0.0,
@@ -32,12 +34,12 @@ def ellipsoid(
     return _quadric_distance((x, y, z), radii)
 
 
-def ellipse(u: Array, v: Array, radii: tuple[float, float]) -> Array:
+def ellipse(u: Array, v: Array, radii: tuple[Number, Number]) -> Array:
     """Return the first-order distance to an ellipse about the origin of a plane with coordinates u, v [mm]."""
     return _quadric_distance((u, v), radii)
 
 
-def _quadric_distance(offsets: Sequence[Array], radii: Sequence[float]) -> Array:
+def _quadric_distance(offsets: Sequence[Array], radii: Sequence[Number]) -> Array:
     scaled = [offset / np.float32(radius) for offset, radius in zip(offsets, radii, strict=True)]
     level = np.sqrt(sum(u * u for u in scaled))
     slope = np.sqrt(sum((u / np.float32(radius)) ** 2 for u, radius in zip(scaled, radii, strict=True)))

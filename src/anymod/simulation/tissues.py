@@ -101,33 +101,33 @@ _NOTHING = Relaxation(1000.0, 1.0, 1.0)
 SUBSTANCES: dict[Tissue, Substance] = {
     Tissue.AIR: Substance(0.0, _NOTHING, _NOTHING, heterogeneity=0.0),
     # T1 C, T2 G, T2* I (E gives 58 ms, of partial volumes), density E
-    Tissue.CSF: Substance(1.0, Relaxation(4070, 2000, 1000), Relaxation(4160, 2000, 800), 0.0, 0.3),
+    Tissue.CSF: Substance(1.0, Relaxation(4070.0, 2000.0, 1000.0), Relaxation(4160.0, 2000.0, 800.0), 0.0, 0.3),
     # T1 A, T2 B, T2* D, density E
-    Tissue.GREY: Substance(0.86, Relaxation(1197, 95, 84), Relaxation(1607, 99, 66), 0.04),
-    Tissue.WHITE: Substance(0.77, Relaxation(646, 72, 66), Relaxation(838, 69, 53), 0.015),
+    Tissue.GREY: Substance(0.86, Relaxation(1197.0, 95.0, 84.0), Relaxation(1607.0, 99.0, 66.0), 0.04),
+    Tissue.WHITE: Substance(0.77, Relaxation(646.0, 72.0, 66.0), Relaxation(838.0, 69.0, 53.0), 0.015),
     # Thalamus, caudate, putamen: T1 C (3 T: scaled as A's grey matter), T2 below cortex for their iron (I), T2* D, density E (grey)
-    Tissue.DEEP_GREY: Substance(0.84, Relaxation(1020, 84, 57), Relaxation(1320, 79, 40), 0.04),
+    Tissue.DEEP_GREY: Substance(0.84, Relaxation(1020.0, 84.0, 57.0), Relaxation(1320.0, 79.0, 40.0), 0.04),
     # T1 C (pallidum, close to white matter), T2 and T2* shortest for the iron (I), density I
-    Tissue.PALLIDUM: Substance(0.78, Relaxation(770, 66, 40), Relaxation(1010, 58, 28), 0.03),
+    Tissue.PALLIDUM: Substance(0.78, Relaxation(770.0, 66.0, 40.0), Relaxation(1010.0, 58.0, 28.0), 0.03),
     # A mixture of grey and white matter: between them (I)
-    Tissue.BRAIN_STEM: Substance(0.79, Relaxation(740, 80, 68), Relaxation(960, 76, 54), 0.02),
+    Tissue.BRAIN_STEM: Substance(0.79, Relaxation(740.0, 80.0, 68.0), Relaxation(960.0, 76.0, 54.0), 0.02),
     # T1, T2 I (between grey matter and CSF); a vascular tissue without a barrier
-    Tissue.CHOROID: Substance(0.92, Relaxation(1500, 160, 90), Relaxation(1900, 150, 75), 0.45, 2.0),
+    Tissue.CHOROID: Substance(0.92, Relaxation(1500.0, 160.0, 90.0), Relaxation(1900.0, 150.0, 75.0), 0.45, 2.0),
     # T1, T2 B
-    Tissue.VESSEL: Substance(0.9, Relaxation(1441, 290, 120), Relaxation(1932, 275, 60), 0.55, 1.0, True),
+    Tissue.VESSEL: Substance(0.9, Relaxation(1441.0, 290.0, 120.0), Relaxation(1932.0, 275.0, 60.0), 0.55, 1.0, True),
     # T1, T2 H for necrosis and cyst: proteinaceous fluid, shorter than CSF
-    Tissue.NECROSIS: Substance(0.93, Relaxation(2300, 260, 150), Relaxation(2700, 240, 120), 0.03, 2.5),
+    Tissue.NECROSIS: Substance(0.93, Relaxation(2300.0, 260.0, 150.0), Relaxation(2700.0, 240.0, 120.0), 0.03, 2.5),
     # T1, T2 H
-    Tissue.OEDEMA: Substance(0.88, Relaxation(1250, 150, 110), Relaxation(1540, 145, 90), 0.015, 2.0),
+    Tissue.OEDEMA: Substance(0.88, Relaxation(1250.0, 150.0, 110.0), Relaxation(1540.0, 145.0, 90.0), 0.015, 2.0),
     # T1, T2 H for solid glioma
-    Tissue.ENHANCING: Substance(0.87, Relaxation(1250, 125, 85), Relaxation(1600, 118, 65), 0.5, 2.5),
+    Tissue.ENHANCING: Substance(0.87, Relaxation(1250.0, 125.0, 85.0), Relaxation(1600.0, 118.0, 65.0), 0.5, 2.5),
     # T1, T2 H for low-grade glioma
-    Tissue.SOLID: Substance(0.89, Relaxation(1350, 165, 115), Relaxation(1680, 160, 95), 0.03, 2.0),
+    Tissue.SOLID: Substance(0.89, Relaxation(1350.0, 165.0, 115.0), Relaxation(1680.0, 160.0, 95.0), 0.03, 2.0),
     # Cortical bone: almost nothing within clinical echo times (I)
-    Tissue.BONE: Substance(0.06, Relaxation(250, 1.0, 0.5), Relaxation(250, 1.0, 0.5)),
+    Tissue.BONE: Substance(0.06, Relaxation(250.0, 1.0, 0.5), Relaxation(250.0, 1.0, 0.5)),
     # T1, T2 F, density E (fat)
-    Tissue.MARROW: Substance(0.7, Relaxation(549, 49, 20), Relaxation(586, 49, 15), 0.02, 2.0),
-    Tissue.FAT: Substance(0.95, Relaxation(343, 58, 50), Relaxation(382, 68, 40), 0.01, 2.0),
+    Tissue.MARROW: Substance(0.7, Relaxation(549.0, 49.0, 20.0), Relaxation(586.0, 49.0, 15.0), 0.02, 2.0),
+    Tissue.FAT: Substance(0.95, Relaxation(343.0, 58.0, 50.0), Relaxation(382.0, 68.0, 40.0), 0.01, 2.0),
     # T1, T2 B (muscle); skin and muscle are not told apart
-    Tissue.MUSCLE: Substance(0.8, Relaxation(1008, 44, 30), Relaxation(1412, 50, 28), 0.12, 2.0),
+    Tissue.MUSCLE: Substance(0.8, Relaxation(1008.0, 44.0, 30.0), Relaxation(1412.0, 50.0, 28.0), 0.12, 2.0),
 }

@@ -60,26 +60,41 @@ class Tumour:
         strength *= np.clip(depth / np.float32(12.0), 0, 1)
         return strength * x, strength * y, strength * z
 
-    def grow_into(self, fractions: Array, axes: Axes, spacing_mm: float) -> Array:
-        """Return the tissue fractions [tissue, X, Y, Z] with core, rim and oedema laid over them."""
+    def grow_into(self, fractions: Array, axes: Axes, spacing_mm: float) -> None:
+        """Lay core, rim and oedema over the tissue fractions [tissue, X, Y, Z], in place: at 1 mm a copy would be 0.3 GB."""
+        box = self._box(axes)
+        near_axes = (axes[0][box[0]], axes[1][box[1]], axes[2][box[2]])
+        near = fractions[(slice(None), *box)]
+        near[:] = self._grown(near, near_axes, spacing_mm)
+
+    def _grown(self, fractions: Array, axes: Axes, spacing_mm: float) -> Array:
         x, y, z = (offset / np.float32(s) for offset, s in zip(self._offsets(axes), self.stretch, strict=True))
         rough = self._noise(axes, "shape", 1.5) + np.float32(0.5) * self._noise(axes, "lobes", 0.7)
-        outside = np.sqrt(x**2 + y**2 + z**2) - np.float32(self.radius_mm) * (
-            1 + np.float32(self.kind.irregularity) * rough
-        )
+        irregular = 1 + np.float32(self.kind.irregularity) * np.clip(rough, -2.5, 2.5)
+        outside = np.sqrt(x**2 + y**2 + z**2) - np.float32(self.radius_mm) * irregular
         parenchyma = 1 - fractions[Tissue.CSF] - fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
         host = np.clip(ndimage.gaussian_filter(parenchyma, 2.0 / spacing_mm) * 3.0 - 1.2, 0, 1)
         solid = coverage(outside, max(spacing_mm, 1.5)) * host
         thickness = self.rim_mm * np.clip(1 + 0.55 * self._noise(axes, "rim", 0.8), 0.25, 2.2)
         core = coverage(outside + thickness, max(spacing_mm, 1.5))
         dead = self._necrotic_share(outside, axes)
-        oedema = self._oedema(fractions, outside, axes, spacing_mm)
-        grown = fractions * (1 - oedema) * (1 - solid)
-        grown[Tissue.OEDEMA] += (fractions * oedema).sum(axis=0) * (1 - solid)
+        swollen = self._oedema(fractions, outside, axes, spacing_mm)
+        grown = fractions * (1 - swollen) * (1 - solid)
+        grown[Tissue.OEDEMA] += (fractions * swollen).sum(axis=0) * (1 - solid)
         grown[Tissue.NECROSIS] += solid * core * dead
         grown[Tissue.SOLID] += solid * core * (1 - dead)
         grown[Tissue.ENHANCING] += solid * (1 - core)
         return grown
+
+    def _box(self, axes: Axes) -> tuple[slice, slice, slice]:
+        """Return the voxels that the tumour can reach at all: its shape and reach are bounded."""
+        largest = self.radius_mm * (1 + 2.5 * self.kind.irregularity) + 2.2 * self.oedema_mm + 6.0
+        ends = (
+            np.searchsorted(axis, (c - 1.3 * largest, c + 1.3 * largest))
+            for axis, c in zip(axes, self.centre, strict=True)
+        )
+        x, y, z = (slice(int(first), int(last)) for first, last in ends)
+        return x, y, z
 
     def _necrotic_share(self, outside: Array, axes: Axes) -> Array | float:
         """Return how much of what does not enhance is necrotic: nothing in a tumour without a rim, most of it deep in the others."""

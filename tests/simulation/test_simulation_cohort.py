@@ -1,0 +1,102 @@
+"""A cohort of simulated subjects on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from anymod.cli import app
+from anymod.cohorts import Cohort, read_cohort
+from anymod.errors import ConfigurationError, OutputError
+from anymod.files import sha256
+from anymod.simulation import SimulationSettings, simulate_cohort
+from anymod.simulation.cohort import draw_observed
+from anymod.volumes import read_labels, read_volume
+
+FAST = SimulationSettings(spacing_mm=8.0)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    settings = FAST.model_copy(update={"complete_test": True, "missing": 0.6})
+    return simulate_cohort(tmp_path_factory.mktemp("simulated") / "cohort", 6, 1, settings)
+
+
+def test_the_folder_reads_as_a_cohort(cohort: Cohort) -> None:
+    again = read_cohort(cohort.root)
+    assert [subject.name for subject in again.subjects] == [f"sim-{index:04d}" for index in range(6)]
+    assert {subject.split for subject in again.subjects} == {"train", "validation", "test"}
+    assert again.provenance["seed"] == 1
+
+
+def test_only_observed_images_are_written(cohort: Cohort) -> None:
+    for subject in cohort.subjects:
+        written = {path.name.removesuffix(".nii.gz") for path in (cohort.root / "subjects" / subject.name).glob("*.gz")}
+        assert written == {*subject.observed, "label", "tissue"}
+
+
+def test_test_subjects_are_complete_where_asked(cohort: Cohort) -> None:
+    assert all(len(subject.observed) == 4 for subject in cohort.of_split("test"))
+    assert any(len(subject.observed) < 4 for subject in cohort.of_split("train"))
+
+
+def test_written_volumes_read_back_on_one_grid(cohort: Cohort) -> None:
+    subject = cohort.of_split("test")[0]
+    image = read_volume(cohort.path(subject, "t1"))
+    assert image.spacing_mm == (8.0, 8.0, 8.0)
+    assert image.grid.same_as(read_labels(cohort.path(subject, "tissue")).grid)
+
+
+def test_modalities_are_missing_at_the_asked_rate_and_one_always_stays() -> None:
+    settings = SimulationSettings(missing=0.3)
+    counts = np.array([len(draw_observed(0, index, settings)) for index in range(2000)])
+    assert counts.min() >= 1
+    # Without the subjects that would have none: E = 4 * 0.7 / (1 - 0.3^4)
+    assert counts.mean() == pytest.approx(2.8 / (1 - 0.3**4), abs=0.06)
+
+
+def test_no_rate_means_nothing_is_missing() -> None:
+    assert draw_observed(0, 0, SimulationSettings(missing=0.0)) == ("t1", "cet1", "t2", "flair")
+
+
+def test_an_existing_result_is_not_touched(cohort: Cohort) -> None:
+    with pytest.raises(OutputError, match="holds a result already"):
+        simulate_cohort(cohort.root, 1, 0, FAST)
+    assert read_cohort(cohort.root).subjects == cohort.subjects
+
+
+def test_no_subject_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        simulate_cohort(tmp_path / "cohort", 0, 0, FAST)
+    assert not (tmp_path / "cohort").exists()
+
+
+def test_the_verb_writes_a_cohort(tmp_path: Path) -> None:
+    arguments = ["simulate", "--out", str(tmp_path / "c"), "--subjects", "2", "--spacing", "8", "--modalities", "t2,pd"]
+    result = CliRunner().invoke(app, [*arguments, "--missing", "0"])
+    assert result.exit_code == 0, result.output
+    assert all(subject.observed == ("t2", "pd") for subject in read_cohort(tmp_path / "c").subjects)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--spacing", "-1", "spacing_mm"), ("--modalities", "t1,us", "not"), ("--missing", "1.5", "missing")],
+)
+def test_the_verb_refuses_bad_values_in_one_line(tmp_path: Path, option: str, value: str, message: str) -> None:
+    result = CliRunner().invoke(app, ["simulate", "--out", str(tmp_path / "c"), option, value])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.slow
+def test_workers_do_not_change_the_cohort(tmp_path: Path) -> None:
+    one = simulate_cohort(tmp_path / "one" / "c", 2, 5, FAST)
+    two = simulate_cohort(tmp_path / "two" / "c", 2, 5, FAST, workers=2)
+    for path in sorted(one.root.rglob("*")):
+        if path.is_file():
+            assert sha256(path) == sha256(two.root / path.relative_to(one.root)), path.name
