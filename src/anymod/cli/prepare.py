@@ -1,0 +1,120 @@
+"""`anymod prepare`: files of any layout made into a cohort."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anymod.cli.options import (
+    OutOption,
+    OverwriteOption,
+    QuietOption,
+    SchedulerOption,
+    VerboseOption,
+    WorkersOption,
+    configure,
+)
+
+if TYPE_CHECKING:
+    from anymod.cohorts import Cohort
+    from anymod.preparation import FoundSubject
+
+
+class Source(StrEnum):
+    """Kinds of archives."""
+
+    folder = "folder"
+
+
+def prepare(
+    raw: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the files lie in, at any depth.")],
+    pattern: Annotated[
+        list[str], typer.Option(metavar="NAME=GLOB", help="A modality and its files below DIR; repeat.")
+    ],
+    out: OutOption,
+    source: Annotated[Source, typer.Option(help="Kind of archive.")] = Source.folder,
+    subject_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Where a path below DIR names the subject, such as '{subject}_*'; default: its first folder.",
+        ),
+    ] = None,
+    mask_pattern: Annotated[str | None, typer.Option(metavar="GLOB", help="Foreground masks.")] = None,
+    label_pattern: Annotated[str | None, typer.Option(metavar="GLOB", help="Labels to segment.")] = None,
+    tissue_pattern: Annotated[str | None, typer.Option(metavar="GLOB", help="FreeSurfer tissue labels.")] = None,
+    resample_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Modality whose grid a subject's other files are put on, by their positions."
+        ),
+    ] = None,
+    spacing: Annotated[float | None, typer.Option(min=0.01, metavar="MM", help="Resample to cubic voxels.")] = None,
+    split_list: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Table with the columns subject,split.")
+    ] = None,
+    split_seed: Annotated[int, typer.Option(min=0, help="The split is drawn from it.")] = 0,
+    validation: Annotated[float, typer.Option(min=0, max=1, help="Fraction of all subjects that validate.")] = 0.15,
+    test: Annotated[float, typer.Option(min=0, max=1, help="Fraction of all subjects that test.")] = 0.15,
+    test_subjects: Annotated[str, typer.Option(metavar="A,B", help="The test set by name, instead of --test.")] = "",
+    overwrite: OverwriteOption = False,
+    workers: WorkersOption = 1,
+    scheduler: SchedulerOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make a cohort from a tree of files: find, check, split, and write NIfTI files that all other verbs read.
+
+    A subject is what the first folder below DIR is named after, or what --subject-from finds in the path. Images of one subject
+    must share a grid; --resample-to puts them on one. Nothing is registered: positions in the files are taken as they are.
+
+    Example: anymod prepare --raw scans --pattern t1='**/t1.nii.gz' --pattern flair='**/flair.nii.gz' --out cohort
+    """
+    configure(quiet, verbose)
+    from anymod.preparation import (
+        PreparationOptions,
+        SplitChoice,
+        check_cohort,
+        find_subjects,
+        parse_patterns,
+        prepare_cohort,
+        unused_folders,
+        write_report,
+    )
+
+    patterns = parse_patterns(pattern)
+    extras = {"mask": mask_pattern, "label": label_pattern, "tissue": tissue_pattern}
+    columns = patterns | {column: glob for column, glob in extras.items() if glob is not None}
+    found = find_subjects(raw, columns, subject_from, leave_out=out)
+    names = tuple(name.strip() for name in test_subjects.split(",") if name.strip())
+    options = PreparationOptions(
+        modalities=tuple(patterns),
+        splits=SplitChoice(split_seed, validation, test, names, split_list),
+        resample_to=resample_to,
+        spacing_mm=spacing,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    provenance = {"source": source.value, "patterns": columns, "subject_from": subject_from}
+    cohort = prepare_cohort(found, options, out, provenance, overwrite=overwrite)
+    _print_found(found, cohort, list(columns))
+    for folder in unused_folders(raw, found, leave_out=out) if subject_from is None else []:
+        typer.echo(f"nothing found in {raw / folder}")
+    report = check_cohort(out, workers, scheduler)
+    for finding in report.all_findings:
+        typer.echo(finding.line())
+    typer.echo(f"cohort: {out}\npictures: {write_report(report, out)}")
+
+
+def _print_found(found: tuple[FoundSubject, ...], cohort: Cohort, columns: list[str]) -> None:
+    from anymod.preparation import text_table
+
+    rows: list[tuple[str, ...]] = [("subject", "split", "found", "missing")]
+    for subject in found:
+        there = [column for column in columns if column in subject.files]
+        missing = [modality for modality in cohort.modality_names if modality not in subject.files]
+        rows.append((subject.name, cohort.subject(subject.name).split, " ".join(there), " ".join(missing) or "-"))
+    typer.echo(text_table(rows))

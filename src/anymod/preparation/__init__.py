@@ -1,0 +1,24 @@
+"""From archives to a cohort: one short file for each source, one pipeline for all, and the check of any cohort."""
+
+from __future__ import annotations
+
+from anymod.preparation.checking import check_cohort
+from anymod.preparation.findings import CheckReport, Finding, text_table
+from anymod.preparation.folder_source import FoundSubject, find_subjects, parse_patterns, unused_folders
+from anymod.preparation.html_report import write_report
+from anymod.preparation.pipeline import PreparationOptions, SplitChoice, prepare_cohort
+
+__all__ = [
+    "CheckReport",
+    "Finding",
+    "FoundSubject",
+    "PreparationOptions",
+    "SplitChoice",
+    "check_cohort",
+    "find_subjects",
+    "parse_patterns",
+    "prepare_cohort",
+    "text_table",
+    "unused_folders",
+    "write_report",
+]

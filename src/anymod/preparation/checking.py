@@ -1,0 +1,162 @@
+"""A cohort read file by file: integrity, grids, foreground, intensities, and no image in two splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anymod.cohorts import Cohort, Subject, check_same_grid, read_table
+from anymod.errors import AnymodError, VolumeError
+from anymod.executors import completed, subject_executor
+from anymod.preparation.findings import CheckReport, Finding, ImageFacts, SubjectFacts
+from anymod.preparation.previews import preview_png
+from anymod.progress import track
+from anymod.volumes import Volume, foreground_of, measure_range, read_labels, read_volume
+from anymod.volumes.affines import Array
+
+PERCENTILE = 99.95  # method.md section 9
+LEAST_FOREGROUND, MOST_FOREGROUND = 0.01, 0.95
+"""Between them lies the part of a volume that a head or a fan of ultrasound fills; outside, the foreground is likely wrong."""
+FARTHEST_OUTLIER = 20.0  # maximum over the 99.95th percentile, both counted from the minimum
+FEWEST_VALUES = 16  # a scan has more different values than a label map
+MOST_ANISOTROPIC = 10.0  # longest over shortest edge of a voxel
+SPACING_TOLERANCE_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class CheckTask:
+    """One subject of a cohort."""
+
+    cohort: Cohort
+    subject: Subject
+
+
+def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> CheckReport:
+    """Return what a look at every file of a cohort found; one bad subject does not stop the others.
+
+    Raises:
+        CohortError: `cohort.yaml` or `subjects.csv` itself cannot be used.
+    """
+    cohort = read_table(path)
+    tasks = [CheckTask(cohort, subject) for subject in cohort.subjects]
+    facts: dict[str, SubjectFacts] = {}
+    with subject_executor(workers, scheduler) as executor:
+        for task, outcome in track(completed(executor, check_subject, tasks), "checking", len(tasks)):
+            facts[task.subject.name] = _unchecked(task.subject, outcome) if isinstance(outcome, Exception) else outcome
+    subjects = tuple(facts[subject.name] for subject in cohort.subjects)
+    findings = (*_shared_images(cohort, subjects), *_split_findings(cohort))
+    return CheckReport(cohort.name, cohort.modality_names, subjects, findings)
+
+
+def _unchecked(subject: Subject, error: Exception) -> SubjectFacts:
+    """Return the facts of a subject whose worker died (out of memory, killed) or met what no reader foresaw."""
+    text = f"it could not be checked: {type(error).__name__} {error}"
+    finding = Finding("problem", subject.name, "", text, "look at its files; use fewer --workers")
+    return SubjectFacts(subject.name, subject.split, "", (), (finding,))
+
+
+def check_subject(task: CheckTask) -> SubjectFacts:
+    """Return one subject's facts; what cannot be read becomes a finding, and the rest is looked at all the same."""
+    cohort, subject = task.cohort, task.subject
+    findings: list[Finding] = []
+    volumes: dict[str, Volume] = {}
+    for column, file in subject.files.items():
+        try:
+            volumes[column] = (read_volume if column in subject.paths else read_labels)(cohort.path(subject, column))
+        except AnymodError as error:
+            findings.append(Finding("problem", subject.name, file, f"{error.what}: {error.why}", error.remedy))
+    findings += _reading_notes(subject, volumes) + _grid_findings(cohort, subject, volumes)
+    mask = volumes["mask"].data if "mask" in volumes else None
+    if mask is not None and not mask.any():
+        findings.append(Finding("problem", subject.name, subject.files["mask"], "the mask is empty", "mend it"))
+        mask = None
+    images = []
+    for modality in subject.paths:
+        if modality in volumes:
+            facts, own = _image_facts(subject, modality, volumes[modality], mask)
+            findings += own
+            images += [] if facts is None else [facts]
+    grid = repr(next(iter(volumes.values())).grid).removeprefix("Grid(").removesuffix(")") if volumes else ""
+    return SubjectFacts(subject.name, subject.split, grid, tuple(images), tuple(findings))
+
+
+def _reading_notes(subject: Subject, volumes: dict[str, Volume]) -> list[Finding]:
+    remedy = "nothing to do if that is right"
+    return [
+        Finding("note", subject.name, subject.files[column], note, remedy)
+        for column, volume in volumes.items()
+        for note in volume.notes
+    ]
+
+
+def _grid_findings(cohort: Cohort, subject: Subject, volumes: dict[str, Volume]) -> list[Finding]:
+    findings = []
+    if volumes:
+        try:
+            check_same_grid(volumes, subject.name)
+        except AnymodError as error:
+            findings.append(Finding("problem", subject.name, "", f"{error.what}: {error.why}", error.remedy))
+        spacing = next(iter(volumes.values())).spacing_mm
+        if max(spacing) > MOST_ANISOTROPIC * min(spacing):
+            text = f"voxels of {' x '.join(f'{edge:.3g}' for edge in spacing)} mm are very long"
+            findings.append(Finding("note", subject.name, "", text, "expect blur across the slices"))
+        declared = cohort.spacing_mm
+        if declared is not None and np.abs(np.subtract(sorted(spacing), sorted(declared))).max() > SPACING_TOLERANCE_MM:
+            text = f"its voxels are {spacing} mm, cohort.yaml says {declared}"
+            findings.append(Finding("problem", subject.name, "", text, "prepare the cohort again with --spacing"))
+    return findings
+
+
+def _image_facts(
+    subject: Subject, modality: str, volume: Volume, mask: Array | None
+) -> tuple[ImageFacts | None, list[Finding]]:
+    """Return an image's facts (None where it has no usable intensities) and what is wrong with it."""
+    file, data = subject.paths[modality], volume.data
+    fits = mask is not None and mask.shape == data.shape
+    foreground = foreground_of(data, mask if fits else None)
+    try:
+        measured = measure_range(data, foreground, PERCENTILE, file)
+    except VolumeError as error:
+        return None, [Finding("problem", subject.name, file, f"{error.what}: {error.why}", error.remedy)]
+    fraction = float(foreground.mean())
+    findings = []
+    if not LEAST_FOREGROUND <= fraction <= MOST_FOREGROUND:
+        text = f"{100 * fraction:.1f} % of the volume is foreground"
+        findings.append(Finding("note", subject.name, file, text, "look at the picture; give a mask if that is wrong"))
+    outlier = (float(data[foreground].max()) - measured.low) / (measured.high - measured.low)
+    if outlier > FARTHEST_OUTLIER:
+        text = f"its maximum is {outlier:.0f} times its {PERCENTILE}th percentile"
+        findings.append(Finding("note", subject.name, file, text, "look for broken voxels"))
+    if len(np.unique(data[foreground])) < FEWEST_VALUES:
+        text = f"its foreground has fewer than {FEWEST_VALUES} different values"
+        findings.append(Finding("note", subject.name, file, text, "is it a label map?"))
+    digest = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
+    picture = preview_png(volume, foreground, measured)
+    return ImageFacts(modality, fraction, measured.low, measured.high, digest, picture), findings
+
+
+def _shared_images(cohort: Cohort, subjects: Sequence[SubjectFacts]) -> list[Finding]:
+    """Return a finding for each image whose voxels another subject or another modality has too."""
+    findings = []
+    seen: dict[str, tuple[SubjectFacts, ImageFacts]] = {}
+    for subject in subjects:
+        for image in subject.images:
+            first, first_image = seen.setdefault(image.digest, (subject, image))
+            if first_image is not image:
+                leak = first.split != subject.split
+                text = f"its voxels are those of {first_image.modality} of subject '{first.name}'"
+                text += f", which is in another split ({first.split}, here {subject.split})" if leak else ""
+                file = cohort.subject(subject.name).paths[image.modality]
+                findings.append(Finding("problem", subject.name, file, text, "remove one of the two"))
+    return findings
+
+
+def _split_findings(cohort: Cohort) -> list[Finding]:
+    if any(subject.split not in ("validation", "test") for subject in cohort.subjects):
+        return []
+    first = cohort.subjects[0].name
+    return [Finding("note", first, "", "no subject of the cohort is for training", "set splits if you want to train")]

@@ -1,0 +1,130 @@
+"""Source `folder`: subjects found in any tree of files by one glob pattern for each kind of image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anymod.cohorts.schema import EXTRA_COLUMNS, check_modality_name, check_subject_name
+from anymod.errors import CohortError
+
+
+@dataclass(frozen=True)
+class FoundSubject:
+    """The source files of one subject by column: its modalities, and mask, label or tissue where there are any."""
+
+    name: str
+    files: dict[str, Path]
+
+
+def parse_patterns(texts: Sequence[str]) -> dict[str, str]:
+    """Return modality -> glob pattern from texts such as `t1=**/t1.nii.gz`, in their order."""
+    patterns: dict[str, str] = {}
+    for text in texts:
+        name, equals, pattern = text.partition("=")
+        if not equals or not pattern:
+            remedy = "write modality=pattern, such as t1='**/t1.nii.gz'"
+            raise CohortError("unreadable pattern", f"--pattern {text}", "there is no name or no pattern", remedy)
+        if check_modality_name(name, "--pattern") in patterns:
+            raise CohortError("duplicate modality", f"--pattern {text}", f"'{name}' has a pattern already", "drop one")
+        patterns[name] = pattern
+    return patterns
+
+
+def find_subjects(
+    raw: Path, patterns: Mapping[str, str], subject_from: str | None = None, leave_out: Path | None = None
+) -> tuple[FoundSubject, ...]:
+    """Return the subjects below `raw`, sorted by name, each with the file that every pattern finds for it.
+
+    A file belongs to the subject that its first folder below `raw` is named after, or that `subject_from` finds in its path
+    (see `subject_pattern`). Names that begin with a dot, and everything in `leave_out`, are passed over. A folder counts as
+    a file, as a DICOM series is one.
+
+    Raises:
+        CohortError: A pattern without any file, two files of a subject for one pattern, one file for two patterns, or a subject
+            without an image of any modality.
+    """
+    if not raw.is_dir():
+        raise CohortError("no folder", raw, "there is no such folder", "check --raw")
+    name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
+    found: dict[str, dict[str, Path]] = {}
+    owners: dict[Path, str] = {}
+    for column, pattern in patterns.items():
+        files = _matches(raw, pattern, leave_out)
+        if not files:
+            raise CohortError("nothing found", raw, f"no file matches '{pattern}' of {column}", "mend the pattern")
+        for file in files:
+            if file in owners:
+                why = f"it matches the patterns of {owners[file]} and {column}"
+                raise CohortError("ambiguous patterns", file, why, "make the patterns narrower")
+            owners[file] = column
+            own = found.setdefault(name_of(file, raw), {})
+            if column in own:
+                why = f"'{pattern}' of {column} also matches {own[column]}"
+                raise CohortError("two files for one image", file, why, "make the pattern narrower")
+            own[column] = file
+    subjects = tuple(FoundSubject(check_subject_name(name, raw), found[name]) for name in sorted(found))
+    for subject in subjects:
+        if not set(subject.files) - set(EXTRA_COLUMNS):
+            why = f"subject '{subject.name}' has {', '.join(subject.files)} and no image"
+            raise CohortError("subject without images", raw, why, "add an image or narrow the patterns")
+    return subjects
+
+
+def unused_folders(raw: Path, subjects: Sequence[FoundSubject], leave_out: Path | None = None) -> list[str]:
+    """Return the names of the first folders below `raw` in which no pattern found anything."""
+    used = {file.relative_to(raw).parts[0] for subject in subjects for file in subject.files.values()}
+    folders = (entry for entry in sorted(raw.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
+    return [entry.name for entry in folders if entry.name not in used and not _is_inside(entry, leave_out)]
+
+
+def _matches(raw: Path, pattern: str, leave_out: Path | None) -> list[Path]:
+    if ".." in Path(pattern).parts:
+        raise CohortError("unusable pattern", f"'{pattern}'", "it leaves the folder", "write a pattern below --raw")
+    try:
+        paths = sorted(raw.glob(pattern))
+    except (ValueError, NotImplementedError) as problem:
+        remedy = "write a pattern below --raw, such as '**/t1.nii.gz'"
+        raise CohortError("unusable pattern", f"'{pattern}'", str(problem), remedy) from None
+    return [
+        path
+        for path in paths
+        if not any(part.startswith(".") for part in path.relative_to(raw).parts) and not _is_inside(path, leave_out)
+    ]
+
+
+def _is_inside(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+
+
+def _first_folder(file: Path, raw: Path) -> str:
+    parts = file.relative_to(raw).parts
+    if len(parts) < 2:
+        remedy = "put each subject into a folder, or say where its name stands, such as --subject-from '{subject}_*'"
+        raise CohortError("no subject", file, f"it lies directly in {raw}", remedy)
+    return parts[0]
+
+
+def subject_pattern(pattern: str) -> Callable[[Path, Path], str]:
+    """Return what finds a subject's name in a path by a pattern such as `{subject}_*` or `site-*/{subject}/`.
+
+    The path below `raw` is compared from its beginning: `{subject}` stands for the name, which holds no '/' and is as long as
+    the rest allows; `*` for anything within one name; `**` for anything; all else for itself. What follows after the pattern's
+    end does not matter. The returned function takes (file, raw) and raises CohortError where the path begins otherwise.
+    """
+    if pattern.count("{subject}") != 1:
+        remedy = "write one, such as '{subject}_*' or 'site-*/{subject}/'"
+        raise CohortError("unusable --subject-from", f"'{pattern}'", "it needs one {subject}", remedy)
+    meaning = {"{subject}": r"(?P<subject>[^/]+)", "**": r".*", "*": r"[^/]*"}
+    parts = re.split(r"(\{subject\}|\*\*|\*)", pattern)
+    expression = re.compile("".join(meaning.get(part, re.escape(part)) for part in parts))
+
+    def name_of(file: Path, raw: Path) -> str:
+        match = expression.match(file.relative_to(raw).as_posix())
+        if match is None:
+            raise CohortError("no subject", file, f"its path does not begin like '{pattern}'", "mend --subject-from")
+        return match["subject"]
+
+    return name_of

@@ -1,0 +1,158 @@
+"""From found subjects to a cohort: converted one by one, split, written beside its place and renamed into it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anymod.cohorts import (
+    Cohort,
+    Modality,
+    Subject,
+    default_group,
+    draw_splits,
+    read_cohort,
+    splits_from_list,
+    write_cohort,
+)
+from anymod.cohorts.schema import EXTRA_COLUMNS
+from anymod.errors import AnymodError, CohortError, ModalityError, OutputError
+from anymod.executors import completed, subject_executor
+from anymod.files import claim_folder, write_text
+from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
+from anymod.preparation.folder_source import FoundSubject
+from anymod.progress import track
+
+SOURCES = "sources.csv"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SplitChoice:
+    """How subjects are split: by a CSV list, or drawn from a seed with these fractions of all subjects."""
+
+    seed: int = 0
+    validation: float = 0.15
+    test: float = 0.15
+    test_subjects: tuple[str, ...] = ()
+    list_file: Path | None = None
+
+    def of(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the split of each subject."""
+        if self.list_file is not None:
+            return splits_from_list(self.list_file, names)
+        return draw_splits(names, self.seed, self.validation, self.test, self.test_subjects)
+
+
+@dataclass(frozen=True)
+class PreparationOptions:
+    """What a cohort is made with.
+
+    `resample_to` names the modality whose grid each subject's images are put on; `spacing_mm` makes voxels cubic and turns
+    axes to RAS order. With neither, images stay on the grids they came with, which a subject's images must share.
+    """
+
+    modalities: tuple[str, ...]
+    splits: SplitChoice = field(default_factory=SplitChoice)
+    resample_to: str | None = None
+    spacing_mm: float | None = None
+    workers: int = 1
+    scheduler: str | None = None
+
+
+def prepare_cohort(
+    found: Sequence[FoundSubject],
+    options: PreparationOptions,
+    out: Path,
+    provenance: dict[str, Any],
+    *,
+    overwrite: bool = False,
+) -> Cohort:
+    """Return the cohort written to `out`; on any failure `out` stays as it was.
+
+    Every subject is tried; each one that fails is logged, and the first failure is raised at the end.
+
+    Raises:
+        AnymodError: A subject's files cannot be used, the splits cannot be drawn, or `out` cannot be written.
+    """
+    if options.resample_to is not None and options.resample_to not in options.modalities:
+        why = f"'{options.resample_to}' has no pattern"
+        raise ModalityError("unknown modality", "--resample-to", why, f"known are {', '.join(options.modalities)}")
+    splits = options.splits.of([subject.name for subject in found])
+    if not overwrite and out.exists():
+        claim_folder(out, overwrite=False)
+    try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".preparing-{out.name}-", dir=out.absolute().parent))
+    except OSError as error:
+        raise OutputError("cannot write", out, error.strerror or str(error), "choose another --out") from error
+    try:
+        converted = _convert(found, options, building)
+        _write_sources(building, converted)
+        write_cohort(_cohort(building, out.name, converted, splits, options, provenance), building)
+        building.chmod(0o755)
+        building.rename(claim_folder(out, overwrite=overwrite))
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return read_cohort(out)
+
+
+def _convert(found: Sequence[FoundSubject], options: PreparationOptions, folder: Path) -> list[ConvertedSubject]:
+    tasks = [ConversionTask(subject, folder, options.resample_to, options.spacing_mm) for subject in found]
+    converted: dict[str, ConvertedSubject] = {}
+    failures: list[Exception] = []
+    with subject_executor(options.workers, options.scheduler) as executor:
+        for task, outcome in track(completed(executor, convert_subject, tasks), "preparing", len(tasks)):
+            if isinstance(outcome, Exception):
+                failures.append(outcome)
+                logger.warning("subject %s: %s", task.found.name, outcome)
+            else:
+                converted[task.found.name] = outcome
+    if failures:
+        raise _summary(failures, len(tasks))
+    return [converted[subject.name] for subject in found]
+
+
+def _summary(failures: Sequence[Exception], total: int) -> Exception:
+    """Return the first failure; where there are several, as one error that counts them."""
+    first = failures[0]
+    if len(failures) == 1 or not isinstance(first, AnymodError):
+        return first
+    what = f"{len(failures)} of {total} subjects cannot be used, the first for: {first.what}"
+    return CohortError(what, first.where, first.why, first.remedy)
+
+
+def _cohort(
+    folder: Path,
+    name: str,
+    converted: Sequence[ConvertedSubject],
+    splits: dict[str, str],
+    options: PreparationOptions,
+    provenance: dict[str, Any],
+) -> Cohort:
+    subjects = []
+    for each in converted:
+        paths = {name: each.files[name] for name in options.modalities if name in each.files}
+        extras = {column: each.files.get(column) for column in EXTRA_COLUMNS}
+        subjects.append(Subject(each.name, splits[each.name], paths, **extras))
+    modalities = tuple(Modality(modality, default_group(modality)) for modality in options.modalities)
+    spacing = None if options.spacing_mm is None else (options.spacing_mm,) * 3
+    return Cohort(folder, name, modalities, tuple(subjects), spacing, options.resample_to, provenance)
+
+
+def _write_sources(folder: Path, converted: Sequence[ConvertedSubject]) -> None:
+    """Write which file each image came from, with the SHA-256 of its bytes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["subject", "column", "source", "sha256"])
+    for each in converted:
+        writer.writerows([each.name, column, str(file), digest] for column, (file, digest) in each.sources.items())
+    write_text(folder / SOURCES, text.getvalue())

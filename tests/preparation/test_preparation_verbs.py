@@ -1,0 +1,85 @@
+"""`anymod prepare` and `anymod check` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from anymod.cli import app
+from anymod.cohorts import read_cohort
+
+PATTERNS = ["--pattern", "t1=**/t1.nii.gz", "--pattern", "t2=**/t2.nii.gz"]
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_archive_becomes_a_checked_cohort(archive: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cohort"
+    (archive / "empty").mkdir()
+    extras = ("--mask-pattern", "**/mask.nii.gz", "--label-pattern", "**/seg.nii.gz", "--test-subjects", "p3")
+    result = run("prepare", "--source", "folder", "--raw", archive, *PATTERNS, *extras, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["p1", "train", "t1", "t2", "mask", "label", "-"] in lines
+    assert ["p3", "test", "t1", "t2", "-"] in lines
+    assert f"nothing found in {archive / 'empty'}" in result.stdout
+    cohort = read_cohort(out)
+    assert cohort.provenance["patterns"]["label"] == "**/seg.nii.gz"
+    assert (out / "report.html").is_file()
+    checked = run("check", out, "--json")
+    assert checked.exit_code == 0
+    assert json.loads(checked.stdout)["problems"] == 0
+    assert "pictures:" in run("check", out).stdout
+
+
+def test_missing_images_are_named(archive: Path, tmp_path: Path) -> None:
+    result = run("prepare", "--raw", archive, *PATTERNS, "--out", tmp_path / "cohort", "--quiet")
+    assert [line.split()[2:] for line in result.stdout.splitlines() if line.startswith("p2")] == [["t1", "t2"]]
+    assert result.stderr == ""
+
+
+def test_check_fails_with_one_line_for_each_problem(archive: Path, tmp_path: Path) -> None:
+    run("prepare", "--raw", archive, *PATTERNS, "--out", tmp_path / "cohort")
+    (tmp_path / "cohort/subjects/p2/t1.nii.gz").write_bytes(b"no image")
+    result = run("check", tmp_path / "cohort", "--quiet")
+    assert result.exit_code == 1
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("problem:"))
+    assert "subject 'p2', subjects/p2/t1.nii.gz" in line
+    assert result.stderr.startswith("error: 1 problem in ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--pattern", "flair=**/flair.nii.gz"], "nothing found"),
+        (["--pattern", "x"], "unreadable pattern"),
+        (["--test-subjects", "p9"], "'p9' was not found"),
+        (["--resample-to", "pd"], "'pd' has no pattern"),
+        (["--validation", "0.6", "--test", "0.6"], "unusable fractions"),
+        (["--split-list", "nowhere.csv"], "no such file"),
+        (["--subject-from", "x"], "unusable --subject-from"),
+    ],
+)
+def test_wrong_options_are_one_line_and_no_output(
+    archive: Path, tmp_path: Path, changes: list[str], message: str
+) -> None:
+    out = tmp_path / "made" / "cohort"
+    result = run("prepare", "--raw", archive, *PATTERNS, *changes, "--out", out, "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert not out.exists()
+
+
+def test_real_images_pass_the_check(shared: Path, tmp_path: Path) -> None:
+    raw = shared / "data" / "us-mr-resect"
+    patterns = ("--pattern", "us=*/us.nii.gz", "--pattern", "t1=*/t1.nii.gz")
+    result = run("prepare", "--raw", raw, *patterns, "--out", tmp_path / "cohort", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert "problem" not in result.stdout
+    assert read_cohort(tmp_path / "cohort").modalities[0].group == "us"

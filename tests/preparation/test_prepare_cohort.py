@@ -1,0 +1,132 @@
+"""From an archive to a cohort: values kept, grids shared or refused, nothing half-written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from anymod.cohorts import Cohort, read_cohort
+from anymod.errors import AnymodError, CohortError, GridError, ModalityError, OutputError, VolumeError
+from anymod.preparation import PreparationOptions, SplitChoice, find_subjects, prepare_cohort
+from anymod.preparation.converting import compact
+from anymod.volumes import read_volume
+
+PATTERNS = {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz", "mask": "**/mask.nii.gz", "label": "**/seg.nii.gz"}
+WriteImage = Callable[..., Path]
+
+
+def prepare(raw: Path, patterns: dict[str, str] | None = None, overwrite: bool = False, **options: object) -> Cohort:
+    patterns = patterns or PATTERNS
+    modalities = tuple(name for name in patterns if name not in ("mask", "label", "tissue"))
+    chosen = PreparationOptions(modalities, **options)  # type: ignore[arg-type]
+    out = raw.parent / "cohort"
+    return prepare_cohort(find_subjects(raw, patterns), chosen, out, {"source": "folder"}, overwrite=overwrite)
+
+
+def test_cohort_holds_what_the_archive_held(archive: Path) -> None:
+    cohort = prepare(archive)
+    assert cohort == read_cohort(archive.parent / "cohort")
+    assert [subject.observed for subject in cohort.subjects] == [("t1", "t2"), ("t1",), ("t1", "t2")]
+    first = cohort.subject("p1")
+    assert (first.mask, first.label, first.tissue) == ("subjects/p1/mask.nii.gz", "subjects/p1/label.nii.gz", None)
+    source, written = archive / "p1/scans/t2.nii.gz", cohort.path(first, "t2")
+    np.testing.assert_array_equal(read_volume(written).data, read_volume(source).data)
+    assert nib.load(written).get_data_dtype() == np.int16
+    assert str(source) in (cohort.root / "sources.csv").read_text()
+    assert not list(archive.parent.glob(".preparing-*"))
+
+
+def test_fractions_stay_float_and_large_numbers_too() -> None:
+    for data in (np.array([0.5, 1], np.float32), np.array([4e4, 1], np.float32)):
+        assert compact(data) is data
+    assert compact(np.array([-3, 32767], np.float32)).dtype == np.int16
+
+
+def test_splits_are_drawn_or_named_or_listed(archive: Path, tmp_path: Path) -> None:
+    assert {subject.split for subject in prepare(archive).subjects} >= {"train", "test"}
+    named = prepare(archive, overwrite=True, splits=SplitChoice(test_subjects=("p3",), validation=0.0))
+    assert [subject.split for subject in named.subjects] == ["train", "train", "test"]
+    (tmp_path / "list.csv").write_text("subject,split\np1,0\np2,1\np3,2\n")
+    listed = prepare(archive, overwrite=True, splits=SplitChoice(list_file=tmp_path / "list.csv"))
+    assert [subject.split for subject in listed.subjects] == ["0", "1", "2"]
+
+
+def test_different_grids_are_refused_and_the_option_named(archive: Path, write_image: WriteImage) -> None:
+    write_image(archive / "p3/t1.nii.gz", 7, np.diag([1.5, 1, 1, 1]))
+    with pytest.raises(GridError, match=r"different grids in subject 'p3'.*--resample-to t1"):
+        prepare(archive)
+    assert not (archive.parent / "cohort").exists()
+    assert not list(archive.parent.glob(".preparing-*"))
+
+
+def test_resample_to_puts_images_and_labels_on_one_grid(archive: Path, write_image: WriteImage) -> None:
+    shift = np.eye(4)
+    shift[0, 3] = 1.0  # one voxel to the right
+    volume = read_volume(archive / "p1/scans/t2.nii.gz")
+    write_image(archive / "p1/scans/t2.nii.gz", volume.data, shift)
+    cohort = prepare(archive, resample_to="t2")
+    subject = cohort.subject("p1")
+    t1, t2 = (read_volume(cohort.path(subject, name)) for name in ("t1", "t2"))
+    assert t1.grid.same_as(t2.grid)
+    np.testing.assert_allclose(t1.data[:-1], read_volume(archive / "p1/t1.nii.gz").data[1:], atol=1e-3)
+    assert cohort.reference == "t2"
+    assert cohort.subject("p2").observed == ("t1",)
+
+
+def test_what_a_scan_did_not_cover_gets_its_background(archive: Path, write_image: WriteImage) -> None:
+    shifted = np.eye(4)
+    shifted[0, 3] = 3.0
+    data = read_volume(archive / "p3/t1.nii.gz").data
+    write_image(archive / "p3/t1.nii.gz", data - 500.5, shifted)
+    cohort = prepare(archive, resample_to="t2")
+    assert (read_volume(cohort.path(cohort.subject("p3"), "t1")).data[:3] == -500.5).all()
+
+
+def test_images_that_lie_apart_are_refused(archive: Path, write_image: WriteImage) -> None:
+    far = np.eye(4)
+    far[0, 3] = 500.0
+    write_image(archive / "p3/t1.nii.gz", 3, far)
+    with pytest.raises(VolumeError, match=r"no overlap in .*p3/t1\.nii\.gz"):
+        prepare(archive, resample_to="t2")
+
+
+def test_spacing_makes_voxels_cubic(archive: Path) -> None:
+    cohort = prepare(archive, spacing_mm=2.0)
+    volume = read_volume(cohort.path(cohort.subject("p2"), "t1"))
+    assert volume.spacing_mm == pytest.approx((2, 2, 2))
+    assert volume.grid.orientation == "RAS"
+    assert cohort.spacing_mm == (2.0, 2.0, 2.0)
+
+
+def test_each_bad_subject_is_told_and_nothing_is_left(archive: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("p2/t1.nii.gz", "p3/t1.nii.gz"):
+        (archive / name).write_bytes((archive / name).read_bytes()[:150])
+    with pytest.raises(CohortError, match=r"2 of 3 subjects cannot be used, the first for: .*p2/t1\.nii\.gz"):
+        prepare(archive)
+    assert "subject p2" in caplog.text and "subject p3" in caplog.text
+    assert sorted(entry.name for entry in archive.parent.iterdir()) == ["raw"]
+
+
+def test_existing_result_is_kept_unless_told_otherwise(archive: Path) -> None:
+    before = prepare(archive)
+    with pytest.raises(OutputError, match="--overwrite"):
+        prepare(archive)
+    (archive / "p2/t1.nii.gz").write_bytes(b"broken")
+    with pytest.raises(AnymodError):
+        prepare(archive, overwrite=True)
+    assert read_cohort(before.root) == before
+
+
+def test_unknown_reference_is_refused(archive: Path) -> None:
+    with pytest.raises(ModalityError, match="'flair' has no pattern"):
+        prepare(archive, resample_to="flair")
+
+
+@pytest.mark.slow
+def test_two_workers_make_what_one_makes(archive: Path) -> None:
+    one = prepare(archive).fingerprint()
+    assert prepare(archive, overwrite=True, workers=2).fingerprint() == one
