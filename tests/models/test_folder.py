@@ -1,0 +1,115 @@
+"""Model folders: written, read, and refused where they cannot be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from small_models import MODALITIES, SMALL, make_batch, make_model
+
+from anymod.errors import ModalityError, ModelFolderError
+from anymod.files import sha256
+from anymod.models import ModelDescription, ModelModality, load_model, save_model
+from anymod.volumes import IntensityRule
+
+
+def description() -> ModelDescription:
+    return ModelDescription(
+        anymod="0",
+        architecture="mmhvae",
+        settings=SMALL.model_dump(mode="json"),
+        modalities=tuple(ModelModality(name=name, group="mr", low=0.0, high=100.0) for name in MODALITIES),
+        spacing_mm=2.0,
+        image_size=(16, 24),
+        intensity=IntensityRule(),
+        targets="percentile",
+        training={"cohort": "phantoms"},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(tmp_path / "model", make_model(), description(), "# card\n")
+    return tmp_path / "model"
+
+
+def edit(folder: Path, **changes: object) -> None:
+    content = yaml.safe_load((folder / "model.yaml").read_text())
+    (folder / "model.yaml").write_text(yaml.safe_dump({**content, **changes}))
+
+
+def test_a_loaded_model_computes_what_the_saved_one_did(folder: Path) -> None:
+    model, found = load_model(folder)
+    batch = make_batch(torch.ones(1, 3, dtype=torch.bool))
+    images = [each.synthesize(batch.images, batch.observed, (0, 2), 0.0, None) for each in (model, make_model())]
+    assert torch.equal(*images)
+    assert found.names == MODALITIES
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_half_precision_weights_take_half_the_space_and_load_as_float32(folder: Path, tmp_path: Path) -> None:
+    save_model(tmp_path / "half", make_model(), description(), "", half=True)
+    sizes = [(place / "weights.safetensors").stat().st_size for place in (tmp_path / "half", folder)]
+    assert sizes[0] < 0.7 * sizes[1]
+    model, _ = load_model(tmp_path / "half")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_no_folder_no_description_no_weights(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="no such folder"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(ModelFolderError, match=r"no model\.yaml"):
+        load_model(tmp_path)
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(ModelFolderError, match="file is missing"):
+        load_model(folder)
+
+
+def test_altered_weights_are_refused(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFolderError, match="SHA-256"):
+        load_model(folder)
+
+
+def test_weights_of_another_network_are_refused(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    tensors = load_file(path)
+    tensors.popitem()
+    save_file(tensors, path)
+    edit(folder, weights_sha256=sha256(path))
+    with pytest.raises(ModelFolderError, match="differ from the architecture"):
+        load_model(folder)
+
+
+def test_what_is_no_safetensors_file_is_refused(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    path.write_bytes(b"\x80\x04pickle")
+    edit(folder, weights_sha256=sha256(path))
+    with pytest.raises(ModelFolderError, match="unreadable weights"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "os.system"}, "unknown architecture"),
+        ({"intensitty": 1}, "did you mean 'intensity'"),
+        ({"format": 2}, "format"),
+        ({"settings": {"widths": [3]}}, "widths"),
+    ],
+)
+def test_a_description_that_is_not_understood_is_refused(folder: Path, changes: dict[str, object], message: str) -> None:
+    edit(folder, **changes)
+    with pytest.raises(ModelFolderError, match=message):
+        load_model(folder)
+
+
+def test_an_unknown_modality_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ModalityError, match="knows us, t2, flair"):
+        description().position("pd")
