@@ -162,13 +162,17 @@ class _OpenSubject:
     target_maps: Array | None
 
     def write_scaled(self, out: Array, position: int, maps: Array) -> None:
-        """Write one slice (m, h, w), scaled: min(1, max(floor, (raw - low) · gain + floor)), background -1."""
+        """Write one slice (m, h, w), scaled: min(1, max(floor, (raw - low) · gain + floor)), background -1.
+
+        Computed one higher, so that the background is 0 and a product puts it there: choosing by a mask takes most of the time.
+        """
         low, gain, floor = maps.T[:, :, None, None]
         np.subtract(self.images[position], low, out=out)
         out *= gain
-        out += floor
-        np.clip(out, floor, 1, out=out)
-        out[~self.foreground[position]] = -1
+        out += floor + 1
+        np.clip(out, floor + 1, 2, out=out)
+        out *= self.foreground[position]
+        out -= 1
 
 
 def _as_range(pair: RawRange | None) -> IntensityRange | None:
