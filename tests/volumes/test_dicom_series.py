@@ -10,48 +10,12 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from dicom_phantom import MR_STORAGE, SLICES, VOXELS, dataset, one_slice, with_pixels
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID, generate_uid
 
 from anymod.errors import VolumeError
 from anymod.volumes import inspect_volume, read_labels, read_volume
-
-ROWS, COLUMNS, SLICES = 5, 6, 4
-VOXELS = np.random.default_rng(0).integers(0, 1000, (COLUMNS, ROWS, SLICES)).astype(np.int16)
-EXPLICIT, MR_STORAGE = "1.2.840.10008.1.2.1", "1.2.840.10008.5.1.4.1.1.4"
-SERIES = "1.2.3.4"
-
-
-def dataset(syntax: str = EXPLICIT, storage: str = MR_STORAGE) -> FileDataset:
-    """Return an empty image object."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(storage)
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["a"])
-    meta.TransferSyntaxUID = UID(syntax)
-    return FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-
-
-def with_pixels(made: FileDataset, pixels: np.ndarray) -> FileDataset:
-    """Add the description of 16-bit pixels [..., rows, columns]."""
-    made.Rows, made.Columns = pixels.shape[-2:]
-    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
-    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 16, 15, 1
-    made.PixelData = pixels.astype("<i2").tobytes()
-    made["PixelData"].VR = "OW"
-    return made
-
-
-def one_slice(index: int) -> FileDataset:
-    """Return slice `index` of an oblique series."""
-    made = with_pixels(dataset(), VOXELS[:, :, index].T)
-    made.SeriesInstanceUID, made.SeriesDescription = SERIES, "T1 axial"
-    made.PatientName = "Übel^Ärger/../../x"
-    row, column = np.array([0.8, 0.6, 0.0]), np.array([-0.6, 0.8, 0.0])
-    made.ImageOrientationPatient = [*row, *column]
-    made.ImagePositionPatient = [10.0, -20.0, 30.0 + 2.5 * index]
-    made.PixelSpacing = [1.5, 0.5]  # between rows, between columns
-    made.SliceThickness = 2.5
-    return made
 
 
 def save(
@@ -100,11 +64,12 @@ def test_one_file_stands_for_its_series(tmp_path: Path):
     save(tmp_path / "series")
     other = one_slice(0)
     other.SeriesInstanceUID, other.SeriesDescription = "1.2.3.5", "scout\nline"
+    other.PhotometricInterpretation = "RGB"  # what else lies in the folder need not be readable
     other.save_as(tmp_path / "series" / "other.dcm")
     np.testing.assert_array_equal(read_volume(tmp_path / "series" / "2.dcm").data, VOXELS)
     message = refused(tmp_path / "series", "several series")
-    assert "'T1 axial' (4 images, such as 0.dcm)" in message
-    assert "'scoutline' (1 images, such as other.dcm)" in message
+    assert "'T1 axial' (4 files, such as 0.dcm)" in message
+    assert "'scoutline' (1 files, such as other.dcm)" in message
 
 
 def test_rescaling_is_applied_slice_by_slice(tmp_path: Path):

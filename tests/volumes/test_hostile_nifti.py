@@ -116,23 +116,18 @@ def test_header_claims_more_than_the_file_can_hold(tmp_path: Path, name: str):
         inspect_volume(tmp_path / name)
 
 
-@pytest.mark.slow
 def test_gzip_bomb_is_refused_before_it_is_expanded(tmp_path: Path):
-    content = with_fields(dim=[3, 1000, 1000, 400, 1, 1, 1, 1])[:352]
-    with gzip.open(tmp_path / "a.nii.gz", "wb") as stream:
-        stream.write(content)
-        for _ in range(800):
-            stream.write(bytes(10**6))
+    header = with_fields(dim=[3, 1000, 1000, 200, 1, 1, 1, 1])[:352]
+    # A gzip file may be several one after the other: 400 million zeros from one compressed million.
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(header) + gzip.compress(bytes(10**6)) * 400)
     with pytest.raises(VolumeError, match="suspicious compression"):
         read_volume(tmp_path / "a.nii.gz")
 
 
-@pytest.mark.slow
 def test_what_follows_the_voxels_is_not_expanded_without_end(tmp_path: Path):
-    content = bytes(plain_bytes()) + bytes(10**8)
-    refused(tmp_path / "a.nii", content, "more than 16777216 follow")
-    packed = gzip.compress(content)
-    refused(tmp_path / "a.nii.gz", packed[: len(packed) // 2], "more than 16777216 follow")
+    content = bytes(plain_bytes())
+    refused(tmp_path / "a.nii", content + bytes(2**24 + 1), "more than 16777216 follow")
+    refused(tmp_path / "a.nii.gz", gzip.compress(content) + gzip.compress(bytes(10**6)) * 400, "16777216 follow")
 
 
 @pytest.mark.parametrize(

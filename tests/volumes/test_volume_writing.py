@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from anymod import volumes
 from anymod.errors import OutputError, VolumeError
 from anymod.volumes import Grid, Volume, inspect_volume, read_labels, read_volume, write_volume
 
@@ -106,3 +111,24 @@ def test_a_file_that_reads_back_differently_does_not_count_as_written(tmp_path: 
     with pytest.raises(OutputError, match="read back"):
         write_volume(tmp_path / "a.nii.gz", noise())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_and_writing_load_no_torch():
+    rooms = "checks, foreground, grid, intensity, orientation, reading, resampling, writing"
+    code = f"import sys; from anymod.volumes import {rooms}, canonical, dicom; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_room_offers_what_it_says_and_no_module_hides_a_function():
+    assert volumes.__all__ == sorted(volumes.__all__)
+    for name in volumes.__all__:
+        assert not isinstance(getattr(volumes, name), types.ModuleType)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = volumes.nothing
+
+
+def test_a_volume_can_be_sent_to_another_process():
+    volume = noise()
+    back = pickle.loads(pickle.dumps(volume))  # noqa: S301
+    assert back.grid.same_as(volume.grid, 0.0)
+    np.testing.assert_array_equal(back.data, volume.data)

@@ -11,8 +11,8 @@ import numpy as np
 
 from anymod.errors import VolumeError
 from anymod.volumes.affines import Array, check_affine, has_right_angles
-from anymod.volumes.beginnings import states_dicom
-from anymod.volumes.dicom_frames import Frame, parse_frames, read_pixels
+from anymod.volumes.beginnings import LONGEST_BEGINNING, states_dicom
+from anymod.volumes.dicom_frames import Frame, Identity, identify, parse_frames, read_pixels
 from anymod.volumes.header_text import LPS_TO_RAS
 from anymod.volumes.stored import MOST_VOXELS
 
@@ -66,40 +66,45 @@ def parse_series(path: Path) -> DicomSeries:
         VolumeError: No DICOM file, several series, frames that are missing, doubled, uneven or of different kinds.
     """
     if path.is_dir():
-        return _assembled(_only_series(_frames_in(path), path), path)
-    own = parse_frames(path)
-    if not own:
+        return _assembled(_frames_of(_only_series(_images_in(path), path)), path)
+    own = identify(path)
+    if own is None:
         raise VolumeError("no image", path, "it is a DICOM object without pixels", "give an image series")
-    if len(own) > 1:
-        return _assembled(own, path)
-    return _assembled([frame for frame in _frames_in(path.parent) if frame.series == own[0].series], path)
+    frames = parse_frames(path)
+    if len(frames) == 1:
+        frames = _frames_of([image for image in _images_in(path.parent) if image.series == own.series])
+    return _assembled(frames, path)
 
 
-def _frames_in(folder: Path) -> list[Frame]:
+def _images_in(folder: Path) -> list[Identity]:
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name.upper() != "DICOMDIR"]
-    frames = [frame for file in files if _is_dicom(file) for frame in parse_frames(file)]
-    if not frames:
+    images = [image for file in files if _is_dicom(file) and (image := identify(file)) is not None]
+    if not images:
         raise VolumeError("no image", folder, "the folder holds no DICOM image", "give the folder that holds the files")
-    return frames
+    return images
 
 
 def _is_dicom(file: Path) -> bool:
     with file.open("rb") as stream:
-        return states_dicom(stream.read(132))
+        return states_dicom(stream.read(LONGEST_BEGINNING))
 
 
-def _only_series(frames: list[Frame], folder: Path) -> list[Frame]:
-    names = sorted({frame.series for frame in frames})
+def _frames_of(images: Sequence[Identity]) -> list[Frame]:
+    return [frame for image in images for frame in parse_frames(image.path)]
+
+
+def _only_series(images: list[Identity], folder: Path) -> list[Identity]:
+    names = sorted({image.series for image in images})
     if len(names) > 1:
-        raise VolumeError("several series", folder, _listing(frames, names), "give one file of the series you want")
-    return frames
+        raise VolumeError("several series", folder, _listing(images, names), "give one file of the series you want")
+    return images
 
 
-def _listing(frames: Sequence[Frame], names: Sequence[str]) -> str:
+def _listing(images: Sequence[Identity], names: Sequence[str]) -> str:
     lines = []
     for name in names[:8]:
-        own = [frame for frame in frames if frame.series == name]
-        lines.append(f"'{own[0].description}' ({len(own)} images, such as {own[0].path.name})")
+        own = [image for image in images if image.series == name]
+        lines.append(f"'{own[0].description}' ({len(own)} files, such as {own[0].path.name})")
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f"the folder holds {len(names)}: {', '.join(lines)}{more}"
 

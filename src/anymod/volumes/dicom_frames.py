@@ -50,6 +50,15 @@ PARSE_ERRORS = (
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Which series a file belongs to; `description` is what the scanner calls it, for messages only."""
+
+    path: Path
+    series: str
+    description: str
+
+
+@dataclass(frozen=True)
 class PixelLayout:
     """How a file stores its pixels; all frames of a series must share it, but for the number of frames."""
 
@@ -66,8 +75,6 @@ class Frame:
 
     Attributes:
         path, index: Where it is: the file, and which of its frames.
-        series: The series' identifier.
-        description: What the scanner calls the series, for messages only.
         layout: How its pixels are stored.
         position: [3] middle of the first pixel, mm, LPS.
         axes: [2, 3] directions along a row and along a column, LPS.
@@ -78,8 +85,6 @@ class Frame:
 
     path: Path
     index: int
-    series: str
-    description: str
     layout: PixelLayout
     position: Array
     axes: Array
@@ -89,29 +94,36 @@ class Frame:
     intercept: float
 
 
+def identify(path: Path) -> Identity | None:
+    """Return which series a DICOM file belongs to, None for an object that is no image (a report, a presentation state)."""
+    with _guarded(path):
+        dataset = _dataset(path)
+        if dataset.get("Rows") is None:
+            if "Image Storage" in dataset.file_meta.MediaStorageSOPClassUID.name:
+                raise VolumeError("truncated file", path, "it ends before its image", GET_AGAIN)
+            return None
+        description = _printable(str(dataset.get("SeriesDescription", "")))
+        return Identity(path, str(dataset.get("SeriesInstanceUID", "")), description)
+
+
 def parse_frames(path: Path) -> list[Frame]:
-    """Return the frames of a DICOM file, none for an object that is no image (a report, a presentation state).
+    """Return the frames of a DICOM image.
 
     Raises:
         VolumeError: Damaged, truncated, compressed in a way that is not read here, in colour, or without geometry.
     """
     with _guarded(path):
         dataset = _dataset(path)
-        if dataset.get("Rows") is None:
-            if "Image Storage" in dataset.file_meta.MediaStorageSOPClassUID.name:
-                raise VolumeError("truncated file", path, "it ends before its image", GET_AGAIN)
-            return []
         count = int(dataset.get("NumberOfFrames") or 1)
         layout = _layout(dataset, count, path)
         return [_frame(dataset, index, layout, path) for index in range(count)]
 
 
-def read_pixels(path: Path, frames: Sequence[Frame]) -> Iterator[Array]:
-    """Yield the values [columns, rows], float32, of frames of one file."""
+def read_pixels(path: Path, frames: Sequence[Frame]) -> list[Array]:
+    """Return the values [columns, rows], float32, of frames of one file."""
     with _guarded(path):
         dataset = _dataset(path)
-        for frame in frames:
-            yield _pixels(dataset, frame).T
+        return [_pixels(dataset, frame).T for frame in frames]
 
 
 @contextmanager
@@ -133,15 +145,14 @@ def _dataset(path: Path) -> pydicom.FileDataset:
     # pydicom would expand a deflated file without a limit, while it reads the very first element.
     if DEFLATED in content:
         raise VolumeError("unsupported DICOM file", path, "it is deflated as a whole", CONVERT)
-    dataset = pydicom.dcmread(io.BytesIO(content))
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax not in NATIVE and syntax != RUN_LENGTH and dataset.get("Rows") is not None:
-        name = getattr(syntax, "name", None) or "none"
-        raise VolumeError("unsupported DICOM file", path, f"its transfer syntax is {name}", CONVERT)
-    return dataset
+    return pydicom.dcmread(io.BytesIO(content))
 
 
 def _layout(dataset: pydicom.FileDataset, count: int, path: Path) -> PixelLayout:
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax not in NATIVE and syntax != RUN_LENGTH:
+        name = getattr(syntax, "name", None) or "not stated"
+        raise VolumeError("unsupported DICOM file", path, f"its transfer syntax is {name}", CONVERT)
     rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsAllocated)
     kind, samples = str(dataset.get("PhotometricInterpretation", "")), int(dataset.get("SamplesPerPixel", 1))
     if samples != 1 or kind != "MONOCHROME2":
@@ -152,13 +163,13 @@ def _layout(dataset: pydicom.FileDataset, count: int, path: Path) -> PixelLayout
         raise VolumeError("broken header", path, why, GET_AGAIN)
     if dataset.get("PixelData") is None:
         raise VolumeError("truncated file", path, "it has no pixel data", GET_AGAIN)
-    is_run_length = dataset.file_meta.TransferSyntaxUID == RUN_LENGTH
+    is_run_length = syntax == RUN_LENGTH
     held = len(dataset.PixelData) * (RUN_LENGTH_RATIO if is_run_length else 1)
     needed = rows * columns * count * bits // 8
     if needed > held or rows * columns * count > MOST_VOXELS:
         why = f"{count} frames of {rows} x {columns} take {needed} bytes, and it holds {len(dataset.PixelData)}"
         raise VolumeError("truncated file", path, why, GET_AGAIN)
-    order = NATIVE.get(str(dataset.file_meta.TransferSyntaxUID), "<")
+    order = NATIVE.get(str(syntax), "<")
     sign = "i" if int(dataset.get("PixelRepresentation") or 0) else "u"
     stored = int(dataset.get("BitsStored") or bits)
     if not 1 <= stored <= bits or int(dataset.get("HighBit", stored - 1)) != stored - 1:
@@ -173,8 +184,6 @@ def _frame(dataset: pydicom.FileDataset, index: int, layout: PixelLayout, path: 
     return Frame(
         path=path,
         index=index,
-        series=str(dataset.get("SeriesInstanceUID", "")),
-        description=_printable(str(dataset.get("SeriesDescription", ""))),
         layout=layout,
         position=_numbers(levels, "ImagePositionPatient", 3, path),
         axes=axes,

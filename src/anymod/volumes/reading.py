@@ -100,12 +100,10 @@ def _parse(path: Path) -> ParsedImage:
         return _parse_series(path) if path.is_dir() else _parse_file(path)
     except OSError as problem:
         raise VolumeError("unreadable file", path, problem.strerror or str(problem), "check the path") from None
-    except ValueError:  # a path that no system call takes, such as one with a null byte
-        raise VolumeError("no such file", repr(path), "it is no path", "check the path") from None
 
 
 def _parse_file(path: Path) -> ParsedImage:
-    if not path.is_file():
+    if "\0" in str(path) or not path.is_file():
         why = "it is no regular file" if path.exists() else "nothing is there"
         raise VolumeError("no such file", path, why, "check the path")
     if path.stat().st_size == 0:

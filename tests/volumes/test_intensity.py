@@ -1,0 +1,158 @@
+"""Raw intensities to the network's numbers and back, and which voxels count."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anymod.errors import GridError, VolumeError
+from anymod.volumes import (
+    Grid,
+    IntensityRange,
+    IntensityRule,
+    Volume,
+    check_image,
+    foreground_of,
+    measure_harmonized_range,
+    measure_range,
+    scale,
+    unscale,
+)
+
+
+def head(background: float = 0.0, darkest: float = 10.0) -> np.ndarray:
+    """Return a bright box in a constant background."""
+    data = np.full((8, 8, 8), background, dtype=np.float32)
+    data[2:6, 2:6, 2:6] = np.linspace(darkest, 200, 64).reshape(4, 4, 4)
+    return data
+
+
+def test_the_value_of_the_faces_is_background():
+    np.testing.assert_array_equal(foreground_of(head()), head() != 0)
+    assert foreground_of(head(background=-4.75)).sum() == 64
+
+
+def test_foreground_darker_than_the_background_is_foreground():
+    data = head()
+    data[3, 3, 3] = -20.0
+    assert foreground_of(data)[3, 3, 3]
+
+
+def test_without_a_constant_background_all_above_the_minimum_is_foreground():
+    data = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
+    assert foreground_of(data).sum() == data.size - 1
+
+
+def test_a_head_cut_by_some_faces_keeps_its_background():
+    data = head()
+    data[:, 2:6, 2:6] = 50.0  # touches two of the six faces
+    assert foreground_of(data).sum() == 8 * 16
+
+
+def test_a_mask_decides_where_one_is_given():
+    mask = np.zeros((8, 8, 8), dtype=np.int32)
+    mask[0, 0, 0] = 3
+    assert foreground_of(head(), mask).sum() == 1
+    with pytest.raises(GridError, match="mask"):
+        foreground_of(head(), mask[1:])
+
+
+def test_a_one_slice_image_has_a_foreground():
+    assert foreground_of(head()[:, :, 3:4]).sum() == 16
+
+
+def test_the_range_runs_from_the_minimum_to_the_percentile_of_the_foreground():
+    data = head()
+    intensities = measure_range(data, data > 0, 95.0)
+    assert intensities.low == 10.0
+    assert intensities.high == pytest.approx(np.percentile(data[data > 0], 95), rel=1e-6)
+
+
+def test_known_values_are_scaled_as_the_method_says():
+    data = np.array([[0, 10, 60, 110, 500]], dtype=np.float32)
+    scaled = scale(data, IntensityRange(10.0, 110.0), data > 0)
+    np.testing.assert_allclose(scaled, [[-1, -255 / 256, 0.5 * (1 + 255 / 256) - 255 / 256, 1, 1]], atol=1e-6)
+    assert scaled.dtype == np.float32
+    assert data[0, 4] == 500
+
+
+def test_the_darkest_foreground_differs_from_the_background():
+    data = head()
+    scaled = scale(data, measure_range(data, data > 0, 99.95), data > 0)
+    np.testing.assert_array_equal(scaled > -1, data > 0)
+
+
+@given(st.floats(-1e4, 1e4), st.floats(1e-2, 1e5), st.integers(0, 1000))
+@settings(max_examples=40)
+def test_scaling_can_be_undone_inside_of_the_range(low: float, extent: float, seed: int):
+    intensities = IntensityRange(low, low + extent)
+    raw = (low + extent * np.random.default_rng(seed).random((3, 4, 5))).astype(np.float32)
+    scaled = scale(raw, intensities, np.ones(raw.shape, dtype=bool))
+    assert scaled.min() >= -255 / 256 and scaled.max() <= 1
+    np.testing.assert_allclose(unscale(scaled, intensities), raw, atol=4e-6 * (abs(low) + extent))
+
+
+def test_background_comes_back_as_the_lowest_value():
+    assert unscale(np.array([-1.0], dtype=np.float32), IntensityRange(3.0, 7.0))[0] == 3.0
+
+
+def test_scaling_does_not_depend_on_offset_and_gain_of_the_scanner():
+    data = head()
+    foreground = data > 0
+    other = data * 3.7 - 40
+    first = scale(data, measure_range(data, foreground, 99.95), foreground)
+    second = scale(other, measure_range(other, foreground, 99.95), foreground)
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_a_harmonized_target_has_white_matter_at_its_constant():
+    data = head()
+    intensities = measure_harmonized_range(data, data > 0, 120.0, 0.6)
+    scaled = scale(np.array([10, 120, 1e6], np.float32), intensities, np.ones(3, dtype=bool))
+    np.testing.assert_allclose((scaled + 1) / 2, [0.0, 0.6, 1.0], atol=1e-6)
+    assert unscale(np.array([0.2], np.float32), intensities)[0] == pytest.approx(120.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("foreground", [np.zeros((8, 8, 8), bool), head() == 0])
+def test_an_empty_or_constant_foreground_is_refused(foreground: np.ndarray):
+    with pytest.raises(VolumeError, match="flair"):
+        measure_range(head(), foreground, 99.95, "flair.nii.gz")
+
+
+def test_white_matter_darker_than_everything_is_refused():
+    with pytest.raises(VolumeError, match="white-matter"):
+        measure_harmonized_range(head(), head() > 0, 10.0, 0.6)
+    with pytest.raises(ValueError, match="white matter"):
+        measure_harmonized_range(head(), head() > 0, 100.0, 1.5)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))])
+def test_a_range_that_is_none_is_refused(low: float, high: float):
+    with pytest.raises(ValueError, match="low < high"):
+        IntensityRange(low, high)
+
+
+def test_the_rule_defaults_to_the_papers_percentile_over_the_volume():
+    assert IntensityRule() == IntensityRule(upper_percentile=99.95, scope="volume")
+
+
+def test_no_double_precision_copy_is_made():
+    import tracemalloc
+
+    data = np.random.default_rng(0).random((128, 128, 32), dtype=np.float32)
+    foreground = data > 0.5
+    tracemalloc.start()
+    scale(data, IntensityRange(0.0, 1.0), foreground)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * data.nbytes
+
+
+def test_constant_and_infinite_images_are_told_apart():
+    grid = Grid((2, 2, 2), np.eye(4))
+    with pytest.raises(VolumeError, match="all voxels are 7"):
+        check_image(Volume(np.full((2, 2, 2), 7.0, np.float32), grid))
+    with pytest.raises(VolumeError, match="8 of 8 voxels"):
+        check_image(Volume(np.full((2, 2, 2), np.inf, np.float32), grid))
