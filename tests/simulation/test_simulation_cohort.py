@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from anymod.cli import app
 from anymod.cohorts import Cohort, read_cohort
-from anymod.errors import ConfigurationError, OutputError
+from anymod.errors import ConfigurationError, OutputError, VolumeError
 from anymod.files import sha256
 from anymod.simulation import SimulationSettings, simulate_cohort
 from anymod.simulation.cohort import draw_observed
@@ -71,6 +71,15 @@ def test_an_existing_result_is_not_touched(cohort: Cohort) -> None:
 def test_no_subject_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
         simulate_cohort(tmp_path / "cohort", 0, 0, FAST)
+    assert not (tmp_path / "cohort").exists()
+
+
+def test_a_failure_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "head.nii.gz").write_bytes(b"no image")
+    settings = FAST.model_copy(update={"anatomy": tmp_path / "maps"})
+    with pytest.raises(VolumeError):
+        simulate_cohort(tmp_path / "cohort", 1, 0, settings)
     assert not (tmp_path / "cohort").exists()
 
 

@@ -18,8 +18,8 @@ def cerebrum_hull(points: Points) -> Array:
     both = points.mirrored()
     # Widest behind the middle and narrower in front, as seen from above.
     x = both.x * (1 + np.float32(0.0013) * np.clip(points.y + 25, 0, None))
-    body = ellipsoid(Points(x, points.y, points.z, points.spacing_mm), (0, -17, 13), (69, 95, 63))
-    body = smooth_maximum(body, np.abs(points.y + 17) - 87, 20.0)  # blunt poles
+    body = ellipsoid(Points(x, points.y, points.z, points.spacing_mm), (0, -17, 13), (69, 91, 63))
+    body = smooth_maximum(body, np.abs(points.y + 17) - 88, 16.0)  # blunt poles
     # The floor: orbital roof in front, open in the middle, tentorium (falling off sideways) behind.
     floor = np.interp(points.y, [-105, -75, -40, -12, 18, 40, 66], [-13, -5, -1, -10, -21, -23, -14]).astype(np.float32)
     floor = floor - np.clip(-points.y - 20, 0, 20) / 20 * 0.24 * both.x

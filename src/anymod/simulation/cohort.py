@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,6 @@ def simulate_cohort(
         complete = settings.complete_test and splits[name] == "test"
         observed = settings.modalities if complete else draw_observed(seed, index, settings)
         tasks.append(SubjectTask(folder, seed, index, settings, observed))
-    _run(tasks, workers, scheduler)
     cohort = Cohort(
         root=folder,
         name=folder.resolve().name,
@@ -71,7 +72,12 @@ def simulate_cohort(
         reference=settings.modalities[0],
         provenance=_provenance(seed, settings),
     )
-    return write_cohort(cohort, folder)
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)  # a failure leaves nothing behind
+        _run(tasks, workers, scheduler)
+        written = write_cohort(cohort, folder)
+        undo.pop_all()
+    return written
 
 
 def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[str, ...]:

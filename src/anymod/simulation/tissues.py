@@ -1,5 +1,6 @@
 """What a voxel can consist of, and its magnetic-resonance parameters with their sources.
 
+Values are rounded, and were written down without the papers at hand: check one before relying on it for more than contrast.
 Sources, by the letters in the table:
     A  Wright et al., MAGMA 21:121 (2008): T1 of white and cortical grey matter at 1.5 and 3 T (MPRAGE)
     B  Stanisz et al., Magn Reson Med 54:507 (2005): T2 of white and grey matter; T1, T2 of blood and muscle, 1.5 and 3 T
@@ -8,7 +9,7 @@ Sources, by the letters in the table:
     E  Kwan, Evans and Pike, IEEE Trans Med Imaging 18:1085 (1999), the BrainWeb simulator: proton densities; T2* of fat and CSF
     F  de Bazelaire et al., Radiology 230:652 (2004): T1, T2 of subcutaneous fat and bone marrow, 1.5 and 3 T
     G  Piechnik et al., Magn Reson Med 61:579 (2009): T2 of cerebrospinal fluid is about 2 s
-    H  Bastin et al., Magn Reson Imaging 20:1 (2002); Oh et al., J Magn Reson Imaging 21:701 (2005); Just and Thelen, Radiology
+    H  Bastin et al., NeuroReport 13:1335 (2002); Oh et al., J Magn Reson Imaging 21:701 (2005); Just and Thelen, Radiology
        169:779 (1988): T1, T2 of oedema and glioma; reports spread widely, and a value from the middle stands here
     I  Chosen here: no measurement was found; set so that the tissue looks as it does in clinical images
 """
