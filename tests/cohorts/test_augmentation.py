@@ -52,7 +52,7 @@ def test_background_stays_exact_and_foreground_in_range(seed: int, step: int) ->
 
 
 @given(st.integers(1, 5), st.integers(0, 100))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_part_of_the_rows_draws_what_the_whole_batch_draws(first: int, step: int) -> None:
     batch = phantom_batch(rows=6)
     whole = augment(batch, 7, step, AugmentationSettings())
@@ -151,3 +151,11 @@ def test_bias_field_is_smooth_and_the_same_in_neighbouring_slices() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="mirror_probability"):
         AugmentationSettings(mirror_probability=1.5)
+
+
+def test_rows_of_a_batch_keep_their_names() -> None:
+    batch = phantom_batch(rows=4)
+    part = batch.rows(slice(1, 3))
+    assert part.subjects == ("s1", "s2")
+    assert torch.equal(part.images, batch.images[1:3]) and torch.equal(part.observed, batch.observed[1:3])
+    assert batch.to("meta").foreground.device.type == "meta"

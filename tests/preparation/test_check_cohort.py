@@ -13,6 +13,7 @@ import pytest
 from anymod.cohorts import Cohort, Modality, Subject, read_cohort, write_cohort
 from anymod.errors import CohortError
 from anymod.preparation import CheckReport, Finding, check_cohort, write_report
+from anymod.preparation.checking import _unchecked
 from anymod.preparation.findings import ImageFacts, SubjectFacts
 from anymod.preparation.html_report import report_html
 from anymod.preparation.previews import preview_png
@@ -147,3 +148,9 @@ def test_json_has_no_pictures(cohort: Cohort) -> None:
     assert content["problems"] == 0
     assert "preview" not in content["subjects"][0]["images"][0]
     assert read_cohort(cohort.root).name == content["cohort"]
+
+
+def test_worker_that_died_is_its_subject_s_finding(cohort: Cohort) -> None:
+    facts = _unchecked(cohort.subjects[1], MemoryError("no room"))
+    assert facts.findings[0].line().startswith("problem: subject 'b': it could not be checked: MemoryError no room; ")
+    assert "b" in CheckReport("tiny", ("t1",), (facts,), ()).table()

@@ -76,6 +76,7 @@ def test_wrong_options_are_one_line_and_no_output(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_real_images_pass_the_check(shared: Path, tmp_path: Path) -> None:
     raw = shared / "data" / "us-mr-resect"
     patterns = ("--pattern", "us=*/us.nii.gz", "--pattern", "t1=*/t1.nii.gz")

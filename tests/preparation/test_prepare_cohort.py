@@ -121,6 +121,15 @@ def test_existing_result_is_kept_unless_told_otherwise(archive: Path) -> None:
     assert read_cohort(before.root) == before
 
 
+def test_place_that_cannot_be_written_is_told(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found, options = find_subjects(archive, PATTERNS), PreparationOptions(("t1", "t2"))
+    with pytest.raises(OutputError, match="cannot write"):
+        prepare_cohort(found, options, tmp_path / "file" / "cohort", {})
+    with pytest.raises(OutputError, match="a file is in the way"):
+        prepare_cohort(found, options, tmp_path / "file", {})
+
+
 def test_unknown_reference_is_refused(archive: Path) -> None:
     with pytest.raises(ModalityError, match="'flair' has no pattern"):
         prepare(archive, resample_to="flair")

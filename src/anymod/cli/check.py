@@ -30,13 +30,14 @@ def check(
     from anymod.preparation import check_cohort, write_report
 
     report = check_cohort(cohort, workers, scheduler)
-    page = write_report(report, cohort)
     if as_json:
         typer.echo(json.dumps({"format": 1, **report.as_json()}, indent=2))
     else:
         typer.echo(report.table())
         for finding in report.all_findings:
             typer.echo(finding.line())
+    page = write_report(report, cohort)
+    if not as_json:
         typer.echo(f"pictures: {page}")
     if report.problems:
         count = len(report.problems)

@@ -89,9 +89,10 @@ def prepare_cohort(
     splits = options.splits.of([subject.name for subject in found])
     if not overwrite and out.exists():
         claim_folder(out, overwrite=False)
+    out = out.absolute()
     try:
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".preparing-{out.name}-", dir=out.absolute().parent))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".preparing-{out.name}-", dir=out.parent))
     except OSError as error:
         raise OutputError("cannot write", out, error.strerror or str(error), "choose another --out") from error
     try:
@@ -99,10 +100,18 @@ def prepare_cohort(
         _write_sources(building, converted)
         write_cohort(_cohort(building, out.name, converted, splits, options, provenance), building)
         building.chmod(0o755)
-        building.rename(claim_folder(out, overwrite=overwrite))
+        _put_in_place(building, claim_folder(out, overwrite=overwrite))
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return read_cohort(out)
+
+
+def _put_in_place(building: Path, out: Path) -> None:
+    try:
+        building.rename(out)
+    except OSError as error:
+        remedy = "choose an --out that is an ordinary folder (no mount point)"
+        raise OutputError("cannot write", out, error.strerror or str(error), remedy) from error
 
 
 def _convert(found: Sequence[FoundSubject], options: PreparationOptions, folder: Path) -> list[ConvertedSubject]:
