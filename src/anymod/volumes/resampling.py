@@ -16,6 +16,7 @@ from anymod.volumes.affines import Array
 from anymod.volumes.grid import Grid, Volume
 
 FULL_WIDTHS_PER_DEVIATION = 2.3548200450309493  # 2 sqrt(2 ln 2): full width at half maximum of a Gaussian
+WHOLE_WITHIN = 1e-6  # of a voxel; over 1000 voxels that is a thousandth of one
 LEAST_REDUCTION = 1.05  # voxels that grow by less are not smoothed: the kernel would be far below a voxel
 
 
@@ -30,7 +31,7 @@ def resample(volume: Volume, grid: Grid, *, labels: bool = False, outside: float
     """
     if volume.grid.same_as(grid, tolerance_mm=1e-4):
         return replace(volume, grid=grid)
-    between = np.linalg.inv(volume.affine) @ grid.affine  # index on `grid` -> index in `volume`
+    between = _without_rounding(np.linalg.inv(volume.affine) @ grid.affine)  # index on `grid` -> index in `volume`
     if labels:
         stored = volume.data.astype(np.uint8) if volume.data.dtype == np.bool_ else volume.data
         data = _interpolate(stored, grid, between, sitk.sitkNearestNeighbor, outside).astype(
@@ -38,8 +39,16 @@ def resample(volume: Volume, grid: Grid, *, labels: bool = False, outside: float
         )
     else:
         smooth = _smoothed(volume.data.astype(np.float32, copy=False), between)
-        data = _interpolate(smooth, grid, between, sitk.sitkLinear, outside)
+        # Where all voxels coincide with old ones, linear interpolation would copy them but for 1e-12, and background has to stay exact.
+        copies = (between == np.rint(between)).all()
+        data = _interpolate(smooth, grid, between, sitk.sitkNearestNeighbor if copies else sitk.sitkLinear, outside)
     return replace(volume, data=data, grid=grid)
+
+
+def _without_rounding(between: Array) -> Array:
+    """Return the affine with numbers that are whole but for rounding made whole: then voxels that coincide are copied exactly."""
+    whole = np.rint(between)
+    return np.where(np.abs(between - whole) < WHOLE_WITHIN, whole, between)
 
 
 def _interpolate(data: Array, grid: Grid, between: Array, interpolator: int, outside: float) -> Array:
