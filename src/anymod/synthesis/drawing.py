@@ -1,0 +1,77 @@
+"""A few slices through a network: encoded once, then decoded for every subset and sample that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from anymod.core.noise import Noise, shared_noise
+from anymod.models import MMHVAE, UnifiedModel
+from anymod.synthesis.options import SynthesisOptions
+
+Decode = Callable[[Tensor, tuple[int, ...], float, Noise | None], Tensor]
+"""Returns images (b, t, h, w) in (-1, 1) for (shown (b, m), targets, temperature, noise)."""
+
+
+def encoded(model: UnifiedModel, images: Tensor, shown: Tensor) -> Decode:
+    """Return what decodes any part of `shown` (b, m) of `images` (b, m, c, h, w); encodes once where the network can."""
+    if isinstance(model, MMHVAE):
+        return partial(model.decode, model.encode(images, shown))
+    return partial(model.synthesize, images)
+
+
+def with_content(shown: Tensor, foreground: Tensor) -> Tensor:
+    """Return `shown` (b, m) without the images that are blank in a slice: one that shows nothing says nothing (pitfall A6).
+
+    Shape: foreground (b, m, h, w). A row where all shown images are blank stays as it is; its result is background anyway.
+    """
+    filled = shown & foreground.flatten(2).any(2)
+    return torch.where(filled.any(1, keepdim=True), filled, shown)
+
+
+def draw_images(
+    decode: Decode, shown: Tensor, targets: tuple[int, ...], options: SynthesisOptions, slices: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Return (mean, standard deviation), each (b, t, h, w), over the samples of a chunk; the deviation of one sample is 0.
+
+    `slices` holds the rows' places in the volume, from which noise that is fresh for each slice follows.
+    """
+    moments = RunningMoments()
+    for sample in range(options.samples):
+        noise = _noise(options, sample, slices, shown.device) if options.temperature > 0 else None
+        moments.add(decode(shown, targets, options.temperature, noise))
+    return moments.mean, moments.standard_deviation()
+
+
+def _noise(options: SynthesisOptions, sample: int, slices: Sequence[int], device: torch.device) -> Noise:
+    if options.noise == "volume":
+        return shared_noise(options.seed, "sample", sample, device=device)
+    each = [shared_noise(options.seed, "sample", sample, "slice", number, device=device) for number in slices]
+    return lambda level, shape: torch.cat([noise(level, shape) for noise in each])
+
+
+@dataclass
+class RunningMoments:
+    """Mean and standard deviation of images that come one at a time, none of them kept (Welford 1962)."""
+
+    count: int = 0
+    mean: Tensor = field(default_factory=lambda: torch.tensor(0.0))
+    squares: Tensor = field(default_factory=lambda: torch.tensor(0.0))
+
+    def add(self, images: Tensor) -> None:
+        """Take in one more image of the same shape."""
+        self.count += 1
+        if self.count == 1:
+            self.mean, self.squares = images, torch.zeros_like(images)
+            return
+        before = images - self.mean
+        self.mean = self.mean + before / self.count
+        self.squares = self.squares + before * (images - self.mean)
+
+    def standard_deviation(self) -> Tensor:
+        """Return the standard deviation estimated from the images (divided by n - 1); 0 for fewer than two."""
+        return (self.squares / max(self.count - 1, 1)).sqrt()

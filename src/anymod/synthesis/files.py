@@ -1,0 +1,137 @@
+"""One subject from files to files: images read and checked, targets written beside a record of how they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anymod.errors import VolumeError
+from anymod.files import sha256, write_json
+from anymod.models import find_model
+from anymod.synthesis.options import SynthesisOptions
+from anymod.synthesis.outputs import staged_folder
+from anymod.synthesis.preview import write_preview
+from anymod.synthesis.synthesizer import Synthesis, Synthesizer
+from anymod.volumes import Volume, read_labels, read_volume, write_volume
+
+RECORD, PREVIEW = "synthesis.json", "preview.png"
+MOST_CUT_OFF = 0.02  # of the foreground, before a warning tells
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files of one subject: an image for each modality shown, and a mask of their foreground or None."""
+
+    images: dict[str, Path]
+    mask: Path | None = None
+    subject: str = ""
+    _hashes: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Every file by what it is."""
+        return {**self.images, **({"mask": self.mask} if self.mask is not None else {})}
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return the SHA-256 of each file, or of all files of a folder (a DICOM series)."""
+        if not self._hashes:
+            self._hashes.update({name: fingerprint(path) for name, path in self.files.items()})
+        return self._hashes
+
+
+def fingerprint(path: Path) -> str:
+    """Return a file's SHA-256, or for a folder that of the SHA-256 of its files in order of their names."""
+    try:
+        if not path.is_dir():
+            return sha256(path)
+        parts = [sha256(file) for file in sorted(path.rglob("*")) if file.is_file()]
+    except OSError as error:
+        raise VolumeError("unreadable file", path, error.strerror or str(error), "check the path") from error
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def synthesize_files(
+    model: str | Path,
+    inputs: Inputs,
+    out: Path,
+    options: SynthesisOptions | None = None,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write each target as `out`/<target>.nii.gz with `synthesis.json` and `preview.png`; return what the JSON says.
+
+    Raises an AnymodError, and writes nothing, where a file, a modality, a grid or the model cannot be used.
+    """
+    synthesizer = Synthesizer.from_folder(model, device)
+    synthesizer.targets(tuple(inputs.images), (options or SynthesisOptions()).targets)
+    with staged_folder(out, overwrite=overwrite) as folder:
+        return write_subject(synthesizer, find_model(model).name, inputs, options or SynthesisOptions(), folder)
+
+
+def write_subject(
+    synthesizer: Synthesizer, model_name: str, inputs: Inputs, options: SynthesisOptions, folder: Path
+) -> dict[str, Any]:
+    """Synthesize one subject into a folder that exists; the record is written last and returned."""
+    start = time.perf_counter()
+    volumes = {name: read_volume(path) for name, path in inputs.images.items()}
+    mask = None if inputs.mask is None else read_labels(inputs.mask)
+    reading = round(time.perf_counter() - start, 3)
+    synthesis = synthesizer.synthesize(volumes, options, mask)
+    if synthesis.cut_off > MOST_CUT_OFF:
+        text = "%s: %.0f %% of the foreground lies outside what the model can see and stays background"
+        logger.warning(text, inputs.subject or "the subject", 100 * synthesis.cut_off)
+    start = time.perf_counter()
+    outputs = _write_images(synthesis, folder)
+    write_preview(folder / PREVIEW, volumes, mask, synthesis)
+    seconds = {"read": reading, **synthesis.seconds, "write": round(time.perf_counter() - start, 3)}
+    record = {
+        **identity(synthesizer, inputs, options),
+        "model_name": model_name,
+        "files": {name: str(path) for name, path in inputs.files.items()},
+        "targets": list(synthesis.images),
+        "outputs": outputs,
+        "grid": {"shape": list(synthesis.grid.shape), "affine": synthesis.grid.affine.tolist()},
+        "units": {name: {"low": low, "high": high} for name, (low, high) in synthesis.units.items()},
+        "foreground_not_seen": round(synthesis.cut_off, 4),
+        "device": str(synthesizer.device),
+        "torch": torch.__version__,
+        "seconds": seconds,
+        "notice": "Synthetic images, not acquired. Research use only; not for diagnosis.",
+    }
+    write_json(folder / RECORD, record)
+    return record
+
+
+def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions) -> dict[str, Any]:
+    """Return all that decides how a subject's images come out: equal identities mean equal images."""
+    shown = [name for name in synthesizer.description.names if name in inputs.images]
+    return {
+        "subject": inputs.subject,
+        "shown": shown,
+        "wanted": list(synthesizer.targets(shown, options.targets)),
+        **options.draws(),
+        "model_sha256": synthesizer.description.weights_sha256,
+        "inputs_sha256": inputs.fingerprints(),
+    }
+
+
+def _write_images(synthesis: Synthesis, folder: Path) -> list[str]:
+    """Write targets and deviations; the files themselves say what they are (NIfTI `descrip`)."""
+    source = "+".join(synthesis.shown)
+    named: dict[str, tuple[Volume, str]] = {}
+    for target, volume in synthesis.images.items():
+        named[f"{target}.nii.gz"] = (volume, f"anymod synthetic image {target} from {source}")
+    for target, volume in synthesis.standard_deviations.items():
+        named[f"{target}_sd.nii.gz"] = (volume, f"anymod synthetic spread {target} from {source}")
+    for name, (volume, description) in named.items():
+        write_volume(folder / name, volume, description)
+    return list(named)

@@ -1,0 +1,95 @@
+"""`anymod synthesize`: files or a cohort in, volumes out, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_models import head, save_tiny_model, write_tiny_cohort
+from typer.testing import CliRunner, Result
+
+from anymod.cli import app
+from anymod.volumes import write_volume
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with `model`, `t1.nii.gz` and `cohort`, where the program runs."""
+    save_tiny_model(tmp_path / "model")
+    write_volume(tmp_path / "t1.nii.gz", head(0))
+    write_tiny_cohort(tmp_path / "cohort", {"a": ("t1", "t2"), "b": ("t1",)}, {"b": "train"})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["synthesize", "--model", "model", "--device", "cpu", "--quiet", *arguments])
+
+
+def test_one_subject_from_files(place: Path) -> None:
+    result = invoke("--input", "t1=t1.nii.gz", "--target", "t2", "--out", "out")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "out/t2.nii.gz\n"
+    assert (place / "out/t2.nii.gz").is_file()
+
+
+def test_several_samples_have_a_spread_by_default(place: Path) -> None:
+    result = invoke("--input", "t1=t1.nii.gz", "--target", "t2", "--samples", "2", "--out", "out", "--json")
+    record = json.loads(result.stdout)
+    assert record["temperature"] == 0.7
+    assert record["outputs"] == ["t2.nii.gz", "t2_sd.nii.gz"]
+
+
+def test_a_cohort_and_again(place: Path) -> None:
+    first = invoke("--cohort", "cohort", "--out", "out")
+    assert first.stdout == "written 2, finished before 0, complete already 0, failed 0\n"
+    again = invoke("--cohort", "cohort", "--out", "out")
+    assert again.stdout == "written 0, finished before 2, complete already 0, failed 0\n"
+
+
+def test_one_split_of_a_cohort(place: Path) -> None:
+    result = invoke("--cohort", "cohort", "--split", "train", "--out", "out", "--json")
+    assert json.loads(result.stdout)["written"] == ["b"]
+
+
+def test_a_failed_subject_is_named_and_the_status_is_1(place: Path) -> None:
+    result = invoke("--cohort", "cohort", "--show", "t2", "--out", "out")
+    assert result.exit_code == 1
+    assert "written 1," in result.stdout
+    assert "error: subject 'b': no image to show" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--input", "t1"],
+        ["--input", "t1=t1.nii.gz", "--input", "t1=t1.nii.gz"],
+        ["--input", "t1=t1.nii.gz", "--cohort", "cohort"],
+        ["--input", "t1=t1.nii.gz", "--split", "test"],
+        ["--cohort", "cohort", "--mask", "mask.nii.gz"],
+        ["--input", "t1=t1.nii.gz", "--samples", "3", "--temperature", "0"],
+    ],
+)
+def test_wrong_usage_is_status_2(place: Path, arguments: list[str]) -> None:
+    assert invoke(*arguments, "--out", "out").exit_code == 2
+    assert not (place / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--input", "pd=t1.nii.gz"], "pd"),
+        (["--input", "t1=t1.nii.gz", "--target", "ct"], "ct"),
+        (["--input", "t1=none.nii.gz"], "none.nii.gz"),
+        (["--cohort", "none"], "none"),
+    ],
+)
+def test_an_error_is_one_line_with_status_1_and_no_folder(place: Path, arguments: list[str], named: str) -> None:
+    result = invoke(*arguments, "--out", "out")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: ")
+    assert named in result.stderr
+    assert not (place / "out").exists()

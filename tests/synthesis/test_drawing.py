@@ -1,0 +1,84 @@
+"""Samples of a chunk: their moments, their noise, and what a blank image says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_models import tiny_model
+
+from anymod.synthesis import SynthesisOptions, draw_images, encoded, with_content
+from anymod.synthesis.drawing import RunningMoments
+
+
+def decoder(rows: int = 2) -> tuple[object, torch.Tensor]:
+    """Return what decodes `rows` slices of the tiny model, and everything shown."""
+    images = torch.rand(rows, 3, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    shown = torch.ones(rows, 3, dtype=torch.bool)
+    return encoded(tiny_model(), images, shown), shown
+
+
+def test_running_moments_are_those_of_all_images_at_once() -> None:
+    images = torch.randn(7, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moments = RunningMoments()
+    for image in images:
+        moments.add(image)
+    torch.testing.assert_close(moments.mean, images.mean(0))
+    torch.testing.assert_close(moments.standard_deviation(), images.std(0))
+
+
+def test_one_image_has_no_deviation() -> None:
+    moments = RunningMoments()
+    moments.add(torch.ones(2))
+    assert moments.standard_deviation().tolist() == [0.0, 0.0]
+
+
+def test_at_temperature_0_the_seed_does_not_matter() -> None:
+    decode, shown = decoder()
+    first, second = (draw_images(decode, shown, (0,), SynthesisOptions(seed=seed), [0, 1])[0] for seed in (1, 2))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("noise", ["volume", "slice"])
+def test_a_seed_names_one_image_and_another_seed_another(noise: str) -> None:
+    decode, shown = decoder()
+    first, again, other = (
+        draw_images(decode, shown, (0, 2), SynthesisOptions(temperature=1.0, seed=seed, noise=noise), [3, 4])[0]
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+
+
+def test_equal_slices_come_out_equal_with_shared_noise_and_differ_with_noise_for_each() -> None:
+    images = torch.zeros(2, 3, 1, 16, 16)
+    shown = torch.ones(2, 3, dtype=torch.bool)
+    decode = encoded(tiny_model(), images, shown)
+    for noise, equal in (("volume", True), ("slice", False)):
+        options = SynthesisOptions(temperature=1.0, noise=noise)
+        mean, _ = draw_images(decode, shown, (0,), options, [0, 1])
+        assert torch.allclose(mean[0], mean[1], atol=1e-6) is equal
+
+
+def test_the_spread_grows_with_temperature() -> None:
+    decode, shown = decoder()
+    spreads = [
+        draw_images(decode, shown, (0,), SynthesisOptions(temperature=t, samples=6), [0, 1])[1].mean()
+        for t in (0.1, 0.5, 1.0)
+    ]
+    assert 0 < spreads[0] < spreads[1] < spreads[2]
+
+
+def test_a_blank_image_is_not_shown_unless_all_are_blank() -> None:
+    foreground = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
+    foreground[0, 1] = True
+    shown = torch.tensor([[True, True, False]] * 2)
+    assert with_content(shown, foreground).tolist() == [[False, True, False], [True, True, False]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": -1.0}, {"temperature": float("nan")}, {"samples": 0}, {"chunk": 0}, {"samples": 2}],
+)
+def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        SynthesisOptions(**wrong)

@@ -1,0 +1,113 @@
+"""A cohort filled in: what is shown, what is made, how a run goes on, and that one failure stops nobody else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_models import save_tiny_model, write_tiny_cohort
+
+from anymod.cohorts import Cohort
+from anymod.errors import ModalityError, OutputError
+from anymod.synthesis import CohortOutcome, CohortRequest, SynthesisOptions, synthesize_cohort
+
+SUBJECTS = {"a": ("t1", "t2"), "b": ("flair",), "c": ("t1", "t2", "flair")}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return save_tiny_model(tmp_path / "model")
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Cohort:
+    return write_tiny_cohort(tmp_path / "cohort", SUBJECTS)
+
+
+def run(cohort: Cohort, model: Path, out: Path, **changes: object) -> CohortOutcome:
+    """Synthesize all subjects with the posterior mean; `changes` go into the request."""
+    request = replace(CohortRequest(model, SynthesisOptions(), device="cpu"), **changes)
+    return synthesize_cohort(cohort, cohort.subjects, request, out)
+
+
+def images(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.nii.gz")}
+
+
+def test_what_a_subject_lacks_is_made(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    outcome = run(cohort, model, tmp_path / "out")
+    assert images(tmp_path / "out") == {"a/flair.nii.gz", "b/t1.nii.gz", "b/t2.nii.gz"}
+    assert (outcome.written, outcome.skipped, outcome.failures) == (["a", "b"], ["c"], {})
+
+
+def test_show_hides_the_rest_and_makes_it(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    outcome = run(cohort, model, tmp_path / "out", show=("t1",))
+    assert images(tmp_path / "out") == {"a/t2.nii.gz", "a/flair.nii.gz", "c/t2.nii.gz", "c/flair.nii.gz"}
+    assert "nothing of t1" in outcome.failures["b"]
+    assert json.loads((tmp_path / "out/a/synthesis.json").read_text())["shown"] == ["t1"]
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    request = CohortRequest(model, SynthesisOptions(), device="cpu")
+    synthesize_cohort(cohort, cohort.subjects[:1], request, out)
+    before = (out / "a/flair.nii.gz").stat().st_mtime_ns
+    (out / ".writing-left-behind").mkdir()  # as a kill leaves it
+    outcome = synthesize_cohort(cohort, cohort.subjects, request, out)
+    assert (outcome.finished, outcome.written) == (["a"], ["b"])
+    assert (out / "a/flair.nii.gz").stat().st_mtime_ns == before
+
+
+def test_a_subject_without_its_record_or_with_another_input_is_made_again(
+    cohort: Cohort, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(cohort, model, out)
+    (out / "a/synthesis.json").unlink()
+    changed = write_tiny_cohort(tmp_path / "cohort", {"x": ("t1",), "y": ("t1",), "b": ("flair",), "a": ("t1", "t2")})
+    outcome = run(replace(changed, subjects=changed.subjects[2:]), model, out)
+    assert sorted(outcome.written) == ["a", "b"]
+    assert outcome.finished == []
+
+
+@pytest.mark.parametrize("change", [{"show": ("t1",)}, {"options": SynthesisOptions(seed=1)}])
+def test_a_folder_of_another_request_is_refused(
+    cohort: Cohort, model: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    run(cohort, model, tmp_path / "out")
+    with pytest.raises(OutputError, match="another model or other options"):
+        run(cohort, model, tmp_path / "out", **change)
+
+
+def test_a_folder_that_something_else_filled_is_refused(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="holds a result already"):
+        run(cohort, model, tmp_path / "out")
+
+
+def test_one_broken_subject_is_listed_and_the_others_are_made(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    (cohort.root / "subjects/a/t1.nii.gz").write_bytes(b"broken")
+    outcome = run(cohort, model, tmp_path / "out")
+    assert outcome.written == ["b"]
+    assert "t1.nii.gz" in outcome.failures["a"]
+    assert list(json.loads((tmp_path / "out/failures.json").read_text())["failures"]) == ["a"]
+    assert not (tmp_path / "out/a").exists()
+
+
+def test_the_list_of_failures_goes_when_they_are_mended(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    content = (cohort.root / "subjects/a/t1.nii.gz").read_bytes()
+    (cohort.root / "subjects/a/t1.nii.gz").write_bytes(b"broken")
+    run(cohort, model, tmp_path / "out")
+    (cohort.root / "subjects/a/t1.nii.gz").write_bytes(content)
+    outcome = run(cohort, model, tmp_path / "out")
+    assert (outcome.written, outcome.finished) == (["a"], ["b"])
+    assert not (tmp_path / "out/failures.json").exists()
+
+
+def test_unknown_modalities_are_refused_before_anything_is_written(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModalityError, match="ct"):
+        run(cohort, model, tmp_path / "out", show=("ct",))
+    assert not (tmp_path / "out").exists()
