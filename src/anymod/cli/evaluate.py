@@ -1,0 +1,76 @@
+"""`anymod evaluate`: measure a model on a cohort."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from anymod.cli.options import (
+    DeviceOption,
+    OutOption,
+    OverwriteOption,
+    QuietOption,
+    SchedulerOption,
+    SeedOption,
+    ThreadsOption,
+    VerboseOption,
+    WorkersOption,
+    configure,
+)
+from anymod.errors import ConfigurationError
+
+
+def evaluate(
+    *,
+    cohort: Annotated[Path, typer.Option(help="Cohort folder.")],
+    out: OutOption,
+    model: Annotated[Path, typer.Option(metavar="MODEL", help="Model folder, or the name of a bundled model.")] = Path(
+        "simulated-mr"
+    ),
+    split: Annotated[str, typer.Option(help="The subjects to measure.")] = "test",
+    training_split: Annotated[str, typer.Option(help="The subjects to fit the references on.")] = "train",
+    protocol: Annotated[Literal["standard", "authors"], typer.Option(help="How it is measured.")] = "standard",
+    show: Annotated[
+        list[str] | None, typer.Option(metavar="T1,FLAIR", help="Only this shown subset; repeat. Else all of them.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Spread of the model's draw; 0: posterior mean.")] = 0.0,
+    cache: Annotated[Path | None, typer.Option(help="Folder that keeps the slices for another time.")] = None,
+    figures: Annotated[int, typer.Option(min=0, help="Subjects to draw picture grids of.")] = 4,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    workers: WorkersOption = 1,
+    scheduler: SchedulerOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Score every target from every shown subset, beside the mean image value and an affine regression.
+
+    Example: anymod evaluate --model RUN/model --cohort COHORT --split test --out report
+    """
+    configure(quiet, verbose, threads)
+    if protocol == "authors":
+        why, remedy = "this version cannot measure it yet", "use --protocol standard"
+        raise ConfigurationError("unknown protocol", "--protocol authors", why, remedy)
+
+    from anymod.cohorts import read_cohort
+    from anymod.evaluation import EvaluationOptions, write_report  # loads torch
+    from anymod.evaluation import evaluate as measure
+    from anymod.evaluation.report import printed_text
+    from anymod.synthesis import SynthesisOptions
+    from anymod.synthesis.outputs import staged_folder
+
+    draws = SynthesisOptions(temperature=temperature, seed=seed)
+    options = EvaluationOptions(
+        split, training_split, tuple(show) if show else None, draws, seed, device, workers, scheduler
+    )
+    table = read_cohort(cohort)
+    with staged_folder(out, overwrite=overwrite) as folder:
+        evaluation = measure(model, table, options, cache)
+        content = write_report(evaluation, folder, figures=figures)
+    typer.echo(json.dumps(content) if as_json else printed_text(evaluation))

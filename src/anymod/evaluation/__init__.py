@@ -1,0 +1,25 @@
+"""How good a model is, beside references that make a number mean something."""
+
+from __future__ import annotations
+
+from anymod.evaluation.bootstrap import Mean, bootstrap_mean
+from anymod.evaluation.protocol import Evaluation, EvaluationOptions, evaluate
+from anymod.evaluation.regression import TrainingMoments
+from anymod.evaluation.report import overall_text, write_report
+from anymod.evaluation.scores import Score, score_subject
+from anymod.evaluation.summary import SummaryLine, summarize
+
+__all__ = [
+    "Evaluation",
+    "EvaluationOptions",
+    "Mean",
+    "Score",
+    "SummaryLine",
+    "TrainingMoments",
+    "bootstrap_mean",
+    "evaluate",
+    "overall_text",
+    "score_subject",
+    "summarize",
+    "write_report",
+]

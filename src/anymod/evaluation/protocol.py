@@ -1,0 +1,200 @@
+"""The standard protocol: a cohort's subjects cut into slices, references fitted, every subject scored, a report written."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+from anymod.cohorts import CacheSettings, Cohort, Modality, SliceCache, Subject, build_cache
+from anymod.core.subsets import parse_subset
+from anymod.errors import CohortError, ModalityError
+from anymod.evaluation.regression import TrainingMoments
+from anymod.evaluation.scores import Example, Reading, Score, score_subject
+from anymod.executors import completed, subject_executor
+from anymod.models import ModelDescription
+from anymod.progress import track
+from anymod.synthesis import SynthesisOptions, Synthesizer, slices_at_once
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What is measured and how.
+
+    `show`: only these subsets (names joined by `+`), None all of each subject. `draws` tells how the model draws its images.
+    """
+
+    split: str = "test"
+    training_split: str = "train"
+    show: tuple[str, ...] | None = None
+    draws: SynthesisOptions = field(default_factory=SynthesisOptions)
+    seed: int = 0
+    device: str = "auto"
+    workers: int = 1
+    scheduler: str | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a model on a split, examples to look at, and where everything came from."""
+
+    scores: list[Score]
+    examples: list[Example]
+    description: ModelDescription
+    cohort: str
+    split: str
+    training: str
+    """Where the references were fitted, in words."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    model: Path
+    device: str
+    cache: SliceCache
+    moments: TrainingMoments
+    draws: SynthesisOptions
+    subsets: tuple[int, ...] | None
+    subject: int
+
+
+def evaluate(
+    model: str | Path, cohort: Cohort, options: EvaluationOptions, cache_folder: Path | None = None
+) -> Evaluation:
+    """Return the scores of a model folder (or bundled name) on the split of a cohort, in the model's grid.
+
+    `cache_folder` keeps the slices for another time; without one they are made in a temporary folder.
+
+    Raises CohortError where the split or the training split is empty, ModalityError where the model knows nothing of a subject.
+    """
+    synthesizer = Synthesizer.from_folder(model, options.device)
+    description = synthesizer.description
+    cohort = in_model_order(cohort, description)
+    measured, training = chosen_subjects(cohort, options)
+    subsets = _parse_subsets(options.show, description)
+    with ExitStack() as stack:
+        folder = cache_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anymod-")))
+        together = list(dict.fromkeys(subject.name for subject in (*training, *measured)))
+        cache = build_cache(
+            cohort, [cohort.subject(name) for name in together], cache_settings(description), folder, options.workers
+        )
+        moments = fit_references(cache, [together.index(subject.name) for subject in training])
+        tasks = [
+            _Task(
+                Path(model),
+                str(synthesizer.device),
+                cache,
+                moments,
+                options.draws,
+                subsets,
+                together.index(subject.name),
+            )
+            for subject in measured
+        ]
+        results = _score_all(tasks, options)
+    scores = [score for task in tasks for score in results[task.subject][0]]
+    if not scores:
+        raise CohortError(
+            "nothing to measure", cohort.root, "no subject shows what was asked for", "choose other subsets"
+        )
+    fitted = f"{len(training)} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
+    examples = [results[task.subject][1] for task in tasks]
+    return Evaluation(scores, examples, description, cohort.name, options.split, fitted, options.seed)
+
+
+def in_model_order(cohort: Cohort, description: ModelDescription) -> Cohort:
+    """Return the cohort with the model's modalities in the model's order; what the model does not know is left out, with a warning."""
+    known = {modality.name: modality for modality in cohort.modalities}
+    unknown = sorted(set(known) - set(description.names))
+    if set(known) == set(unknown):
+        why = f"it has {', '.join(known)}"
+        raise ModalityError("no known modality", cohort.root, why, f"this model knows {', '.join(description.names)}")
+    if unknown:
+        logger.warning("left out, as the model does not know them: %s", ", ".join(unknown))
+    modalities = tuple(known.get(each.name) or Modality(each.name, each.group) for each in description.modalities)
+    subjects = tuple(
+        replace(subject, paths={name: subject.paths[name] for name in description.names if name in subject.paths})
+        for subject in cohort.subjects
+    )
+    return replace(cohort, modalities=modalities, subjects=subjects)
+
+
+def chosen_subjects(cohort: Cohort, options: EvaluationOptions) -> tuple[tuple[Subject, ...], tuple[Subject, ...]]:
+    """Return (subjects to measure, subjects to fit the references on); raise CohortError where one is empty."""
+    measured = cohort.of_split(options.split)
+    training = tuple(subject for subject in cohort.of_split(options.training_split) if subject.paths)
+    if not measured:
+        raise CohortError("no subjects", cohort.root, f"split '{options.split}' is empty", "choose another --split")
+    for subject in measured:
+        if not subject.paths:
+            where = f"subject '{subject.name}'"
+            raise ModalityError("no known modality", where, "the model knows none of its images", "leave it out")
+    if not training:
+        why = f"split '{options.training_split}' is empty, and the references are fitted on it"
+        raise CohortError("no training subjects", cohort.root, why, "choose another --training-split")
+    if options.split == options.training_split:
+        logger.warning("the references are fitted on the subjects that are measured, which flatters them")
+    return measured, training
+
+
+def cache_settings(description: ModelDescription) -> CacheSettings:
+    """Return how a model's slices are cut and scaled."""
+    return CacheSettings(
+        spacing_mm=description.spacing_mm,
+        image_size=description.image_size,
+        intensity=description.intensity,
+        targets=description.targets,
+    )
+
+
+def fit_references(cache: SliceCache, subjects: Sequence[int]) -> TrainingMoments:
+    """Return the moments of the training subjects (indices), over all their usable slices."""
+    moments = TrainingMoments(len(cache.modalities))
+    height, width = cache.settings.image_size
+    size = 4 * slices_at_once(height * width)
+    for subject in track(subjects, "fitting references", len(subjects)):
+        slices = cache.usable(subject)
+        for start in range(0, len(slices), size):
+            chunk = slices[start : start + size]
+            moments.add(cache.read([subject] * len(chunk), chunk, 0))
+    return moments
+
+
+def _parse_subsets(show: Sequence[str] | None, description: ModelDescription) -> tuple[int, ...] | None:
+    if show is None:
+        return None
+    try:
+        return tuple(parse_subset(name, description.names) for name in show)
+    except ValueError as error:
+        raise ModalityError(
+            "unknown modality", "--show", str(error), f"this model knows {', '.join(description.names)}"
+        ) from None
+
+
+def _score_all(tasks: list[_Task], options: EvaluationOptions) -> dict[int, tuple[list[Score], Example]]:
+    results = {}
+    with subject_executor(options.workers, options.scheduler) as executor:
+        for task, result in track(completed(executor, _score, tasks), "scoring", len(tasks)):
+            if isinstance(result, Exception):
+                raise result
+            results[task.subject] = result
+    return results
+
+
+def _score(task: _Task) -> tuple[list[Score], Example]:
+    synthesizer = _synthesizer(task.model, task.device)
+    reading = Reading(synthesizer.model, task.cache, task.moments, task.draws, task.subsets, synthesizer.device)
+    return score_subject(reading, task.subject)
+
+
+@lru_cache(maxsize=1)
+def _synthesizer(model: Path, device: str) -> Synthesizer:
+    """Return the model of this process: loaded once, not once a subject."""
+    return Synthesizer.from_folder(model, device)

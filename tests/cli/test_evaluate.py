@@ -1,0 +1,66 @@
+"""`anymod evaluate`: a report and its tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_models import save_tiny_model, write_tiny_cohort
+from typer.testing import CliRunner, Result
+
+from anymod.cli import app
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with `model` and `cohort`, where the program runs."""
+    save_tiny_model(tmp_path / "model")
+    write_tiny_cohort(tmp_path / "cohort", {"a": ("t1", "t2"), "b": ("t1", "t2")}, {"b": "train"})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    common = ["evaluate", "--model", "model", "--cohort", "cohort", "--device", "cpu", "--quiet", "--out", "report"]
+    return CliRunner().invoke(app, [*common, *arguments])
+
+
+def test_it_prints_tables_and_writes_the_report(place: Path) -> None:
+    result = invoke()
+    assert result.exit_code == 0, result.stderr
+    assert "references fitted on 1 subjects of split 'train' of cohort 'tiny'" in result.stdout
+    assert "Hidden targets" in result.stdout
+    assert "Shown targets" in result.stdout
+    written = {path.name for path in (place / "report").iterdir()}
+    assert written == {"scores.csv", "summary.csv", "summary.md", "summary.json", "figures"}
+
+
+def test_json_is_all_that_is_printed(place: Path) -> None:
+    content = json.loads(invoke("--json", "--show", "t1", "--figures", "0").stdout)
+    assert content["protocol"] == "standard"
+    assert {line["shown"] for line in content["summary"]} == {"t1", "all"}
+    assert not (place / "report/figures").exists()
+
+
+def test_the_authors_protocol_is_not_there_yet(place: Path) -> None:
+    result = invoke("--protocol", "authors")
+    assert result.exit_code == 1
+    assert "--protocol standard" in result.stderr
+    assert not (place / "report").exists()
+
+
+def test_a_report_is_not_touched_without_overwrite(place: Path) -> None:
+    (place / "report").mkdir()
+    (place / "report/summary.md").write_text("old")
+    result = invoke("--show", "t1")
+    assert result.exit_code == 1
+    assert "--overwrite" in result.stderr
+    assert invoke("--show", "t1", "--overwrite").exit_code == 0
+
+
+def test_an_empty_split_is_one_line(place: Path) -> None:
+    result = invoke("--split", "validation")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert not (place / "report").exists()
