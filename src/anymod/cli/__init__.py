@@ -5,13 +5,12 @@ Verbs load their rooms when they run, so that `--help` and `anymod info` load no
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from typing import Annotated
 
 import typer
 
 from anymod import __version__
+from anymod.cli import check, evaluate, info, prepare, simulate, synthesize, train
 from anymod.cli.verbs import Verbs
 
 __all__ = ["app", "main"]
@@ -46,9 +45,14 @@ def _root(
     """
 
 
-for _verb in ("info", "demo", "simulate", "prepare", "check", "train", "synthesize", "evaluate"):
-    if importlib.util.find_spec(f"anymod.cli.{_verb}"):
-        app.command()(getattr(importlib.import_module(f"anymod.cli.{_verb}"), _verb))
+# In the order in which people need them.
+app.command()(info.info)
+app.command()(simulate.simulate)
+app.command()(prepare.prepare)
+app.command()(check.check)
+app.command()(train.train)
+app.command()(synthesize.synthesize)
+app.command()(evaluate.evaluate)
 
 
 def main() -> None:
