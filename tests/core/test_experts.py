@@ -34,7 +34,9 @@ def scalar(prior: tuple[float, float], experts: list[tuple[float, float]]):
     as_tensor = torch.tensor
     mean = as_tensor([[[mean] for mean, _ in experts]], dtype=torch.float64)
     variance = as_tensor([[[variance] for _, variance in experts]], dtype=torch.float64)
-    first = DiagonalGaussian(as_tensor([[prior[0]]], dtype=torch.float64), as_tensor([[prior[1]]], dtype=torch.float64).log())
+    first = DiagonalGaussian(
+        as_tensor([[prior[0]]], dtype=torch.float64), as_tensor([[prior[1]]], dtype=torch.float64).log()
+    )
     return first, DiagonalGaussian(mean, variance.log())
 
 
@@ -127,7 +129,9 @@ def test_the_product_of_densities_on_a_grid_has_the_same_moments() -> None:  # 8
     assert product.log_variance.exp().item() == pytest.approx(((z - mean) ** 2 * weight).sum().item(), abs=1e-9)
 
 
-def test_two_equal_experts_and_a_flat_prior_give_sigma_over_root_two() -> None:  # 9: the authors' 1/sigma weights give sigma/2
+def test_two_equal_experts_and_a_flat_prior_give_sigma_over_root_two() -> (
+    None
+):  # 9: the authors' 1/sigma weights give sigma/2
     product = product_of_experts(*scalar((0.0, 1e30), [(1.0, 0.25), (1.0, 0.25)]), all_shown(2))
     assert product.standard_deviation.item() == pytest.approx(0.5 / math.sqrt(2))
 
@@ -178,7 +182,9 @@ def test_divergence_stays_finite_and_increases_over_sixteen_decades(dtype: torch
     zero = torch.zeros(161, 1, dtype=dtype)
     log_variance = (-ratio.log()).to(dtype)[:, None, None].requires_grad_()
     nats = divergence_from_prior(
-        DiagonalGaussian(zero, zero), DiagonalGaussian(zero[:, None], log_variance), torch.ones(161, 1, dtype=torch.bool)
+        DiagonalGaussian(zero, zero),
+        DiagonalGaussian(zero[:, None], log_variance),
+        torch.ones(161, 1, dtype=torch.bool),
     )
     assert (nats.diff(dim=0) > 0).all()
     nats.sum().backward()

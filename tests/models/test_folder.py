@@ -104,7 +104,9 @@ def test_what_is_no_safetensors_file_is_refused(folder: Path) -> None:
         ({"settings": {"widths": [3]}}, "widths"),
     ],
 )
-def test_a_description_that_is_not_understood_is_refused(folder: Path, changes: dict[str, object], message: str) -> None:
+def test_a_description_that_is_not_understood_is_refused(
+    folder: Path, changes: dict[str, object], message: str
+) -> None:
     edit(folder, **changes)
     with pytest.raises(ModelFolderError, match=message):
         load_model(folder)

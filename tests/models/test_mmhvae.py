@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_models import SMALL, make_batch, make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from small_models import SMALL, make_batch, make_model
 
 from anymod.core.noise import Noise, fresh_noise, noise_of_rows, shared_noise
 from anymod.core.objectives import absolute_error
@@ -247,7 +247,8 @@ def test_shared_noise_gives_the_same_volume_whatever_the_batching(model: MMHVAE)
     noise = shared_noise(5, "sample", 0)
     together = model.synthesize(batch.images, batch.observed, (0,), 0.7, noise)
     apart = [
-        model.synthesize(batch.rows(slice(row, row + 1)).images, batch.observed[:1], (0,), 0.7, noise) for row in range(4)
+        model.synthesize(batch.rows(slice(row, row + 1)).images, batch.observed[:1], (0,), 0.7, noise)
+        for row in range(4)
     ]
     torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=0)
 

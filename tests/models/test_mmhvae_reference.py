@@ -61,7 +61,7 @@ def test_images_are_the_authors(tiny: MMHVAE, vectors: np.lib.npyio.NpzFile, sub
     images, shown = given(vectors, subset)
     with torch.inference_mode():
         ours = tiny.synthesize(images, shown, (0, 1, 2, 3), 0.0, None)
-    first = subset.split("+")[0]  # their mask: the foreground of the first image given (pitfall A5)
+    first = subset.split("+", maxsplit=1)[0]  # their mask: the foreground of the first image given (pitfall A5)
     foreground = images[:, MODALITIES.index(first)] > -1
     for number, name in enumerate(MODALITIES):
         masked = torch.where(foreground, ours[:, number : number + 1], -1.0)

@@ -1,0 +1,40 @@
+"""`anymod train` on a phantom cohort, in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from phantom_cohort import make_cohort, make_recipe
+from typer.testing import CliRunner
+
+from anymod.cli import app
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+
+def run(tmp_path: Path, *more: str):
+    cohort = make_cohort(tmp_path / "cohort").root
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(make_recipe(steps=1).model_dump(mode="json")))
+    arguments = ["train", "--config", recipe, "--cohort", cohort, "--out", tmp_path / "run", "--device", "cpu", *more]
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_training_prints_the_model_folder(tmp_path: Path) -> None:
+    result = run(tmp_path, "--set", "training.batch_size=2", "--seed", "3")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "run/model")
+    resolved = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert resolved["training"]["batch_size"] == 2
+    assert resolved["training"]["seed"] == 3
+
+
+def test_a_key_that_does_not_exist_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    result = run(tmp_path, "--set", "training.stepps=2")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: unknown key in ")
+    assert "did you mean 'steps'?" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

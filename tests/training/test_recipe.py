@@ -1,0 +1,50 @@
+"""Recipes: the shipped ones are complete, and what does not fit is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anymod.errors import ConfigurationError
+from anymod.training import Recipe, read_recipe
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_recipe_is_complete(path: Path) -> None:
+    assert yaml.safe_load(path.read_text()) == read_recipe(path).model_dump(mode="json")
+
+
+def test_values_can_be_laid_over_a_recipe() -> None:
+    recipe = read_recipe(
+        CONFIGS[0], ["training.steps=7", "model.settings.widths=[4, 8]", "model.settings.latent_levels=null"]
+    )
+    assert recipe.training.steps == 7
+    assert recipe.model.settings.widths == (4, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trainning: {}", "did you mean 'training'"),
+        ("training: {step: 5}", "did you mean 'steps'"),
+        ("training: {steps: '5'}", r"training\.steps"),
+        ("training: {steps: 0}", "greater than or equal to 1"),
+        ("model: {settings: {image_size: [90, 96]}}", "multiples of"),
+        ("objective: {critic_start: 5}", "adversarial_start"),
+        ("- a", "no mapping"),
+        ("a: [", "unreadable YAML"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        read_recipe(path)
+
+
+def test_defaults_are_a_recipe() -> None:
+    assert Recipe().training.steps > 0

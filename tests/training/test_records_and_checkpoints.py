@@ -1,0 +1,59 @@
+"""Metrics that survive a resume, checkpoints that survive a crash."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from anymod.errors import OutputError
+from anymod.training.checkpoints import load_state, save_state
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def test_a_resumed_run_drops_rows_beyond_its_start_and_keeps_new_columns(tmp_path: Path) -> None:
+    from anymod.training.records import Records
+
+    first = Records(tmp_path, 0)
+    for step in range(4):
+        first.add(step, {"loss": step / 2})
+    first.close()
+    second = Records(tmp_path, 2)
+    second.add(2, {"loss": 7.0, "psnr": 20.0})
+    second.close()
+    with (tmp_path / "metrics.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["step"] for row in rows] == ["0", "1", "2"]
+    assert rows[2] == {"step": "2", "loss": "7", "psnr": "20"}
+    assert rows[0]["psnr"] == ""
+
+
+def test_the_newest_state_is_read_and_the_one_before_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        save_state(tmp_path, {"step": step, "weights": torch.full((2,), float(step))})
+    state = load_state(tmp_path)
+    assert state is not None
+    assert state["step"] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["before.pt", "last.pt"]
+
+
+def test_no_checkpoint_is_no_state(tmp_path: Path) -> None:
+    assert load_state(tmp_path) is None
+
+
+def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_state(tmp_path, {"step": 1})
+    save_state(tmp_path, {"step": 2})
+    (tmp_path / "last.pt").write_bytes(b"half")
+    state = load_state(tmp_path)
+    assert state == {"step": 1}
+    assert "going on from the one before" in caplog.text
+
+
+def test_if_nothing_can_be_read_that_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_bytes(b"half")
+    with pytest.raises(OutputError, match="unreadable checkpoints"):
+        load_state(tmp_path)
