@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field
 
 from anymod.cohorts.schema import (
@@ -21,7 +20,7 @@ from anymod.cohorts.schema import (
     check_subjects,
     default_group,
 )
-from anymod.configuration import Settings, nearest, read_yaml, validate
+from anymod.configuration import Settings, nearest, read_yaml, validate, write_yaml
 from anymod.errors import CohortError
 from anymod.files import write_text
 
@@ -88,7 +87,7 @@ def write_cohort(cohort: Cohort, path: str | Path) -> Cohort:
         writer.writerow({"subject": subject.name, "split": subject.split, **subject.files})
     write_text(root / TABLE, text.getvalue())
     # cohort.yaml comes last: a folder that has one is whole.
-    write_text(root / DESCRIPTION, yaml.safe_dump(_description(cohort), sort_keys=False, allow_unicode=True))
+    write_yaml(root / DESCRIPTION, _description(cohort))
     return read_cohort(root)
 
 

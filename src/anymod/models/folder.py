@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from anymod.configuration import Settings, read_yaml, validate
+from anymod.configuration import Settings, read_yaml, validate, write_yaml
 from anymod.core.subsets import subset_name
 from anymod.errors import ModalityError, ModelFolderError
 from anymod.files import atomic_write, sha256, write_text
 from anymod.models.interface import UnifiedModel
 from anymod.models.registry import build_model
+from anymod.resources import bundled_models
 from anymod.volumes import IntensityRule
 
 DESCRIPTION, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
@@ -83,7 +82,7 @@ def save_model(
         save_file(tensors, temporary)
     write_text(folder / CARD, card)
     content = description.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS)}).model_dump(mode="json")
-    write_text(folder / DESCRIPTION, yaml.safe_dump(content, sort_keys=False))
+    write_yaml(folder / DESCRIPTION, content)
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> tuple[UnifiedModel, ModelDescription]:
@@ -106,12 +105,6 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> tuple[Un
     weights = _read_weights(folder / WEIGHTS, description.weights_sha256, model.state_dict())
     model.load_state_dict(weights, assign=True)
     return model.to(device).eval().requires_grad_(False), description
-
-
-def bundled_models() -> dict[str, Path]:
-    """Return the models that come with the package, by name."""
-    root = Path(str(files("anymod").joinpath("resources/models")))
-    return {folder.name: folder for folder in sorted(root.iterdir())} if root.is_dir() else {}
 
 
 def find_model(name: str | Path) -> Path:

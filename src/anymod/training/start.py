@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from anymod.cohorts import Cohort, build_cache
+from anymod.configuration import read_yaml, write_yaml
 from anymod.errors import CohortError, ConfigurationError, MissingExtraError, OutputError
-from anymod.files import claim_folder, write_text
+from anymod.files import claim_folder
 from anymod.training.recipe import Recipe
 
 CONFIGURATION, CACHE = "config.yaml", "cache"
@@ -108,7 +107,7 @@ def _open_folder(out: Path, recipe: Recipe, *, resume: bool, overwrite: bool) ->
     mine = recipe.model_dump(mode="json")
     path = out / CONFIGURATION
     if resume and path.is_file():
-        theirs = yaml.safe_load(path.read_text(encoding="utf-8"))
+        theirs = read_yaml(path, error=OutputError)
         differing = sorted(_flat(mine).items() ^ _flat(theirs).items())
         if differing:
             why = f"'{differing[0][0]}' is not what the run began with"
@@ -117,7 +116,7 @@ def _open_folder(out: Path, recipe: Recipe, *, resume: bool, overwrite: bool) ->
     if path.is_file() and not overwrite:
         raise OutputError("cannot train", out, "it holds a run already", "add --resume to go on, or --overwrite")
     claim_folder(out, overwrite=overwrite)
-    write_text(path, yaml.safe_dump(mine, sort_keys=False))
+    write_yaml(path, mine)
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
