@@ -27,7 +27,9 @@ def train(
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Lay a value over the recipe; may be repeated."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, or begin it.")] = False,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="Processes (or GPUs) that share each batch.")] = 1,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="Processes (or GPUs) that share each batch.")
+    ] = 1,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's training.seed.")] = None,
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
