@@ -15,7 +15,7 @@ from anymod.simulation.signals import InversionRecovery, SpinEcho, with_contrast
 from anymod.simulation.tissues import SUBSTANCES, Relaxation, Substance, Tissue
 from anymod.types import Array
 
-# Standard deviations of healthy tissue's relative spatial variation of T1, T2 and proton density.
+# Standard deviations of healthy tissue's relative spatial variation of T1, T2 and proton density; like FLOW_VOID, chosen here.
 TEXTURE = {"t1": 0.035, "t2": 0.045, "density": 0.012}
 FLOW_VOID = 0.15  # share of flowing blood's signal that a spin echo still sees
 

@@ -27,7 +27,7 @@ class T1Ranges:
 
 @dataclass(frozen=True)
 class Scanner:
-    """One scanner profile: field strength and ranges, typical of clinical brain protocols."""
+    """One scanner profile: field strength and ranges, chosen here to resemble clinical brain protocols."""
 
     name: str
     field_tesla: float

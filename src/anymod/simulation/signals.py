@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from anymod.simulation.tissues import Relaxation
 
-# Relaxivities of gadobutrol in plasma at 37 °C [l/(mmol s)]: Rohrer et al., Invest Radiol 40:715 (2005).
+# Relaxivities of gadobutrol in plasma at 37 °C [l/(mmol s)]: Rohrer et al., Invest Radiol 40:715 (2005), as the package dcmri quotes it.
+# r2 at 3 T is not confirmed: dcmri gives 7.4. Szomolanyi et al., Invest Radiol 54:559 (2019), measured r1 of 4.78 and 4.97.
 RELAXIVITY_1 = {1.5: 5.2, 3.0: 5.0}
 RELAXIVITY_2 = {1.5: 6.1, 3.0: 7.1}
 

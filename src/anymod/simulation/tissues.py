@@ -1,17 +1,24 @@
 """What a voxel can consist of, and its magnetic-resonance parameters with their sources.
 
-Values are rounded, and were written down without the papers at hand: check one before relying on it for more than contrast.
-Sources, by the letters in the table:
-    A  Wright et al., MAGMA 21:121 (2008): T1 of white and cortical grey matter at 1.5 and 3 T (MPRAGE)
-    B  Stanisz et al., Magn Reson Med 54:507 (2005): T2 of white and grey matter; T1, T2 of blood and muscle, 1.5 and 3 T
-    C  Rooney et al., Magn Reson Med 57:308 (2007): T1 against field of cerebrospinal fluid and deep grey matter
-    D  Peters et al., Magn Reson Imaging 25:748 (2007): T2* of grey and white matter, caudate and putamen, 1.5 and 3 T
-    E  Kwan, Evans and Pike, IEEE Trans Med Imaging 18:1085 (1999), the BrainWeb simulator: proton densities; T2* of fat and CSF
-    F  de Bazelaire et al., Radiology 230:652 (2004): T1, T2 of subcutaneous fat and bone marrow, 1.5 and 3 T
-    G  Piechnik et al., Magn Reson Med 61:579 (2009): T2 of cerebrospinal fluid is about 2 s
-    H  Bastin et al., NeuroReport 13:1335 (2002); Oh et al., J Magn Reson Imaging 21:701 (2005); Just and Thelen, Radiology
-       169:779 (1988): T1, T2 of oedema and glioma; reports spread widely, and a value from the middle stands here
-    I  Chosen here: no measurement was found; set so that the tissue looks as it does in clinical images
+Sources, by the letters in the table, with what was read of them: (a) in the abstract, (q) as quoted in published simulation code.
+    A  Wright et al., MAGMA 21:121 (2008) (a), 1.5 / 3 T: T1 of white matter 646 / 838, cortex 1197 / 1607, putamen 1084 / 1332,
+       caudate 1109 / 1395 ms
+    B  Stanisz et al., Magn Reson Med 54:507 (2005) (q), excised tissue, 1.5 / 3 T: T2 of white matter 72 / 69, grey 95 / 99 ms; T1 and T2
+       of blood 1441, 290 / 1932, 275, muscle 1008, 44 / 1412, 50 ms
+    C  Rooney et al., Magn Reson Med 57:308 (2007) (q): T1 of putamen 1.16 ms (f/Hz)^0.376, 998 / 1295 ms; of CSF 4.3 s at any field
+    D  Peters et al., Magn Reson Imaging 25:748 (2007) (q), 1.5 / 3 T: T2* of grey matter 84.0 / 66.0, white 66.2 / 53.2, caudate
+       58.8 / 41.3, putamen 55.5 / 31.5 ms
+    E  BrainWeb's tissue_mr_parameters.txt (q), 1.5 T: density of CSF 1, grey matter 0.86, white 0.77, fat 1, muscle 1; fat's T1, T2, T2*
+       350, 70, 58 ms; T2* of CSF 58 (too short for pure fluid), muscle 30 ms
+    F  de Bazelaire et al., Radiology 230:652 (2004) (a), 3 T: T1 and T2 of subcutaneous fat 382, 68, of vertebral marrow 586, 49 ms
+    G  "Quantification of T1 and T2 of subarachnoid CSF", PMC10696635 (a), 3 T: T1, T2 of CSF 4309, 1886 around the brain, 4454, 2373 ms
+       in the ventricles
+    H  Gelman et al., Radiology 210:759 (1999) (a), 3 T: R2 and R2' of the pallidum 25.8, 12.0 /s, hence T2 39, T2* 26 ms (white matter by
+       the same method: T2 56 ms)
+    I  This project's choice, so that the tissue looks as it does in clinical images. Measured lesions spread widely: T2 200-357 ms within
+       gliomas of grades II and III (doi 10.1186/s12883-019-1590-1), 125-250 ms in tumour that does not enhance (Ellingson et al.,
+       escholarship.org/uc/item/8bd4f17f); at 3 T, T1 1850-3200 and T2 115-225 ms where glioma takes up methionine (abstract "Comparison
+       of magnetic resonance relaxometry and apparent diffusion coefficient for tissue cell density quantification in glioma imaging")
 """
 
 from __future__ import annotations
@@ -97,38 +104,38 @@ class Substance:
 
 
 _NOTHING = Relaxation(1000.0, 1.0, 1.0)
-# gadolinium: plasma holds about 0.6-1 mmol/l some minutes after 0.1 mmol/kg; intact brain holds it in its 2-5 % of blood only;
-# leaking tissue takes up about half of the plasma's concentration (source I, magnitudes as in Tofts, J Magn Reson Imaging 7:91, 1997).
+# gadolinium: I. Blood and enhancing tumour as a few minutes after injection (0.1 mmol/kg spread over an extracellular space of 0.2 l/kg is
+# 0.5 mmol/l of plasma); intact brain holds it in its blood only. On the high side: "Quantitative T1 mapping indicates tumor infiltration
+# beyond the enhancing part of glioblastomas" (2020, abstract) reports T1 falling by 838 ms in enhancing tumour, 123 in oedema, 32 in normal
+# tissue; these values give 1280, 160 and 50 (white) to 390 ms (grey matter) at 3 T.
 SUBSTANCES: dict[Tissue, Substance] = {
     Tissue.AIR: Substance(0.0, _NOTHING, _NOTHING, heterogeneity=0.0),
-    # T1 C, T2 G, T2* I (E gives 58 ms, of partial volumes), density E
+    # T1 I (shorter than C and G by 3-7 %), T2 G, T2* I, density E
     Tissue.CSF: Substance(1.0, Relaxation(4070.0, 2000.0, 1000.0), Relaxation(4160.0, 2000.0, 800.0), 0.0, 0.3),
     # T1 A, T2 B, T2* D, density E
     Tissue.GREY: Substance(0.86, Relaxation(1197.0, 95.0, 84.0), Relaxation(1607.0, 99.0, 66.0), 0.04),
     Tissue.WHITE: Substance(0.77, Relaxation(646.0, 72.0, 66.0), Relaxation(838.0, 69.0, 53.0), 0.015),
-    # Thalamus, caudate, putamen: T1 C (3 T: scaled as A's grey matter), T2 below cortex for their iron (I), T2* D, density E (grey)
+    # Thalamus, caudate, putamen: T1 between A and C, T2 below cortex for their iron (I), T2* D, density I (E's grey matter, rounded down)
     Tissue.DEEP_GREY: Substance(0.84, Relaxation(1020.0, 84.0, 57.0), Relaxation(1320.0, 79.0, 40.0), 0.04),
-    # T1 C (pallidum, close to white matter), T2 and T2* shortest for the iron (I), density I
+    # I: T1 between white matter and the other nuclei, T2 and T2* the brain's shortest for the iron (H: T2* as here, T2 shorter still)
     Tissue.PALLIDUM: Substance(0.78, Relaxation(770.0, 66.0, 40.0), Relaxation(1010.0, 58.0, 28.0), 0.03),
-    # A mixture of grey and white matter: between them (I)
+    # I: a mixture of grey and white matter, between them
     Tissue.BRAIN_STEM: Substance(0.79, Relaxation(740.0, 80.0, 68.0), Relaxation(960.0, 76.0, 54.0), 0.02),
-    # T1, T2 I (between grey matter and CSF); a vascular tissue without a barrier
+    # I: between grey matter and CSF; a vascular tissue without a barrier
     Tissue.CHOROID: Substance(0.92, Relaxation(1500.0, 160.0, 90.0), Relaxation(1900.0, 150.0, 75.0), 0.45, 2.0),
-    # T1, T2 B
+    # T1, T2 B, the rest I
     Tissue.VESSEL: Substance(0.9, Relaxation(1441.0, 290.0, 120.0), Relaxation(1932.0, 275.0, 60.0), 0.55, 1.0, True),
-    # T1, T2 H for necrosis and cyst: proteinaceous fluid, shorter than CSF
+    # I, as all lesions. Necrosis and cyst: proteinaceous fluid, shorter than CSF
     Tissue.NECROSIS: Substance(0.93, Relaxation(2300.0, 260.0, 150.0), Relaxation(2700.0, 240.0, 120.0), 0.03, 2.5),
-    # T1, T2 H
     Tissue.OEDEMA: Substance(0.88, Relaxation(1250.0, 150.0, 110.0), Relaxation(1540.0, 145.0, 90.0), 0.015, 2.0),
-    # T1, T2 H for solid glioma
     Tissue.ENHANCING: Substance(0.87, Relaxation(1250.0, 125.0, 85.0), Relaxation(1600.0, 118.0, 65.0), 0.5, 2.5),
-    # T1, T2 H for low-grade glioma
+    # Solid glioma that does not enhance
     Tissue.SOLID: Substance(0.89, Relaxation(1350.0, 165.0, 115.0), Relaxation(1680.0, 160.0, 95.0), 0.03, 2.0),
-    # Cortical bone: almost nothing within clinical echo times (I)
+    # I: cortical bone gives almost nothing within clinical echo times
     Tissue.BONE: Substance(0.06, Relaxation(250.0, 1.0, 0.5), Relaxation(250.0, 1.0, 0.5)),
-    # T1, T2 F, density E (fat)
+    # T1, T2 at 3 T F; the rest I (fat at 1.5 T near E)
     Tissue.MARROW: Substance(0.7, Relaxation(549.0, 49.0, 20.0), Relaxation(586.0, 49.0, 15.0), 0.02, 2.0),
     Tissue.FAT: Substance(0.95, Relaxation(343.0, 58.0, 50.0), Relaxation(382.0, 68.0, 40.0), 0.01, 2.0),
-    # T1, T2 B (muscle); skin and muscle are not told apart
+    # T1, T2 B, T2* at 1.5 T E, the rest I; skin and muscle are not told apart
     Tissue.MUSCLE: Substance(0.8, Relaxation(1008.0, 44.0, 30.0), Relaxation(1412.0, 50.0, 28.0), 0.12, 2.0),
 }
