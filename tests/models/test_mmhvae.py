@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from small_models import SMALL, make_batch, make_model
 
 from anymod.core.noise import Noise, fresh_noise, noise_of_rows, shared_noise
-from anymod.core.objectives import absolute_error
+from anymod.core.objectives import absolute_error, squared_error
 from anymod.core.subsets import as_row
 from anymod.models import MMHVAE, MMHVAESettings, Objective
 
@@ -259,3 +259,30 @@ def test_images_end_where_the_shown_foreground_ends(model: MMHVAE) -> None:
     images = model.losses(batch, torch.tensor([[[True, False, False]]]), noise_from(), OBJECTIVE).images[0]
     assert (images[0, :, ~batch.foreground[0, 0]] == -1).all()
     assert (images[0, :, batch.foreground[0, 0]] > -1).all()
+
+
+def test_two_threads_give_the_same_gradient_every_time() -> None:
+    chosen = SMALL.model_copy(update={"widths": (16, 8), "head_blocks": 0})
+    model = make_model(chosen, ("t1", "cet1", "t2", "flair"))
+    batch = make_batch(torch.ones(4, 4, dtype=torch.bool), (64, 64))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gradients = []
+        for _ in range(4):
+            model.zero_grad()
+            outcome = model.losses(batch, batch.observed[None], noise_from(), OBJECTIVE)
+            sum(outcome.terms.values()).backward()
+            gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
+
+
+def test_what_lies_in_the_target_of_an_absent_modality_reaches_no_gradient(model: MMHVAE) -> None:
+    batch = make_batch(torch.tensor([[True, False, True]]))
+    batch.targets[:, 1] = math.nan
+    objective = replace(OBJECTIVE, error=squared_error, unobserved=True)
+    outcome = model.losses(batch, torch.tensor([[[True, False, False]]]), noise_from(), objective)
+    (sum(outcome.terms.values()) + outcome.images.square().sum()).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)

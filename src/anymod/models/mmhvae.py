@@ -212,7 +212,8 @@ class MMHVAE(UnifiedModel):
             h = step.cell(step.upsample(h))
             if step.prior is not None and step.expert is not None:
                 prior = as_gaussian(step.prior(h), self.settings.soft_limit)
-                joined = torch.cat([h[features.row], features.maps[number - 1]], dim=1)
+                # index_select, not h[row]: on several threads the gradient of indexing adds equal rows in any order.
+                joined = torch.cat([h.index_select(0, features.row), features.maps[number - 1]], dim=1)
                 experts = self._spread(step.expert(joined), features, shown)
                 posterior = product_of_experts(prior, experts, shown)
                 h = self._draw_level(Level(number, prior, experts, posterior), temperature, noise, visit)
@@ -224,6 +225,8 @@ class MMHVAE(UnifiedModel):
         Everything observed counts in the reconstruction, also what was not shown: that makes the posterior estimate what it does not see.
         """
         wanted = torch.ones_like(batch.observed) if objective.unobserved else batch.observed
+        # No gradient of an error is finite where a target is not, not even one that counts for nothing.
+        targets = torch.where(batch.observed[:, :, None, None], batch.targets, -1.0)
         features = self.encode(batch.images, shown_per_draw.any(0))
         images, errors, divergences = [], [], dict[int, list[Tensor]]()
         for shown in shown_per_draw:
@@ -236,7 +239,7 @@ class MMHVAE(UnifiedModel):
             finest = self.descend(features, shown, 1.0, noise, visit)
             drawn = self._wanted_images(finest, wanted)
             images.append(masked(drawn, shown_foreground(batch.foreground, shown)))
-            errors.append(mean_over_observed(objective.error(batch.targets, images[-1]), batch.observed))
+            errors.append(mean_over_observed(objective.error(targets, images[-1]), batch.observed))
             for number, nats in divergence.items():
                 divergences.setdefault(number, []).append(nats)
         pixels = batch.targets[0].numel()  # N M: the divergence is counted per pixel and modality
@@ -258,7 +261,9 @@ class MMHVAE(UnifiedModel):
             row = wanted[:, number].nonzero()[:, 0]
             size = [side * self.settings.unshuffle for side in finest.shape[-2:]]
             plane = finest.new_full((len(finest), *size), -1.0)
-            planes.append(plane.index_copy(0, row, head(finest[row]).to(plane.dtype)) if len(row) else plane)
+            planes.append(
+                plane.index_copy(0, row, head(finest.index_select(0, row)).to(plane.dtype)) if len(row) else plane
+            )
         return torch.stack(planes, dim=1)
 
     def _spread(self, emitted: Tensor, features: Features, shown: Tensor) -> DiagonalGaussian:
