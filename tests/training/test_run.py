@@ -48,7 +48,8 @@ def test_a_run_writes_what_it_promises(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names == {"config.yaml", "metrics.csv", "tensorboard", "pictures", "checkpoints", "model", "cache"}
     assert {path.name for path in (finished / "checkpoints").iterdir()} == {"last.pt", "before.pt", "best.pt"}
-    assert [path.name for path in sorted((finished / "pictures").iterdir())] == ["step-0000003.png", "step-0000006.png"]
+    pictures = [path.name for path in sorted((finished / "pictures").iterdir())]
+    assert pictures == ["curves.png", "step-0000003.png", "step-0000006.png"]
     model, description = load_model(finished / "model")
     assert model.modalities == ("t1", "t2", "us")
     assert description.training["subjects"] == ["a", "b", "c"]

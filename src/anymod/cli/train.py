@@ -51,4 +51,5 @@ def train(
     model = run_training(
         recipe, read_cohort(cohort), out, resume=resume, overwrite=overwrite, device=device, processes=processes
     )
-    typer.echo(model)
+    if model is not None:
+        typer.echo(model)

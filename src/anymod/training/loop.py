@@ -24,6 +24,7 @@ from anymod.randomness import derive_seed, torch_generator
 from anymod.training.adversary import build_critics, real_of
 from anymod.training.checkpoints import BEST, load_state, save_state
 from anymod.training.curriculum import adversarial_weight, critics_learn, kl_weight, learning_rate, subsets_of_step
+from anymod.training.curves import write_curves
 from anymod.training.recipe import Recipe
 from anymod.training.records import Records
 from anymod.training.shipping import write_model
@@ -124,16 +125,23 @@ class Run:
         for batch in track(self._batches(), "training", settings.steps, done=self.step):
             values = self.advance(batch.to(self.share.device))
             self.step += 1
-            last = self.step == settings.steps
-            if self.step % settings.validate_every == 0 or last:
+            looks = self.step % settings.validate_every == 0 or self.step == settings.steps
+            if looks:
                 values |= self._look(records)
-            if records is not None and (
-                self.step % settings.log_every == 0 or "validation_hidden_psnr_db" in values or last
-            ):
-                records.add(self.step - 1, values)
-            if records is not None and (self.step % settings.checkpoint_every == 0 or last):
-                records.write()
-                save_state(self.out / CHECKPOINTS, self.state())
+            if records is not None:
+                self._record(records, values, looks=looks)
+
+    def _record(self, records: Records, values: dict[str, float], *, looks: bool) -> None:
+        """Keep the step's numbers where they are due, with their curves after a look, and the state where it is due."""
+        settings = self.recipe.training
+        if looks or self.step % settings.log_every == 0:
+            records.add(self.step - 1, values)
+        if looks:
+            records.write()
+            write_curves(records.path, self.out / PICTURES / "curves.png")
+        if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
+            records.write()
+            save_state(self.out / CHECKPOINTS, self.state())
 
     def advance(self, batch: Batch) -> dict[str, float]:
         """Take one step of the networks and, where they learn already, of the critics; return the numbers to record."""

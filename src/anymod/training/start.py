@@ -27,8 +27,8 @@ def train(
     overwrite: bool = False,
     device: str = "auto",
     processes: int = 1,
-) -> Path:
-    """Train on the cohort's `train` subjects and return the model folder, `out/model`.
+) -> Path | None:
+    """Train on the cohort's `train` subjects and return the model folder, `out/model` (None in all processes but the first).
 
     `out` gets config.yaml, metrics.csv, tensorboard/, pictures/, checkpoints/, model/ and cache/. With `resume` a run that was
     stopped, at whatever moment, goes on from its newest checkpoint; on the CPU its weights end bit for bit as if it had not been.
@@ -41,7 +41,9 @@ def train(
     train_subjects = cohort.of_split("train")
     _check_modalities(cohort, {name for subject in train_subjects for name in subject.observed})
     fabric = _launch(device, processes, recipe.training.precision)
-    if fabric.is_global_zero:
+    if not fabric.is_global_zero:
+        logging.getLogger("anymod").setLevel(logging.WARNING)  # one process tells how it goes
+    else:
         _open_folder(out, recipe, resume=resume, overwrite=overwrite)
     fabric.barrier()
     subjects = [*train_subjects, *cohort.of_split("validation")]
@@ -50,7 +52,7 @@ def train(
     return _go(recipe, cohort, cache, out, fabric)
 
 
-def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> Path:
+def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> Path | None:
     from anymod.training import loop  # TensorBoard and matplotlib load only now, after the input was found good
     from anymod.training.records import Records
 
@@ -72,7 +74,7 @@ def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> P
         if records is not None:
             records.close()
     fabric.barrier()
-    return out / loop.MODEL
+    return out / loop.MODEL if fabric.is_global_zero else None
 
 
 def _launch(device: str, processes: int, precision: str) -> Any:
