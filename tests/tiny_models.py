@@ -43,10 +43,10 @@ def tiny_description(model: MMHVAE, **changes: object) -> ModelDescription:
     return ModelDescription(**{**content, **changes})
 
 
-def save_tiny_model(folder: Path) -> Path:
+def save_tiny_model(folder: Path, **changes: object) -> Path:
     """Write the tiny model and return its folder."""
     model = tiny_model()
-    save_model(folder, model, tiny_description(model), "A test's model.\n")
+    save_model(folder, model, tiny_description(model, **changes), "A test's model.\n")
     return folder
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from anymod.evaluation.bootstrap import Mean, bootstrap_mean
+from anymod.evaluation.demonstration import Demonstration, demonstrate
 from anymod.evaluation.protocol import Evaluation, EvaluationOptions, evaluate
 from anymod.evaluation.regression import TrainingMoments
-from anymod.evaluation.report import overall_text, write_report
+from anymod.evaluation.report import overall_text, printed_text, write_report
 from anymod.evaluation.scores import Score, score_subject
 from anymod.evaluation.summary import SummaryLine, summarize
 
 __all__ = [
+    "Demonstration",
     "Evaluation",
     "EvaluationOptions",
     "Mean",
@@ -17,8 +19,10 @@ __all__ = [
     "SummaryLine",
     "TrainingMoments",
     "bootstrap_mean",
+    "demonstrate",
     "evaluate",
     "overall_text",
+    "printed_text",
     "score_subject",
     "summarize",
     "write_report",

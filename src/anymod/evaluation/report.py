@@ -13,7 +13,7 @@ from typing import Any
 from anymod.evaluation.bootstrap import Mean
 from anymod.evaluation.figures import draw_example
 from anymod.evaluation.protocol import Evaluation
-from anymod.evaluation.scores import METHODS, Score
+from anymod.evaluation.scores import AFFINE, Score
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
 from anymod.files import write_json, write_text
 
@@ -24,7 +24,7 @@ KINDS = {"hidden": "Hidden targets (synthesized from other modalities)", "shown"
 
 def write_report(evaluation: Evaluation, folder: Path, *, figures: int = 4) -> dict[str, Any]:
     """Write the report into a folder that exists, with pictures of the first `figures` subjects; return what `summary.json` says."""
-    lines = summarize(evaluation.scores, evaluation.seed)
+    lines = summarize(evaluation.scores, evaluation.seed, evaluation.description.names)
     _write_rows(
         folder / "scores.csv", [asdict(score) for score in evaluation.scores], [each.name for each in fields(Score)]
     )
@@ -78,7 +78,7 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
 
 def printed_text(evaluation: Evaluation) -> str:
     """Return what a terminal shows: where the references were fitted, then the tables over all shown subsets."""
-    lines = summarize(evaluation.scores, evaluation.seed)
+    lines = summarize(evaluation.scores, evaluation.seed, evaluation.description.names)
     told = facts(evaluation)
     parts = [
         f"{told['subjects']} subject(s) of split '{told['split']}'; references fitted on {told['references_fitted_on']}"
@@ -97,6 +97,8 @@ def overall_text(evaluation: Evaluation, lines: Sequence[SummaryLine], kind: str
         return "No cell has a row of every method."
     text = [_table(overall)]
     for method, mean in differences(evaluation.scores, kind, "psnr_db", evaluation.seed).items():
+        if kind == "shown" and method == AFFINE:
+            continue  # it copies what it is shown
         text.append(f"\nModel less {method}, same subjects: {_signed(mean)} dB.")
     return "\n".join(text)
 
@@ -110,13 +112,10 @@ def _table(lines: Sequence[SummaryLine]) -> str:
     leading = [name for name in ("shown", "target") if any(getattr(line, name) != ALL for line in lines)]
     header = [*leading, "method", *(NAMES[metric] for metric in METRICS), "subjects"]
     rows = [header, ["---"] * len(leading) + ["---"] + ["---:"] * (len(METRICS) + 1)]
-    for line in sorted(lines, key=lambda line: METHODS.index(line.method)):
+    for line in lines:
         cells = [format_mean(line.means[metric], DIGITS[metric]) for metric in METRICS]
         rows.append([*(getattr(line, name) for name in leading), line.method, *cells, str(line.means["psnr_db"].count)])
-    body = rows[2:]
-    order = {tuple(row[: len(leading)]): number for number, row in reversed(list(enumerate(body)))}
-    body.sort(key=lambda row: order[tuple(row[: len(leading)])])  # stable: methods stay together below their cell
-    return "\n".join(_aligned([*rows[:2], *body]))
+    return "\n".join(_aligned(rows))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

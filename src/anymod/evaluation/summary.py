@@ -26,18 +26,29 @@ class SummaryLine:
     means: dict[str, Mean]
 
 
-def summarize(scores: Sequence[Score], seed: int) -> list[SummaryLine]:
+def summarize(scores: Sequence[Score], seed: int, modalities: Sequence[str]) -> list[SummaryLine]:
     """Return the lines of every (shown, target), then of every target over all subsets, then over everything.
+
+    Subsets come by size, targets in the model's order (`modalities`), the model before its references.
 
     In the lines over several cells a subject's cells are averaged first, so that each subject counts once; only cells that every method
     has take part, so that methods are compared on the same.
     """
     common = comparable(scores)
-    return [
+    lines = [
         *_lines(scores, seed, by_shown=True, by_target=True),
         *_lines(common, seed, by_shown=False, by_target=True),
         *_lines(common, seed, by_shown=False, by_target=False),
     ]
+    places = {name: place for place, name in enumerate(modalities)}
+
+    def order(line: SummaryLine) -> tuple[object, ...]:
+        overall = (line.shown == ALL, line.target == ALL)
+        names = [] if line.shown == ALL else line.shown.split("+")
+        shown = (len(names), [places[name] for name in names])
+        return *overall, *shown, places.get(line.target, 0), METHODS.index(line.method)
+
+    return sorted(lines, key=order)
 
 
 def comparable(scores: Sequence[Score]) -> list[Score]:

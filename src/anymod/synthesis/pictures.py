@@ -1,4 +1,4 @@
-"""Grids of pictures in a PNG: radiological display, one window for a column, nothing between the pictures."""
+"""Grids of pictures in a PNG: one window for each, labels at the margins, colour bars below."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -14,11 +15,11 @@ from matplotlib.figure import Figure
 
 from anymod.files import atomic_write
 from anymod.types import Array
-from anymod.volumes import Volume, orient
 
-INCH, DOTS_PER_INCH = 1.35, 160  # width of a picture's column, and resolution
-LEFT, TOP, BOTTOM = 1.15, 0.62, 0.5  # margins in inches
-CONVENTION = "Radiological display: the patient's right (R) is on the left."
+INCH, GAP, DOTS_PER_INCH = 1.35, 0.035, 160  # width of a picture, what lies between two, resolution
+LEFT, TOP, BARS, LINE = 1.15, 0.62, 0.5, 0.14  # inches: margins, room for the colour bars, a line of the note
+NARROWEST = 4.6  # inches: a note has to fit
+NOTICE = "Synthetic images, not acquired; not for diagnosis."
 
 
 @dataclass(frozen=True)
@@ -33,37 +34,34 @@ class Colours:
 
 @dataclass(frozen=True)
 class Picture:
-    """One cell: pixels as they are displayed (rows from the top, columns from the left), pixel height over width, remarks.
+    """One cell: pixels as displayed (rows from the top, columns from the left), NaN black; pixel height over width.
 
-    `corner` is written inside; `marked` draws a frame around the picture.
+    `marked` draws a frame; `sides` are letters at the left and the right edge.
     """
 
     pixels: Array
     colours: Colours
     aspect: float = 1.0
-    corner: str = ""
     marked: bool = False
+    sides: tuple[str, str] = ("", "")
+
+    @property
+    def height(self) -> float:
+        """Height in inches, of a picture as wide as all are."""
+        return INCH * self.pixels.shape[0] * self.aspect / self.pixels.shape[1]
 
 
-def axial(plane: Array) -> Array:
-    """Return an axial plane (right, anterior) as displayed: front at the top, the patient's right on the left."""
-    return plane[::-1, ::-1].T
+Cells = Sequence[Sequence[Picture | None]]
 
 
-def three_planes(volume: Volume, foreground: Array) -> list[tuple[Array, float, str]]:
-    """Return (pixels, aspect, name) of the axial, coronal and sagittal plane through the middle of the foreground.
+@dataclass(frozen=True)
+class Page:
+    """What is written around the pictures."""
 
-    Sagittal planes have the front on the left; all others follow the radiological convention.
-    """
-    canonical = orient(volume, "RAS")
-    inside = orient(Volume(foreground, volume.grid), "RAS").data
-    x, y, z = (_middle(inside, axis) for axis in range(3))
-    dx, dy, dz = canonical.spacing_mm
-    return [
-        (axial(canonical.data[:, :, z]), dy / dx, "axial"),
-        (axial(canonical.data[:, y, :]), dz / dx, "coronal"),
-        (axial(canonical.data[x]), dz / dy, "sagittal"),
-    ]
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    note: str
 
 
 def window(values: Array, foreground: Array, colours: str = "gray") -> Colours:
@@ -75,77 +73,58 @@ def window(values: Array, foreground: Array, colours: str = "gray") -> Colours:
     return Colours(colours, low, high if high > low else low + 1.0)
 
 
-def draw_grid(
-    path: Path,
-    cells: Sequence[Sequence[Picture | None]],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    title: str,
-    note: str = "",
-) -> None:
-    """Write the cells as a PNG, whole or not at all; rows and columns are labelled, `note` stands below with the colour bars."""
-    heights = [
-        max(
-            (picture.pixels.shape[0] * picture.aspect / picture.pixels.shape[1] for picture in row if picture),
-            default=0.2,
-        )
-        * INCH
-        for row in cells
-    ]
-    lines = note.count("\n") + 1
+def draw_grid(path: Path, cells: Cells, page: Page) -> None:
+    """Write the cells as a PNG, whole or not at all."""
+    heights = [max([0.2, *(picture.height for picture in row if picture is not None)]) for row in cells]
+    lines = page.note.count("\n") + 1
     bars = _bars(cells)
-    bottom = 0.14 * lines + 0.12 + (BOTTOM if bars else 0)
-    width, height = LEFT + INCH * len(columns) + 0.1, TOP + sum(heights) + bottom
-    width = max(width, 4.6)
+    width = max(LEFT + (INCH + GAP) * len(page.columns) + 0.1, NARROWEST)
+    height = TOP + sum(heights) + GAP * len(heights) + LINE * (lines + 1) + (BARS if bars else 0)
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     top = height - TOP
-    for label, row, tall in zip(rows, cells, heights, strict=True):
+    for label, row, tall in zip(page.rows, cells, heights, strict=True):
         figure.text((LEFT - 0.08) / width, (top - tall / 2) / height, label, ha="right", va="center", fontsize=7)
         for number, picture in enumerate(row):
             if picture is not None:
-                place = ((LEFT + INCH * number) / width, (top - tall) / height, INCH / width, tall / height)
-                _draw(figure, place, picture)
-        top -= tall
-    for number, label in enumerate(columns):
-        x = (LEFT + INCH * (number + 0.5)) / width
-        figure.text(x, 1 - (TOP - 0.06) / height, label, ha="center", va="bottom", fontsize=8)
-    figure.text(0.08 / width, 1 - 0.08 / height, title, ha="left", va="top", fontsize=9, weight="bold")
-    figure.text(0.08 / width, 0.06 / height, note, ha="left", va="bottom", fontsize=6, color="0.25", linespacing=1.3)
-    _draw_bars(figure, bars, (width, height), 0.14 * lines + 0.32)
+                left = (LEFT + (INCH + GAP) * number) / width
+                _draw(figure, (left, (top - tall) / height, INCH / width, tall / height), picture)
+        top -= tall + GAP
+    _write_around(figure, page, width, height)
+    _draw_bars(figure, bars, (width, height), LINE * lines + 0.32)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH)
+
+
+def _write_around(figure: Figure, page: Page, width: float, height: float) -> None:
+    for number, label in enumerate(page.columns):
+        middle = (LEFT + (INCH + GAP) * number + INCH / 2) / width
+        figure.text(middle, 1 - (TOP - 0.06) / height, label, ha="center", va="bottom", fontsize=8)
+    figure.text(0.08 / width, 1 - 0.08 / height, page.title, ha="left", va="top", fontsize=9, weight="bold")
+    place = (0.08 / width, 0.06 / height)
+    figure.text(*place, page.note, ha="left", va="bottom", fontsize=6, color="0.25", linespacing=1.3)
 
 
 def _draw(figure: Figure, place: tuple[float, float, float, float], picture: Picture) -> None:
     axes = figure.add_axes(place)
     colours = picture.colours
-    axes.set_facecolor("black")
+    shades = matplotlib.colormaps[colours.map].with_extremes(bad="black")
     axes.imshow(
-        picture.pixels,
-        cmap=colours.map,
-        vmin=colours.low,
-        vmax=colours.high,
-        aspect=picture.aspect,
-        interpolation="nearest",
+        picture.pixels, cmap=shades, vmin=colours.low, vmax=colours.high, aspect="auto", interpolation="nearest"
     )
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
-        spine.set_color("limegreen" if picture.marked else "black")
-        spine.set_linewidth(2.0 if picture.marked else 0.5)
-        spine.set_zorder(3)
-    if picture.corner:
-        axes.text(
-            0.03, 0.97, picture.corner, transform=axes.transAxes, color="white", fontsize=5.5, ha="left", va="top"
-        )
+        spine.set_visible(picture.marked)
+        spine.set_color("limegreen")
+        spine.set_linewidth(2.0)
+    for letter, x, side in zip(picture.sides, (0.03, 0.97), ("left", "right"), strict=True):
+        axes.text(x, 0.5, letter, transform=axes.transAxes, color="white", fontsize=6, ha=side, va="center")
 
 
-def _bars(cells: Sequence[Sequence[Picture | None]]) -> list[Colours]:
-    used = dict.fromkeys(
-        picture.colours for row in cells for picture in row if picture is not None and picture.colours.label
-    )
-    return list(used)
+def _bars(cells: Cells) -> list[Colours]:
+    used = [picture.colours for row in cells for picture in row if picture is not None and picture.colours.label]
+    return list(dict.fromkeys(used))
 
 
 def _draw_bars(figure: Figure, bars: list[Colours], size: tuple[float, float], base: float) -> None:
@@ -160,9 +139,3 @@ def _draw_bars(figure: Figure, bars: list[Colours], size: tuple[float, float], b
         bar.set_ticks([colours.low, colours.high])
         bar.ax.tick_params(labelsize=5.5, length=2, pad=1)
         bar.ax.set_title(colours.label, fontsize=6, pad=2, loc="left")
-
-
-def _middle(inside: Array, axis: int) -> int:
-    """Return the middle of the foreground's box along an axis; of the whole array where there is no foreground."""
-    occupied = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
-    return inside.shape[axis] // 2 if occupied.size == 0 else int(occupied[0] + occupied[-1]) // 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from anymod.synthesis.pictures import CONVENTION, Colours, Picture, draw_grid, three_planes, window
+from anymod.synthesis.pictures import NOTICE, Colours, Page, Picture, draw_grid, window
+from anymod.synthesis.planes import CONVENTION, SIDES, three_planes
 from anymod.synthesis.synthesizer import Synthesis
 from anymod.types import Array
 from anymod.volumes import Volume, foreground_of
@@ -20,29 +22,22 @@ def write_preview(path: Path, shown: dict[str, Volume], mask: Volume | None, syn
     foreground = np.logical_or.reduce([foreground_of(volume.data, marked) for volume in shown.values()])
     columns: dict[str, list[Picture]] = {}
     for name in synthesis.shown:
-        columns[f"{name}\nshown"] = _column(shown[name], foreground, window(shown[name].data, foreground), marked=True)
+        pictures = _column(shown[name], foreground, window(shown[name].data, foreground))
+        columns[f"{name}\nshown"] = [replace(picture, marked=True) for picture in pictures]
     for name, volume in synthesis.images.items():
         columns[f"{name}\nsynthetic"] = _column(volume, foreground, window(volume.data, foreground))
         if name in synthesis.standard_deviations:
             spread = synthesis.standard_deviations[name]
+            inside = replace(spread, data=np.where(foreground, spread.data, np.float32(np.nan)))
             colours = Colours(SPREAD, 0.0, window(spread.data, foreground).high)
-            columns[f"{name}\nspread of samples"] = _column(spread, foreground, colours)
-    rows = [picture.corner for picture in next(iter(columns.values()))]
-    cells = [[_without_corner(column[row]) for column in columns.values()] for row in range(len(rows))]
-    note = f"{CONVENTION} Sagittal: front on the left. Each column has its own window.\nSynthetic images, not acquired; not for diagnosis."
-    draw_grid(
-        path,
-        cells,
-        rows,
-        list(columns),
-        f"anymod: {', '.join(synthesis.images)} from {' + '.join(synthesis.shown)}",
-        note,
-    )
+            columns[f"{name}\nspread of samples"] = _column(inside, foreground, colours)
+    cells = [list(row) for row in zip(*columns.values(), strict=True)]
+    for row, plane in zip(cells, SIDES, strict=True):
+        row[0] = replace(row[0], sides=SIDES[plane])
+    title = f"anymod: {', '.join(synthesis.images)} from {' + '.join(synthesis.shown)}"
+    note = f"{CONVENTION} Sagittal: front on the left. Each column has its own window.\n{NOTICE}"
+    draw_grid(path, cells, Page(title, list(SIDES), list(columns), note))
 
 
-def _column(volume: Volume, foreground: Array, colours: Colours, *, marked: bool = False) -> list[Picture]:
-    return [Picture(pixels, colours, aspect, name, marked) for pixels, aspect, name in three_planes(volume, foreground)]
-
-
-def _without_corner(picture: Picture) -> Picture:
-    return Picture(picture.pixels, picture.colours, picture.aspect, "", picture.marked)
+def _column(volume: Volume, foreground: Array, colours: Colours) -> list[Picture]:
+    return [Picture(pixels, colours, aspect) for pixels, aspect in three_planes(volume, foreground).values()]

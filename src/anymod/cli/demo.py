@@ -1,0 +1,48 @@
+"""`anymod demo`: the whole way on a simulated patient, in about a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anymod.cli.options import (
+    DeviceOption,
+    OutOption,
+    OverwriteOption,
+    QuietOption,
+    SeedOption,
+    ThreadsOption,
+    VerboseOption,
+    configure,
+)
+
+
+def demo(
+    *,
+    out: OutOption,
+    model: Annotated[Path, typer.Option(metavar="MODEL", help="Model folder, or the name of a bundled model.")] = Path(
+        "simulated-mr"
+    ),
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Simulate a patient, hide images, fill them in, measure how well, and draw it.
+
+    Example: anymod demo --out demo
+    """
+    configure(quiet, verbose, threads)
+    from anymod.evaluation import demonstrate, printed_text  # loads torch
+    from anymod.synthesis.outputs import staged_folder
+
+    with staged_folder(out, overwrite=overwrite) as folder:
+        result = demonstrate(model, folder, seed, device)
+    typer.echo(printed_text(result.evaluation))
+    typer.echo(f"\nLook at {out / result.figure.relative_to(folder)}")
+    for place in result.folders:
+        typer.echo(f"Volumes in {out / place.relative_to(folder)}")
