@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from anymod.evaluation.figures import ERROR, error_of, grey_levels
-from anymod.synthesis.pictures import NOTICE, Colours, Page, Picture, draw_grid
+from anymod.synthesis.pictures import NOTICE, Cell, Colours, Page, Pair, Picture, draw_grid
 from anymod.synthesis.planes import CONVENTION, SIDES, axial, surroundings
 from anymod.types import Array
 
@@ -39,11 +39,11 @@ class Truth:
 
 
 def draw_demo(path: Path, truth: Truth, ways: Sequence[Filled]) -> None:
-    """Write the picture: the truth on top, then for each way three rows: image, error, spread; a column for each modality."""
+    """Write the picture: the truth on top, then for each way the images, and below them error and spread side by side."""
     box = surroundings(np.any(truth.foreground, axis=0))
     greys = [grey_levels(*both) for both in zip(truth.images, truth.foreground, strict=True)]
     colours = _spread_colours(truth, ways)
-    cells: list[list[Picture | None]] = [
+    cells: list[list[Cell]] = [
         [
             Picture(axial(plane[box]), grey, sides=SIDES["axial"])
             for plane, grey in zip(truth.images, greys, strict=True)
@@ -51,21 +51,18 @@ def draw_demo(path: Path, truth: Truth, ways: Sequence[Filled]) -> None:
     ]
     rows = ["truth"]
     for way in ways:
-        images: list[Picture | None] = []
-        errors: list[Picture | None] = []
-        spreads: list[Picture | None] = []
+        images: list[Cell] = []
+        doubts: list[Cell] = []
         for place, name in enumerate(truth.names):
             if name in way.shown:
                 images.append(Picture(axial(truth.images[place][box]), greys[place], marked=True))
-                errors.append(None)
-                spreads.append(None)
+                doubts.append(None)
             else:
                 error = error_of(way.image[place], truth.images[place], truth.foreground[place])
                 images.append(Picture(axial(way.image[place][box]), greys[place]))
-                errors.append(Picture(axial(error[box]), ERROR))
-                spreads.append(Picture(axial(way.spread[place][box]), colours))
-        cells += [images, errors, spreads]
-        rows += ["shown:\n" + " +\n".join(way.shown), "error", "spread of\nsamples"]
+                doubts.append(Pair(Picture(axial(error[box]), ERROR), Picture(axial(way.spread[place][box]), colours)))
+        cells += [images, doubts]
+        rows += ["shown:\n" + " +\n".join(way.shown), "error | spread"]
     draw_grid(path, cells, Page("anymod demo: any image from any others", rows, truth.names, NOTE))
 
 

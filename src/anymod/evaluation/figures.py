@@ -8,7 +8,7 @@ import numpy as np
 
 from anymod.core.subsets import subset_name
 from anymod.evaluation.scores import Example
-from anymod.synthesis.pictures import NOTICE, Colours, Page, Picture, draw_grid, window
+from anymod.synthesis.pictures import NOTICE, Cell, Colours, Page, Picture, draw_grid, window
 from anymod.synthesis.planes import CONVENTION, SIDES, axial, surroundings
 from anymod.types import Array
 
@@ -22,12 +22,12 @@ def draw_example(path: Path, example: Example, modalities: tuple[str, ...]) -> N
     subsets = sorted({subset for subset, _ in example.syntheses}, key=lambda mask: (mask.bit_count(), mask))[:MOST_ROWS]
     windows = {target: grey_levels(example.truths[target], example.insides[target]) for target in targets}
     box = surroundings(np.logical_or.reduce(list(example.insides.values())))
-    cells: list[list[Picture | None]] = [[]]
+    cells: list[list[Cell]] = [[]]
     for target in targets:
         sides = SIDES["axial"] if target == targets[0] else ("", "")
         cells[0] += [Picture(axial(example.truths[target][box]), windows[target], sides=sides), None]
     for subset in subsets:
-        row: list[Picture | None] = []
+        row: list[Cell] = []
         for target in targets:
             image, shown = example.syntheses[subset, target], bool(subset >> target & 1)
             error = error_of(image, example.truths[target], example.insides[target])

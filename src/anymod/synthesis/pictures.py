@@ -51,7 +51,21 @@ class Picture:
         return INCH * self.pixels.shape[0] * self.aspect / self.pixels.shape[1]
 
 
-Cells = Sequence[Sequence[Picture | None]]
+@dataclass(frozen=True)
+class Pair:
+    """One cell with two pictures of half the size side by side; they must be of one shape."""
+
+    left: Picture
+    right: Picture
+
+    @property
+    def height(self) -> float:
+        """Height in inches."""
+        return self.left.height / 2
+
+
+Cell = Picture | Pair | None
+Cells = Sequence[Sequence[Cell]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ def window(values: Array, foreground: Array, colours: str = "gray") -> Colours:
 
 def draw_grid(path: Path, cells: Cells, page: Page) -> None:
     """Write the cells as a PNG, whole or not at all."""
-    heights = [max([0.2, *(picture.height for picture in row if picture is not None)]) for row in cells]
+    heights = [max([0.2, *(cell.height for cell in row if cell is not None)]) for row in cells]
     lines = page.note.count("\n") + 1
     bars = _bars(cells)
     width = max(LEFT + (INCH + GAP) * len(page.columns) + 0.1, NARROWEST)
@@ -85,10 +99,10 @@ def draw_grid(path: Path, cells: Cells, page: Page) -> None:
     top = height - TOP
     for label, row, tall in zip(page.rows, cells, heights, strict=True):
         figure.text((LEFT - 0.08) / width, (top - tall / 2) / height, label, ha="right", va="center", fontsize=7)
-        for number, picture in enumerate(row):
-            if picture is not None:
-                left = (LEFT + (INCH + GAP) * number) / width
-                _draw(figure, (left, (top - tall) / height, INCH / width, tall / height), picture)
+        for number, cell in enumerate(row):
+            left = LEFT + (INCH + GAP) * number
+            for picture, inches, offset in _parts(cell):
+                _draw(figure, ((left + offset) / width, (top - tall) / height, inches / width, tall / height), picture)
         top -= tall + GAP
     _write_around(figure, page, width, height)
     _draw_bars(figure, bars, (width, height), LINE * lines + 0.32)
@@ -122,9 +136,19 @@ def _draw(figure: Figure, place: tuple[float, float, float, float], picture: Pic
         axes.text(x, 0.5, letter, transform=axes.transAxes, color="white", fontsize=6, ha=side, va="center")
 
 
+def _parts(cell: Cell) -> list[tuple[Picture, float, float]]:
+    """Return (picture, width, distance from the cell's left edge), in inches, of the pictures of a cell."""
+    if cell is None:
+        return []
+    if isinstance(cell, Picture):
+        return [(cell, INCH, 0.0)]
+    half = (INCH - GAP) / 2
+    return [(cell.left, half, 0.0), (cell.right, half, half + GAP)]
+
+
 def _bars(cells: Cells) -> list[Colours]:
-    used = [picture.colours for row in cells for picture in row if picture is not None and picture.colours.label]
-    return list(dict.fromkeys(used))
+    used = [picture.colours for row in cells for cell in row for picture, _, _ in _parts(cell)]
+    return list(dict.fromkeys(colours for colours in used if colours.label))
 
 
 def _draw_bars(figure: Figure, bars: list[Colours], size: tuple[float, float], base: float) -> None:
