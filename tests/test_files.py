@@ -112,3 +112,10 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     write_text(tmp_path / "out", "")
     with pytest.raises(OutputError, match="a file is in the way"):
         claim_folder(tmp_path / "out", overwrite=True)
+
+
+def test_overwrite_never_empties_a_folder_that_holds_the_input(tmp_path: Path) -> None:
+    write_text(tmp_path / "out" / "cohort" / "cohort.yaml", "precious")
+    with pytest.raises(OutputError, match="more than a result"):
+        claim_folder(tmp_path / "out", overwrite=True, keep=(tmp_path / "out" / "cohort",))
+    assert (tmp_path / "out" / "cohort" / "cohort.yaml").read_text() == "precious"

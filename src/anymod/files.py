@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,10 @@ def confined(root: Path, relative: str, *, error: type[AnymodError]) -> Path:
     return root / relative
 
 
-def claim_folder(path: Path, *, overwrite: bool) -> Path:
+def claim_folder(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> Path:
     """Create an output folder; one that holds something already is refused, or emptied where `overwrite` is asked for.
 
-    Never emptied: a folder that holds the home folder or the one where the program runs.
+    Never emptied: a folder that holds the home folder, the one where the program runs, or a place to `keep`, such as the input.
     """
     path = Path(path)
     try:
@@ -86,7 +86,8 @@ def claim_folder(path: Path, *, overwrite: bool) -> Path:
             raise OutputError(
                 "cannot write", path, "it holds a result already", "choose another --out or add --overwrite"
             )
-        if contents and any(place.is_relative_to(path.resolve()) for place in (Path.home(), Path.cwd())):
+        precious = (Path.home(), Path.cwd(), *(place.resolve() for place in keep))
+        if contents and any(place.is_relative_to(path.resolve()) for place in precious):
             raise OutputError("cannot overwrite", path, "more than a result lies in it", "choose another --out")
         for entry in contents:
             if entry.is_dir() and not entry.is_symlink():

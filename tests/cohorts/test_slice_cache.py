@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anymod.cohorts import CacheSettings, Cohort, SliceCache, build_cache, open_cache
+from anymod.cohorts import CacheSettings, Cohort, SliceCache, build_cache, check_same_slices, open_cache
 from anymod.errors import AnymodError, CohortError, GridError, ModalityError, VolumeError
 from anymod.volumes import (
     Grid,
@@ -281,3 +282,41 @@ def test_two_workers_build_what_one_builds(make_cohort: MakeCohort) -> None:
     one = build(cohort)
     two = build_cache(cohort, cohort.subjects, SETTINGS, cohort.root.parent / "other", workers=2)
     assert (two.records, two.fingerprint) == (one.records, one.fingerprint)
+
+
+def test_the_same_cohort_fits_its_cache_and_a_folder_without_one(make_cohort: MakeCohort, tmp_path: Path) -> None:
+    cohort = make_cohort({"a": ("t1",), "b": ("t1",)})
+    check_same_slices(cohort, cohort.subjects, SETTINGS, tmp_path / "none")
+    cache = build(cohort)
+    before = (cache.folder / "index.json").read_text()
+    check_same_slices(cohort, cohort.subjects, SETTINGS, cache.folder)
+    assert (cache.folder / "index.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"observed": {"a": ("t1",), "b": ("t1", "t2")}}, "modalities differ"),
+        ({"observed": {"a": ("t1",)}}, "subjects differ"),
+        ({"observed": {"a": ("t1",), "b": ("t1",)}, "splits": {"b": "validation"}}, "splits differ"),
+        (
+            {"observed": {"a": ("t1",), "b": ("t1",)}, "extras": {"mask": np.ones((12, 10, 8), np.int16)}},
+            "files differ",
+        ),
+    ],
+)
+def test_another_cohort_does_not_fit(make_cohort: MakeCohort, other: dict[str, Any], message: str) -> None:
+    cache = build(make_cohort({"a": ("t1",), "b": ("t1",)}))
+    cohort = make_cohort(**other, folder="other")
+    with pytest.raises(CohortError, match=message):
+        check_same_slices(cohort, cohort.subjects, SETTINGS, cache.folder)
+
+
+def test_no_more_than_some_subjects_are_held_open(make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anymod.cohorts.slices.MOST_OPEN", 2)
+    cache = build(make_cohort({name: ("t1",) for name in "abcd"}))
+    every = [0, 1, 2, 3, 0, 3, 1]
+    together = cache.read(every, [3] * len(every), context=0).images
+    assert len(cache._open) == 2
+    for row, subject in enumerate(every):
+        assert torch.equal(cache.read([subject], [3], context=0).images[0], together[row])

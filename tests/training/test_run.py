@@ -118,6 +118,39 @@ def test_resuming_with_another_recipe_names_what_differs(cohort: Cohort, finishe
         train(make_recipe(learning_rate=1e-3), cohort, finished, resume=True, device="cpu")
 
 
+def test_resuming_with_another_cohort_is_refused_and_touches_nothing(
+    cohort: Cohort, finished: Path, tmp_path: Path
+) -> None:
+    other = make_cohort(tmp_path / "other")
+    swapped = [other.path(subject, "t1") for subject in other.subjects[:2]]
+    first = swapped[0].read_bytes()
+    swapped[0].write_bytes(swapped[1].read_bytes())
+    swapped[1].write_bytes(first)
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    with pytest.raises(CohortError, match="files differ"):
+        train(make_recipe(), other, finished, resume=True, device="cpu")
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_overwriting_never_deletes_the_cohort(tmp_path: Path) -> None:
+    cohort = make_cohort(tmp_path / "cohort")
+    with pytest.raises(OutputError, match="more than a result"):
+        train(make_recipe(), cohort, tmp_path, overwrite=True, device="cpu")
+    assert (cohort.root / "subjects.csv").is_file()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it is there")
+def test_a_device_that_is_not_there_is_one_line(cohort: Cohort, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"--device cuda: .*; "):
+        train(make_recipe(), cohort, tmp_path / "run", device="cuda")
+    assert not (tmp_path / "run").exists()
+
+
+def test_half_precision_trains(cohort: Cohort, tmp_path: Path) -> None:
+    train(make_recipe(precision="bf16-mixed"), cohort, tmp_path / "run", device="cpu")
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
+
+
 def test_a_finished_run_is_not_touched_unasked(cohort: Cohort, finished: Path) -> None:
     with pytest.raises(OutputError, match="--resume"):
         train(make_recipe(), cohort, finished, device="cpu")
@@ -165,18 +198,34 @@ if __name__ == "__main__":
 """
 
 
-def test_two_processes_end_where_one_does(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
+def launched(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Return what `torchrun` made of a script in two processes that asks for `processes`."""
+    script = Path(arguments[2]).parent / "two.py"
+    script.write_text(TWO_PROCESSES.replace("processes=2", f"processes={processes}"))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    return subprocess.run([*launch, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_what_one_process_finds_wrong_stops_all(cohort: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text("precious: true\n")
     recipe = json.dumps(make_recipe().model_dump(mode="json"))
-    done = subprocess.run(
-        [*launch, str(cohort.root), recipe, str(tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = launched(2, str(cohort.root), recipe, str(tmp_path / "run"))
+    assert done.returncode != 0
+    assert done.stderr.count("OutputError: cannot train") == 2
+
+
+def test_processes_that_were_not_announced_are_refused(cohort: Cohort, tmp_path: Path) -> None:
+    recipe = json.dumps(make_recipe().model_dump(mode="json"))
+    done = launched(1, str(cohort.root), recipe, str(tmp_path / "run"))
+    assert done.returncode != 0
+    assert "torchrun started 2" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_end_where_one_does(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
+    recipe = json.dumps(make_recipe().model_dump(mode="json"))
+    done = launched(2, str(cohort.root), recipe, str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr[-3000:]
     ours, theirs = weights(tmp_path / "run"), weights(finished)
     train(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anymod.cohorts.augmentation import AugmentationSettings, augment
     from anymod.cohorts.batch import Batch
-    from anymod.cohorts.building import build_cache, open_cache
+    from anymod.cohorts.building import build_cache, check_same_slices, open_cache
     from anymod.cohorts.plan import BatchPlan
     from anymod.cohorts.records import CacheSettings
     from anymod.cohorts.schema import Cohort, Modality, Subject, default_group
@@ -33,6 +33,7 @@ __all__ = [
     "augment",
     "build_cache",
     "check_same_grid",
+    "check_same_slices",
     "default_group",
     "draw_splits",
     "open_cache",
@@ -56,6 +57,7 @@ _HOMES = {
     "augment": "augmentation",
     "build_cache": "building",
     "check_same_grid": "subject_images",
+    "check_same_slices": "building",
     "default_group": "schema",
     "draw_splits": "splits",
     "open_cache": "building",

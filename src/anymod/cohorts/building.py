@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from anymod.cohorts.records import FOREGROUND, IMAGES, CacheSettings, SubjectSlices
 from anymod.cohorts.schema import Cohort, Subject
 from anymod.cohorts.slices import SliceCache
-from anymod.cohorts.slicing import SlicingTask, read_record, slice_subject
+from anymod.cohorts.slicing import SlicingTask, read_record, slice_subject, slices_key
 from anymod.configuration import Settings, read_yaml, validate
 from anymod.errors import CohortError
 from anymod.executors import completed, subject_executor
@@ -64,7 +64,7 @@ def build_cache(
     _warn_of_cut_off(in_order, settings)
     cache = SliceCache(
         folder,
-        hashlib.sha256("".join(record.key for record in in_order).encode()).hexdigest(),
+        _fingerprint(record.key for record in in_order),
         settings,
         cohort.modality_names,
         _harmonized_medians(cohort, subjects, in_order),
@@ -75,9 +75,34 @@ def build_cache(
     return cache
 
 
+def check_same_slices(cohort: Cohort, subjects: Sequence[Subject], settings: CacheSettings, folder: Path) -> None:
+    """Raise CohortError where `folder` holds the cache of other subjects, splits or files; nothing there is changed.
+
+    Without a cache there is nothing to differ from.
+    """
+    if not (folder / INDEX).is_file():
+        return
+    index = _read_index(folder)
+    names = tuple(subject.name for subject in subjects)
+    splits = tuple(subject.split for subject in subjects)
+    pairs = {
+        "modalities": (index.modalities, cohort.modality_names),
+        "subjects": (sorted(index.subjects), sorted(names)),
+        "splits": (dict(zip(index.subjects, index.splits, strict=True)), dict(zip(names, splits, strict=True))),
+        "subjects' order": (index.subjects, names),
+    }
+    differing = [what for what, (theirs, ours) in pairs.items() if theirs != ours]
+    if not differing:
+        ours = _fingerprint(slices_key(SlicingTask(cohort, subject, settings, folder)) for subject in subjects)
+        differing = [] if ours == index.fingerprint else ["files"]
+    if differing:
+        why = f"its {differing[0]} differ from those that {folder} was made of"
+        raise CohortError("another cohort", cohort.root, why, "give the cohort of before, or choose another --out")
+
+
 def open_cache(folder: Path) -> SliceCache:
     """Return a cache that `build_cache` made; raise CohortError where there is none or a part of it is missing."""
-    index = validate(_Index, read_yaml(folder / INDEX, error=CohortError), folder / INDEX, error=CohortError)
+    index = _read_index(folder)
     records = tuple(read_record(folder / name) for name in index.subjects)
     for record in records:
         for name in (IMAGES, FOREGROUND):
@@ -98,6 +123,14 @@ def _write_index(cache: SliceCache) -> None:
         "splits": cache.splits,
     }
     write_json(cache.folder / INDEX, content)
+
+
+def _read_index(folder: Path) -> _Index:
+    return validate(_Index, read_yaml(folder / INDEX, error=CohortError), folder / INDEX, error=CohortError)
+
+
+def _fingerprint(keys: Iterable[str]) -> str:
+    return hashlib.sha256("".join(keys).encode()).hexdigest()
 
 
 def _warn_of_cut_off(records: Sequence[SubjectSlices], settings: CacheSettings) -> None:

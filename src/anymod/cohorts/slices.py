@@ -17,6 +17,9 @@ from anymod.errors import ModalityError
 from anymod.types import Array
 from anymod.volumes import IntensityRange
 
+MOST_OPEN = 256
+"""Subjects whose two files are mapped at once: each keeps a file descriptor, and a process usually has 1024."""
+
 
 @dataclass(frozen=True)
 class SliceCache:
@@ -140,6 +143,8 @@ class SliceCache:
             if record.slice_ranges is not None:
                 ranges = [[_as_range(pair) for pair in pairs] for pairs in record.slice_ranges]
             same = record.slice_ranges is None and targets == volume
+            while len(self._open) >= MOST_OPEN:
+                self._open.pop(next(iter(self._open)))  # the first opened
             self._open[subject] = _OpenSubject(
                 np.load(self.folder / record.name / IMAGES, mmap_mode="r"),
                 np.load(self.folder / record.name / FOREGROUND, mmap_mode="r"),

@@ -50,7 +50,7 @@ class SlicingTask:
 
 def slice_subject(task: SlicingTask) -> SubjectSlices:
     """Return the record of one subject's slices, made now unless files and settings are those they were made from."""
-    target, key = task.folder / task.subject.name, _key(task)
+    target, key = task.folder / task.subject.name, slices_key(task)
     if (target / RECORD).is_file():
         try:
             record = read_record(target)
@@ -86,7 +86,8 @@ def read_record(folder: Path) -> SubjectSlices:
     return validate(SubjectSlices, content, path, error=CohortError)
 
 
-def _key(task: SlicingTask) -> str:
+def slices_key(task: SlicingTask) -> str:
+    """Return a SHA-256 over the subject's files and all else that shapes its arrays."""
     # min_foreground chooses among slices when they are used, so it shapes no array.
     settings = task.settings.model_dump(mode="json", exclude={"min_foreground"})
     parts = [settings, task.cohort.modality_names, task.cohort.subject_fingerprint(task.subject)]

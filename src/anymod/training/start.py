@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anymod.cohorts import Cohort, build_cache
+from anymod.cohorts import Cohort, Subject, build_cache, check_same_slices
 from anymod.configuration import read_yaml, write_yaml
-from anymod.errors import CohortError, ConfigurationError, MissingExtraError, OutputError
+from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, OutputError
 from anymod.files import claim_folder
 from anymod.training.recipe import Recipe
 
@@ -33,7 +33,7 @@ def train(
     `out` gets config.yaml, metrics.csv, tensorboard/, pictures/, checkpoints/, model/ and cache/. With `resume` a run that was
     stopped, at whatever moment, goes on from its newest checkpoint; on the CPU its weights end bit for bit as if it had not been.
     `processes` share every batch (with `torchrun`, give its number of processes). Raises OutputError where `out` holds another run,
-    CohortError where nothing can be trained on, DivergenceError where numbers stop being finite.
+    CohortError where nothing can be trained on or the run began with another cohort, DivergenceError where numbers stop being finite.
     """
     if recipe.training.batch_size % processes:
         why = f"{recipe.training.batch_size} slices cannot be shared by {processes} processes"
@@ -43,10 +43,11 @@ def train(
     fabric = _launch(device, processes, recipe.training.precision)
     if not fabric.is_global_zero:
         logging.getLogger("anymod").setLevel(logging.WARNING)  # one process tells how it goes
-    else:
-        _open_folder(out, recipe, resume=resume, overwrite=overwrite)
-    fabric.barrier()
     subjects = [*train_subjects, *cohort.of_split("validation")]
+    if resume and (out / CONFIGURATION).is_file():
+        _first_alone(fabric, lambda: _check_same_run(out, recipe, cohort, subjects))
+    else:
+        _first_alone(fabric, lambda: _claim(out, recipe, cohort, overwrite=overwrite))
     with fabric.rank_zero_first():
         cache = build_cache(cohort, subjects, recipe.cache_settings, out / CACHE)
     return _go(recipe, cohort, cache, out, fabric)
@@ -77,17 +78,40 @@ def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> P
     return out / loop.MODEL if fabric.is_global_zero else None
 
 
+def _first_alone(fabric: Any, work: Callable[[], None]) -> None:
+    """Run `work` in the first process; what it finds wrong is raised in all, so that none waits for one that is gone."""
+    problem: AnymodError | None = None
+    if fabric.is_global_zero:
+        try:
+            work()
+        except AnymodError as error:
+            problem = error
+    problem = fabric.broadcast(problem)
+    if problem is not None:
+        raise problem
+
+
 def _launch(device: str, processes: int, precision: str) -> Any:
     """Return a launched Fabric: it finds the device, joins the processes (torchrun's, SLURM's or its own) and casts."""
     try:
         from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments import TorchElasticEnvironment
+        from lightning_fabric.utilities.exceptions import MisconfigurationException
     except ImportError:
         remedy = "install anymod[train]"
         raise MissingExtraError("no Lightning", "anymod train", "pytorch-lightning is not installed", remedy) from None
+    started = TorchElasticEnvironment().world_size() if TorchElasticEnvironment.detect() else processes
+    if started != processes:
+        why = f"torchrun started {started} processes, not {processes}"
+        raise ConfigurationError("invalid value", "--processes", why, f"give --processes {started}")
     accelerator, _, index = device.partition(":")
     devices: int | list[int] = [int(index)] if index else processes
     strategy = "ddp" if processes > 1 else "auto"
-    fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
+        remedy = "choose another --device or fewer --processes"
+        raise ConfigurationError("no such device", f"--device {device}", str(error).rstrip("."), remedy) from error
     fabric.launch()
     return fabric
 
@@ -104,21 +128,23 @@ def _check_modalities(cohort: Cohort, observed: set[str]) -> None:
         raise CohortError("unobserved modality", cohort.root, f"no training subject has {', '.join(never)}", remedy)
 
 
-def _open_folder(out: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
-    """Claim a fresh folder and write the recipe into it, or find the same recipe in an old one."""
-    mine = recipe.model_dump(mode="json")
+def _check_same_run(out: Path, recipe: Recipe, cohort: Cohort, subjects: Sequence[Subject]) -> None:
+    """Raise OutputError where the run in `out` began with another recipe, CohortError where with other images."""
     path = out / CONFIGURATION
-    if resume and path.is_file():
-        theirs = read_yaml(path, error=OutputError)
-        differing = sorted(_flat(mine).items() ^ _flat(theirs).items())
-        if differing:
-            why = f"'{differing[0][0]}' is not what the run began with"
-            raise OutputError("cannot resume", path, why, "resume with the same recipe, or train into another --out")
-        return
-    if path.is_file() and not overwrite:
+    mine, theirs = _flat(recipe.model_dump(mode="json")), _flat(read_yaml(path, error=OutputError))
+    differing = sorted(mine.items() ^ theirs.items())
+    if differing:
+        why = f"'{differing[0][0]}' is not what the run began with"
+        raise OutputError("cannot resume", path, why, "resume with the same recipe, or train into another --out")
+    check_same_slices(cohort, subjects, recipe.cache_settings, out / CACHE)
+
+
+def _claim(out: Path, recipe: Recipe, cohort: Cohort, *, overwrite: bool) -> None:
+    """Claim a fresh folder and write the recipe into it."""
+    if (out / CONFIGURATION).is_file() and not overwrite:
         raise OutputError("cannot train", out, "it holds a run already", "add --resume to go on, or --overwrite")
-    claim_folder(out, overwrite=overwrite)
-    write_yaml(path, mine)
+    claim_folder(out, overwrite=overwrite, keep=(cohort.root,))
+    write_yaml(out / CONFIGURATION, recipe.model_dump(mode="json"))
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
