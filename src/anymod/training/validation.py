@@ -30,22 +30,40 @@ class Look:
     subjects: tuple[int, ...]
     context: int
 
-    def batches(self) -> Iterator[tuple[Batch, Tensor]]:
-        """Yield (batch, shown): each slice once per observed modality, which is hidden, or alone where it is all there is."""
-        pairs = [
+    def rows(self) -> list[tuple[int, int, int]]:
+        """Return (subject, slice, modality), all indices, of every row; empty where no slice has enough foreground."""
+        return [
             (subject, int(position), number)
             for subject in self.subjects
             for position in _spread(self.cache.usable(subject))
             for number, observed in enumerate(self.cache.records[subject].observed)
             if observed
         ]
-        for start in range(0, len(pairs), ROWS_AT_ONCE):
-            chosen = pairs[start : start + ROWS_AT_ONCE]
+
+    def batches(self) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield (batch, shown): each slice once per observed modality, which is hidden, or alone where it is all there is."""
+        rows = self.rows()
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            chosen = rows[start : start + ROWS_AT_ONCE]
             batch = self.cache.read([row[0] for row in chosen], [row[1] for row in chosen], self.context)
             shown = batch.observed.clone()
             shown[torch.arange(len(chosen)), torch.tensor([row[2] for row in chosen])] = False
             shown |= batch.observed & (batch.observed.sum(1) == 1)[:, None]
             yield batch, shown
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of the picture: targets (m, h, w), shown (m,) and the model's images (m, h, w)."""
+
+    targets: Tensor
+    shown: Tensor
+    images: Tensor
+
+
+def _pictured(count: int) -> list[int]:
+    """Return which of `count` rows the picture shows, spread evenly; nothing else is kept."""
+    return np.linspace(0, count - 1, min(PICTURE_ROWS, count)).round().astype(int).tolist()
 
 
 def _spread(positions: np.ndarray) -> np.ndarray:
@@ -61,7 +79,8 @@ def validate(model: UnifiedModel, look: Look, device: torch.device, picture: Pat
     """
     targets = tuple(range(len(model.modalities)))
     squared = {"hidden": [0.0, 0], "shown": [0.0, 0]}
-    examples: list[tuple[Batch, Tensor, Tensor]] = []
+    examples: list[Example] = []
+    pictured, seen = _pictured(len(look.rows())), 0
     for batch, shown in look.batches():
         moved, shown_there = batch.to(device), shown.to(device)
         images = model.synthesize(moved.images, shown_there, targets, 0.0, None)
@@ -71,8 +90,11 @@ def validate(model: UnifiedModel, look: Look, device: torch.device, picture: Pat
             inside = batch.foreground & flags[:, :, None, None]
             squared[kind][0] += float(error[inside].double().sum())
             squared[kind][1] += int(inside.sum())
-        examples.append((batch, shown, images))
-    write_picture(picture, examples, model.modalities)
+        chosen = [row - seen for row in pictured if seen <= row < seen + len(shown)]
+        examples += [Example(batch.targets[row].clone(), shown[row].clone(), images[row].clone()) for row in chosen]
+        seen += len(shown)
+    if examples:
+        write_picture(picture, examples, model.modalities)
     return {
         f"validation_{kind}_psnr_db": 10 * math.log10(DATA_RANGE**2 * count / total)
         for kind, (total, count) in squared.items()
@@ -80,19 +102,17 @@ def validate(model: UnifiedModel, look: Look, device: torch.device, picture: Pat
     }
 
 
-def write_picture(path: Path, examples: list[tuple[Batch, Tensor, Tensor]], modalities: tuple[str, ...]) -> None:
+def write_picture(path: Path, examples: list[Example], modalities: tuple[str, ...]) -> None:
     """Write rows of (truth, model's image) for each modality; a blue frame marks what was shown, a dark panel what is unknown."""
-    rows = [(batch, shown, images, row) for batch, shown, images in examples for row in range(len(shown))]
-    chosen = [rows[index] for index in np.linspace(0, len(rows) - 1, min(PICTURE_ROWS, len(rows))).round().astype(int)]
-    figure = Figure(figsize=(2.2 * 2 * len(modalities), 2.4 * len(chosen)), layout="compressed")
-    axes = figure.subplots(len(chosen), 2 * len(modalities), squeeze=False)
-    for line, (batch, shown, images, row) in zip(axes, chosen, strict=True):
+    figure = Figure(figsize=(2.2 * 2 * len(modalities), 2.4 * len(examples)), layout="compressed")
+    axes = figure.subplots(len(examples), 2 * len(modalities), squeeze=False)
+    for line, example in zip(axes, examples, strict=True):
         for number, name in enumerate(modalities):
-            panels = ((f"{name}, true", batch.targets[row, number]), (f"{name}, model", images[row, number]))
+            panels = ((f"{name}, true", example.targets[number]), (f"{name}, model", example.images[number]))
             for axis, (title, plane) in zip(line[2 * number : 2 * number + 2], panels, strict=True):
                 # Planes run to the patient's right and front; on screen the patient looks up and his right is on the left.
                 axis.imshow(plane.numpy().T[::-1, ::-1], cmap="gray", vmin=-1, vmax=1)
-                given = bool(shown[row, number])
+                given = bool(example.shown[number])
                 axis.set_title(
                     title + (" (shown)" if given else ""), fontsize=9, color="tab:blue" if given else "black"
                 )
