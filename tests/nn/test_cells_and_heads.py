@@ -83,3 +83,8 @@ def test_the_authors_critic_has_their_parameters_and_one_value_a_slice() -> None
 
 def test_the_default_critic_judges_patches() -> None:
     assert Critic(8, 3)(torch.zeros(2, 96, 96)).shape == (2, 1, 10, 10)
+
+
+def test_scores_of_half_precision_are_widened() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Critic(4, 1)(torch.zeros(1, 8, 8)).dtype == torch.float32

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 NORM_EPSILON = 1e-5
 
 
+def in_full_precision(features: Tensor) -> Tensor:
+    """Return half precision widened to float32, for sums and laws that need it (method section 10); all else as it is."""
+    return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
+
+
 class InstanceNorm(nn.Module):
     """Normalizes each channel of each row over its pixels: no parameters and no running statistics, so rows never see one another."""
 

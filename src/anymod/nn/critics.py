@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from anymod.nn.cells import InstanceNorm
+from anymod.nn.cells import InstanceNorm, in_full_precision
 
 MOST_WIDENING = 4  # channels stop growing at four times the first layer's (authors' architecture, section 8)
 
@@ -31,4 +31,4 @@ class Critic(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return scores (b, 1, h', w') of slices (b, h, w)."""
-        return self.model(image[:, None])
+        return in_full_precision(self.model(image[:, None]))

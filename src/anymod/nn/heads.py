@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from anymod.core.gaussians import DiagonalGaussian, soft_limit
-from anymod.nn.cells import InstanceNorm, SqueezeExcite
+from anymod.nn.cells import InstanceNorm, SqueezeExcite, in_full_precision
 
 
 def as_gaussian(features: Tensor, limit: float) -> DiagonalGaussian:
@@ -15,9 +15,7 @@ def as_gaussian(features: Tensor, limit: float) -> DiagonalGaussian:
 
     Half precision is widened to float32: fusion and divergence need it (method section 10).
     """
-    if features.dtype in (torch.float16, torch.bfloat16):
-        features = features.float()
-    mean, log_variance = features.chunk(2, dim=1)
+    mean, log_variance = in_full_precision(features).chunk(2, dim=1)
     return DiagonalGaussian(soft_limit(mean, limit), soft_limit(log_variance, limit))
 
 

@@ -14,6 +14,9 @@ from anymod.errors import ConfigurationError
 from anymod.models import MMHVAESettings
 from anymod.volumes import IntensityRule
 
+LEAST_JUDGED = 3
+"""Pixels along an axis that a critic's strided layers must leave: its last two layers take one each."""
+
 
 class ModelSection(Settings):
     """Which network."""
@@ -97,6 +100,13 @@ class Recipe(Settings):
     def _consistent(self) -> Recipe:
         if self.objective.adversarial_start < self.objective.critic_start:
             raise ValueError("objective.adversarial_start comes before objective.critic_start: nobody could judge yet")
+        smallest = LEAST_JUDGED * 2**self.training.critic_depth
+        size = self.model.settings.image_size
+        if self.objective.adversarial_weight > 0 and min(size) < smallest:
+            raise ValueError(
+                f"training.critic_depth {self.training.critic_depth} needs slices of at least {smallest} pixels, "
+                f"model.settings.image_size is {size}"
+            )
         return self
 
     @property
