@@ -102,6 +102,11 @@ def test_what_is_no_safetensors_file_is_refused(folder: Path) -> None:
         ({"intensitty": 1}, "did you mean 'intensity'"),
         ({"format": 2}, "format"),
         ({"settings": {"widths": [3]}}, "widths"),
+        (
+            {"modalities": [{"name": "t1", "group": "mr", "low": 0.0, "high": 1.0} for _ in "12"]},
+            "different modalities",
+        ),
+        ({"modalities": [{"name": "t1", "group": "mr", "low": 1.0, "high": 1.0}]}, r"modalities\.0.*low is below high"),
     ],
 )
 def test_a_description_that_is_not_understood_is_refused(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,6 +32,12 @@ class ModelModality(Settings):
     group: str
     low: float = Field(description="median over training subjects of the raw value that means the least foreground")
     high: float = Field(description="median over training subjects of the raw value that means 1")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> ModelModality:
+        if not self.low < self.high:
+            raise ValueError("a range's low is below high")
+        return self
 
 
 class ModelDescription(Settings):

@@ -27,4 +27,8 @@ def build_model(
             "unknown architecture", where, f"'{architecture}' does not exist", f"known are {', '.join(ARCHITECTURES)}"
         )
     network, settings_type = ARCHITECTURES[architecture]
-    return network(tuple(modalities), validate(settings_type, settings, where, error=error))
+    shape = validate(settings_type, settings, where, error=error)
+    try:
+        return network(tuple(modalities), shape)
+    except ValueError as problem:
+        raise error("unusable modalities", where, str(problem), "list each modality once") from problem
