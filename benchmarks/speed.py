@@ -1,0 +1,252 @@
+"""How fast and how large: synthesis, a training step, a volume from file to file, and the slice loader.
+
+Each measurement runs in a process of its own, so that its peak memory is its own; "above" is the peak less what the interpreter held
+after the imports. Networks are untrained and images random: neither changes the time.
+
+    python benchmarks/speed.py --threads 2
+    python benchmarks/speed.py --only loader --json
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+MODALITIES = ("t1", "cet1", "t2", "flair")
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Result:
+    """Seconds for one slice (median and fastest of the repeats) and peak memory in MiB, in all and above the imports."""
+
+    name: str
+    slices: int
+    seconds_per_slice: float
+    fastest_seconds_per_slice: float
+    slices_per_second: float
+    peak_mib: float
+    above_imports_mib: float
+
+
+def synthesis(shown: int, settings: Any, rows: int) -> tuple[Callable[[], None], int]:
+    """Return (what synthesizes all modalities of a chunk of `rows` slices from `shown` of them, slices)."""
+    import torch
+
+    from anymod.models import MMHVAE
+    from anymod.synthesis import SynthesisOptions, draw_images, encoded
+
+    model = MMHVAE(MODALITIES, settings).eval()
+    images = torch.rand(rows, len(MODALITIES), 1, *settings.image_size) * 2 - 1
+    flags = torch.arange(len(MODALITIES)).lt(shown).expand(rows, -1)
+
+    @torch.inference_mode()
+    def run() -> None:
+        decode = encoded(model, images, flags)
+        draw_images(decode, flags, (0, 1, 2, 3), SynthesisOptions(), list(range(rows)))
+
+    return run, rows
+
+
+def training_step(shown: int, settings: Any, rows: int) -> tuple[Callable[[], None], int]:
+    """Return (one draw, backward and Adamax on a batch of `rows` slices that show `shown` modalities and observe all, slices)."""
+    import torch
+
+    from anymod.cohorts import Batch
+    from anymod.core.noise import fresh_noise
+    from anymod.core.objectives import absolute_error
+    from anymod.models import MMHVAE, Objective
+
+    model = MMHVAE(MODALITIES, settings)
+    optimizer = torch.optim.Adamax(model.parameters(), 2e-3)
+    count = len(MODALITIES)
+    images = torch.rand(rows, count, 1, *settings.image_size) * 2 - 1
+    foreground = torch.ones(rows, count, *settings.image_size, dtype=torch.bool)
+    observed = torch.ones(rows, count, dtype=torch.bool)
+    batch = Batch(images, images[:, :, 0], foreground, observed, ("phantom",) * rows)
+    flags = torch.arange(count).lt(shown).expand(1, rows, -1)
+    noise, objective = fresh_noise(torch.Generator().manual_seed(0)), Objective(absolute_error, 1e-3)
+
+    def run() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(model.losses(batch, flags, noise, objective).terms.values())).sum().backward()
+        optimizer.step()
+
+    return run, rows
+
+
+def volume(settings: Any, folder: Path) -> tuple[Callable[[], None], int]:
+    """Return (a 192 x 192 x 160 subject of four images from files to four synthesized files, slices)."""
+    import numpy as np
+
+    from anymod.models import MMHVAE, ModelDescription, ModelModality, save_model
+    from anymod.synthesis import Inputs, SynthesisOptions, synthesize_files
+    from anymod.volumes import Grid, IntensityRule, Volume, write_volume
+
+    model = MMHVAE(MODALITIES, settings)
+    description = ModelDescription(
+        anymod="benchmark",
+        architecture="mmhvae",
+        settings=settings.model_dump(mode="json"),
+        modalities=tuple(ModelModality(name=name, group="mr", low=0.0, high=100.0) for name in MODALITIES),
+        spacing_mm=1.0,
+        image_size=settings.image_size,
+        intensity=IntensityRule(),
+        targets="percentile",
+        training={},
+    )
+    save_model(folder / "model", model, description, "Untrained.\n")
+    for number, name in enumerate(MODALITIES):
+        data = np.random.default_rng(number).uniform(1, 100, (192, 192, 160)).astype(np.float32)
+        data[[0, -1]] = data[:, [0, -1]] = data[:, :, [0, -1]] = 0
+        write_volume(folder / f"{name}.nii.gz", Volume(data.round(), Grid(data.shape, np.eye(4))))
+    inputs = Inputs({name: folder / f"{name}.nii.gz" for name in MODALITIES})
+
+    def run() -> None:
+        options = SynthesisOptions(MODALITIES)
+        synthesize_files(folder / "model", inputs, folder / "out", options, device="cpu", overwrite=True)
+
+    return run, 160
+
+
+def loader(folder: Path) -> tuple[Callable[[], None], int]:
+    """Return (what reads 64 batches of 16 slices of 4 x 96 x 96 from memory maps, mixed over eight subjects, slices)."""
+    import numpy as np
+
+    from anymod.cohorts import BatchPlan, CacheSettings, Cohort, Modality, Subject, build_cache, write_cohort
+    from anymod.volumes import Grid, Volume, write_volume
+
+    subjects = []
+    for number in range(8):
+        paths = {name: f"subjects/{number}/{name}.nii.gz" for name in MODALITIES}
+        for place, path in enumerate(paths.values()):
+            data = np.random.default_rng([number, place]).integers(1, 100, (96, 96, 48)).astype(np.float32)
+            data[[0, -1]] = data[:, [0, -1]] = data[:, :, [0, -1]] = 0
+            write_volume(folder / path, Volume(data, Grid(data.shape, np.eye(4))))
+        subjects.append(Subject(f"s{number}", "train", paths))
+    modalities = tuple(Modality(name, "mr") for name in MODALITIES)
+    cohort = write_cohort(Cohort(folder, "phantoms", modalities, tuple(subjects)), folder)
+    cache = build_cache(cohort, cohort.subjects, CacheSettings(image_size=(96, 96)), folder / "cache")
+    plan = BatchPlan(cache, 16, seed=0)
+
+    def run() -> None:
+        for step in range(64):
+            cache.read(*plan.rows(step), 0)
+
+    return run, 64 * 16
+
+
+def prepare(name: str, folder: Path) -> tuple[Callable[[], None], int]:
+    """Return (what is to be timed, slices it makes) of one of NAMES."""
+    from anymod.models import AUTHORS, MMHVAESettings
+
+    lean = MMHVAESettings()
+    large = lean.model_copy(update={"image_size": (192, 192)})
+    return {
+        "synthesis, authors 192x192, 1 shown": lambda: synthesis(1, AUTHORS, 1),
+        "synthesis, authors 192x192, 4 shown": lambda: synthesis(4, AUTHORS, 1),
+        "synthesis, lean 96x96, 1 shown": lambda: synthesis(1, lean, 8),
+        "synthesis, lean 96x96, 4 shown": lambda: synthesis(4, lean, 8),
+        "training step, authors 192x192 batch 1, 1 shown": lambda: training_step(1, AUTHORS, 1),
+        "training step, authors 192x192 batch 1, 4 shown": lambda: training_step(4, AUTHORS, 1),
+        "training step, lean 96x96 batch 16, 1 shown": lambda: training_step(1, lean, 16),
+        "training step, lean 96x96 batch 16, 4 shown": lambda: training_step(4, lean, 16),
+        "volume file to file, lean 192x192x160, 4 shown": lambda: volume(large, folder),
+        "volume file to file, authors 192x192x160, 4 shown": lambda: volume(AUTHORS, folder),
+        "loader, 4x96x96 batch 16": lambda: loader(folder),
+    }[name]()
+
+
+NAMES = (
+    "synthesis, authors 192x192, 1 shown",
+    "synthesis, authors 192x192, 4 shown",
+    "synthesis, lean 96x96, 1 shown",
+    "synthesis, lean 96x96, 4 shown",
+    "training step, authors 192x192 batch 1, 1 shown",
+    "training step, authors 192x192 batch 1, 4 shown",
+    "training step, lean 96x96 batch 16, 1 shown",
+    "training step, lean 96x96 batch 16, 4 shown",
+    "volume file to file, lean 192x192x160, 4 shown",
+    "volume file to file, authors 192x192x160, 4 shown",
+    "loader, 4x96x96 batch 16",
+)
+
+
+def peak_mib() -> float:
+    """Return the largest resident size of this process so far; Linux counts in KiB, macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def measure(name: str, threads: int | None) -> Result:
+    """Return one measurement of this process: a warm-up, then repeats (a volume: once, with no warm-up)."""
+    import matplotlib.figure  # noqa: F401 - all that the package imports belongs to "the imports"
+    import SimpleITK  # noqa: F401
+    import torch
+
+    import anymod.synthesis  # noqa: F401
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    imports = peak_mib()
+    with tempfile.TemporaryDirectory() as folder:
+        run, slices = prepare(name, Path(folder))
+        once = name.startswith("volume")
+        if not once:
+            run()
+        seconds = []
+        for _ in range(1 if once else REPEATS):
+            start = time.perf_counter()
+            run()
+            seconds.append((time.perf_counter() - start) / slices)
+    middle, peak = statistics.median(seconds), peak_mib()
+    return Result(name, slices, middle, min(seconds), 1 / middle, peak, peak - imports)
+
+
+def measure_apart(name: str, threads: int | None) -> Result:
+    """Return the measurement that a fresh process makes."""
+    command = [sys.executable, __file__, "--here", name, *([] if threads is None else ["--threads", str(threads)])]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    return Result(**json.loads(output.splitlines()[-1]))
+
+
+def main(
+    only: Annotated[str, typer.Option(help="Only measurements whose name contains this.")] = "",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    here: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Print slices per second and peak memory as a table, or as JSON."""
+    if here is not None:
+        print(json.dumps(asdict(measure(here, threads))))
+        return
+    results = []
+    if not as_json:
+        print(f"{'measurement':<51} {'slices/s':>9} {'ms/slice':>9} {'fastest':>9} {'peak MiB':>9} {'above':>7}")
+    for name in NAMES:
+        if only in name:
+            result = measure_apart(name, threads)
+            results.append(result)
+            if not as_json:
+                each, fastest = 1000 * result.seconds_per_slice, 1000 * result.fastest_seconds_per_slice
+                numbers = f"{result.slices_per_second:>9.2f} {each:>9.2f} {fastest:>9.2f}"
+                print(f"{name:<51} {numbers} {result.peak_mib:>9.0f} {result.above_imports_mib:>7.0f}", flush=True)
+    if as_json:
+        machine = {"machine": platform.machine(), "python": platform.python_version(), "threads": threads}
+        print(json.dumps({"format": 1, **machine, "results": [asdict(result) for result in results]}, indent=2))
+
+
+if __name__ == "__main__":
+    typer.run(main)
