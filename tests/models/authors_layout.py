@@ -11,7 +11,7 @@ def our_name(authors: str, modalities: tuple[str, ...]) -> str:
     """Return our parameter's name for one of theirs."""
     position = {name: str(index) for index, name in enumerate(modalities)}
     rules = [
-        (r"bottleneck_down\.linear\.(.*)", r"top.expert.\1"),
+        (r"bottleneck_down\.linear\.(.*)", r"top.emit.\1"),
         (r"bottleneck_up\.linear\.(.*)", r"top.spread.\1"),
         (r"first_conv\.(\w+)\.(.*)", r"encoders.@\1.stem.\2"),
         (r"conv_blocks_context\.(\w+)\.(\d+)\.conv_0\.(.*)", r"encoders.@\1.cells.\2.first.\3"),

@@ -23,7 +23,7 @@ from anymod.core.noise import Noise
 from anymod.core.objectives import mean_over_observed
 from anymod.models.interface import Objective, Outcome, UnifiedModel, masked, shown_foreground
 from anymod.nn.cells import DecoderCell, ModalityEncoder, Upsample
-from anymod.nn.heads import ExpertHead, ImageHead, PriorHead, VectorTop, as_gaussian
+from anymod.nn.heads import ExpertHead, ImageHead, PriorHead, VectorTop, as_gaussian, scale_means
 from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
 
 MOST_MODALITIES = 16
@@ -47,6 +47,10 @@ class MMHVAESettings(Settings):
         default=2, ge=0, description="residual blocks of an image head; paper's text 5, authors' code 6"
     )
     context_slices: Literal[0, 1, 2] = Field(default=0, description="neighbouring slices on each side, as channels")
+    expert_gain: float = Field(default=1.0, gt=0, description="initial scale of the experts' means; the authors: 1")
+    expert_log_variance: float = Field(
+        default=0.0, ge=-10, le=0, description="added to the experts' log-variances: they begin surer; the authors: 0"
+    )
     soft_limit: float = Field(
         default=10.0, gt=0, description="means and log-variances stay within +- this (pitfall A3)"
     )
@@ -157,6 +161,10 @@ class MMHVAE(UnifiedModel):
             ImageHead(coming, settings.head_channels, settings.head_blocks, settings.unshuffle) for _ in modalities
         )
         self.heads = nn.ModuleList(heads)
+        scale_means(self.top.emit, settings.expert_gain)
+        for step in self._descent():
+            if step.expert is not None:
+                scale_means(step.expert.emit, settings.expert_gain)
 
     def encode(self, images: Images, shown: Shown) -> Features:
         """Return the maps of the shown images; one encoding serves every subset of `shown`."""
@@ -268,7 +276,8 @@ class MMHVAE(UnifiedModel):
 
     def _spread(self, emitted: Tensor, features: Features, shown: Tensor) -> DiagonalGaussian:
         """Return the packed experts unpacked to (b, m, *latent); zeros where nothing was encoded."""
-        packed = as_gaussian(emitted, self.settings.soft_limit)
+        law = as_gaussian(emitted, self.settings.soft_limit)
+        packed = DiagonalGaussian(law.mean, law.log_variance + self.settings.expert_log_variance)
         empty = packed.mean.new_zeros(*shown.shape, *packed.mean.shape[1:])
         index = (features.row, features.modality)
         return DiagonalGaussian(empty.index_put(index, packed.mean), empty.index_put(index, packed.log_variance))

@@ -19,6 +19,13 @@ def as_gaussian(features: Tensor, limit: float) -> DiagonalGaussian:
     return DiagonalGaussian(soft_limit(mean, limit), soft_limit(log_variance, limit))
 
 
+def scale_means(emit: nn.Module, gain: float) -> None:
+    """Scale the means that a weight-normed layer emits (the first half of its rows) once, before training."""
+    magnitude = emit.parametrizations.weight.original0
+    with torch.no_grad():
+        magnitude[: len(magnitude) // 2] *= gain
+
+
 class ExpertHead(nn.Module):
     """Emits an expert's mean and log-variance from the decoder's map joined with one modality's map of the same size.
 
@@ -59,12 +66,12 @@ class VectorTop(nn.Module):
         super().__init__()
         self.shape = (channels, *size)
         pixels = channels * size[0] * size[1]
-        self.expert = weight_norm(nn.Linear(pixels, 2 * latent))
+        self.emit = weight_norm(nn.Linear(pixels, 2 * latent))
         self.spread = weight_norm(nn.Linear(latent, pixels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the expert (b, 2 latent) from the coarsest map of one modality."""
-        return self.expert(x.flatten(1))
+        return self.emit(x.flatten(1))
 
     def to_map(self, z: Tensor) -> Tensor:
         """Return the map (b, c, h, w) from the vector (b, latent)."""
@@ -99,6 +106,9 @@ class ImageHead(nn.Module):
         self.emit = nn.Conv2d(channels, unshuffle**2, 7, padding=3, padding_mode="reflect")
         self.norm = InstanceNorm()
         self.unshuffle = unshuffle
+        with torch.no_grad():  # equal at first, so that shuffling draws no checkerboard (Aitken et al. 2017)
+            for parameter in self.emit.parameters():
+                parameter.copy_(parameter[:1].expand_as(parameter))
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the image (b, u h, u w) in (-1, 1) from the latent (b, c, h, w)."""
