@@ -99,3 +99,31 @@ def claim_folder(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> P
     except OSError as error:
         raise OutputError("cannot write", path, error.strerror or str(error), "choose another --out") from error
     return path
+
+
+@contextmanager
+def staged_folder(out: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> Iterator[Path]:
+    """Yield an empty folder whose contents become `out` on success; on failure `out` is what it was.
+
+    Raises OutputError at once where `out` holds a result and `overwrite` is not asked for; `keep` as for `claim_folder`.
+    """
+    out = Path(out).absolute()
+    existed = out.exists()
+    if not overwrite:
+        claim_folder(out, overwrite=False)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=out.parent))
+    except OSError as error:
+        raise OutputError("cannot write", out, error.strerror or str(error), "choose another --out") from error
+    try:
+        yield staging
+        claim_folder(out, overwrite=overwrite, keep=keep)
+        for entry in staging.iterdir():
+            entry.rename(out / entry.name)
+    except BaseException:
+        if not existed and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

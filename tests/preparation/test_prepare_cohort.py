@@ -37,7 +37,7 @@ def test_cohort_holds_what_the_archive_held(archive: Path) -> None:
     np.testing.assert_array_equal(read_volume(written).data, read_volume(source).data)
     assert nib.load(written).get_data_dtype() == np.int16
     assert str(source) in (cohort.root / "sources.csv").read_text()
-    assert not list(archive.parent.glob(".preparing-*"))
+    assert not list(archive.parent.glob(".writing-*"))
 
 
 def test_fractions_stay_float_and_large_numbers_too() -> None:
@@ -60,7 +60,7 @@ def test_different_grids_are_refused_and_the_option_named(archive: Path, write_i
     with pytest.raises(GridError, match=r"different grids in subject 'p3'.*--resample-to t1"):
         prepare(archive)
     assert not (archive.parent / "cohort").exists()
-    assert not list(archive.parent.glob(".preparing-*"))
+    assert not list(archive.parent.glob(".writing-*"))
 
 
 def test_resample_to_puts_images_and_labels_on_one_grid(archive: Path, write_image: WriteImage) -> None:

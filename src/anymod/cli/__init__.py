@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from anymod import __version__
-from anymod.cli import check, evaluate, info, prepare, simulate, synthesize, train
+from anymod.cli import check, demo, evaluate, info, prepare, simulate, synthesize, train
 from anymod.cli.verbs import Verbs
 
 __all__ = ["app", "main"]
@@ -47,6 +47,7 @@ def _root(
 
 # In the order in which people need them.
 app.command()(info.info)
+app.command()(demo.demo)
 app.command()(simulate.simulate)
 app.command()(prepare.prepare)
 app.command()(check.check)

@@ -38,7 +38,7 @@ def demo(
     """
     configure(quiet, verbose, threads)
     from anymod.evaluation import demonstrate, printed_text  # loads torch
-    from anymod.synthesis.outputs import staged_folder
+    from anymod.files import staged_folder
 
     with staged_folder(out, overwrite=overwrite) as folder:
         result = demonstrate(model, folder, seed, device)

@@ -62,15 +62,16 @@ def evaluate(
     from anymod.evaluation import EvaluationOptions, write_report  # loads torch
     from anymod.evaluation import evaluate as measure
     from anymod.evaluation.report import printed_text
+    from anymod.files import staged_folder
+    from anymod.models import find_model
     from anymod.synthesis import SynthesisOptions
-    from anymod.synthesis.outputs import staged_folder
 
     draws = SynthesisOptions(temperature=temperature, seed=seed)
     options = EvaluationOptions(
         split, training_split, tuple(show) if show else None, draws, seed, device, workers, scheduler
     )
     table = read_cohort(cohort)
-    with staged_folder(out, overwrite=overwrite) as folder:
+    with staged_folder(out, overwrite=overwrite, keep=(table.root, find_model(model))) as folder:
         evaluation = measure(model, table, options, cache)
         content = write_report(evaluation, folder, figures=figures)
     typer.echo(json.dumps(content) if as_json else printed_text(evaluation))

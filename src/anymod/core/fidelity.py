@@ -7,11 +7,12 @@ count; a stack without any gives NaN. Two-dimensional SSIM: pitfall E1 tells why
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, pad
+from torch.nn.functional import avg_pool2d, pad
 
 DATA_RANGE = 2.0  # images in [-1, 1]
 WINDOW_SIGMA = 1.5  # pixels, Wang et al. 2004
@@ -72,12 +73,23 @@ def _similarity_maps(first: Stack, second: Stack, data_range: float) -> tuple[Te
 
 
 def _window_mean(image: Tensor) -> Tensor:
-    """Return the Gaussian-weighted mean around every pixel; the image is mirrored at its borders."""
-    offset = torch.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1, dtype=image.dtype, device=image.device)
+    """Return the Gaussian-weighted mean around every pixel; the image is mirrored at its borders.
+
+    Two small matrix products: on a CPU many times faster than convolutions with one channel.
+    """
+    rows, columns = (_window_matrix(size).to(image) for size in image.shape[-2:])
+    return rows @ image @ columns.T
+
+
+@lru_cache(maxsize=16)  # one for each side of an image at each scale
+def _window_matrix(size: int) -> Tensor:
+    """Return (size, size): row i weighs the pixels around pixel i of a line that is mirrored at its ends."""
+    offset = torch.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1, dtype=torch.float64)
     window = torch.exp(-0.5 * (offset / WINDOW_SIGMA).square())
-    window = window / window.sum()
-    mirrored = pad(image[:, None], (WINDOW_RADIUS,) * 4, mode="reflect")
-    return conv2d(conv2d(mirrored, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))[:, 0]
+    line = pad(torch.arange(size, dtype=torch.float64)[None], (WINDOW_RADIUS,) * 2, mode="reflect")[0].long()
+    neighbours = line.unfold(0, len(window), 1)
+    weights = (window / window.sum()).expand(size, -1)
+    return torch.zeros(size, size, dtype=torch.float64).scatter_add(1, neighbours, weights)
 
 
 def _inside(values: Tensor, foreground: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ def as_gaussian(features: Tensor, limit: float) -> DiagonalGaussian:
 
 def scale_means(emit: nn.Module, gain: float) -> None:
     """Scale the means that a weight-normed layer emits (the first half of its rows) once, before training."""
-    magnitude = emit.parametrizations.weight.original0
+    magnitude = emit.get_parameter("parametrizations.weight.original0")
     with torch.no_grad():
         magnitude[: len(magnitude) // 2] *= gain
 

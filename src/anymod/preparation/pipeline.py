@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +21,9 @@ from anymod.cohorts import (
     write_cohort,
 )
 from anymod.cohorts.schema import EXTRA_COLUMNS
-from anymod.errors import AnymodError, CohortError, ModalityError, OutputError
+from anymod.errors import AnymodError, CohortError, ModalityError
 from anymod.executors import completed, subject_executor
-from anymod.files import claim_folder, write_text
+from anymod.files import staged_folder, write_text
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
 from anymod.preparation.folder_source import FoundSubject
 from anymod.progress import track
@@ -87,31 +85,12 @@ def prepare_cohort(
         why = f"'{options.resample_to}' has no pattern"
         raise ModalityError("unknown modality", "--resample-to", why, f"known are {', '.join(options.modalities)}")
     splits = options.splits.of([subject.name for subject in found])
-    if not overwrite and out.exists():
-        claim_folder(out, overwrite=False)
-    out = out.absolute()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".preparing-{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise OutputError("cannot write", out, error.strerror or str(error), "choose another --out") from error
-    try:
+    sources = [file for subject in found for file in subject.files.values()]
+    with staged_folder(out, overwrite=overwrite, keep=sources) as building:
         converted = _convert(found, options, building)
         _write_sources(building, converted)
-        write_cohort(_cohort(building, out.name, converted, splits, options, provenance), building)
-        building.chmod(0o755)
-        _put_in_place(building, claim_folder(out, overwrite=overwrite))
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        write_cohort(_cohort(building, out.absolute().name, converted, splits, options, provenance), building)
     return read_cohort(out)
-
-
-def _put_in_place(building: Path, out: Path) -> None:
-    try:
-        building.rename(out)
-    except OSError as error:
-        remedy = "choose an --out that is an ordinary folder (no mount point)"
-        raise OutputError("cannot write", out, error.strerror or str(error), remedy) from error
 
 
 def _convert(found: Sequence[FoundSubject], options: PreparationOptions, folder: Path) -> list[ConvertedSubject]:

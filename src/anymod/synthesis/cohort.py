@@ -14,12 +14,11 @@ from typing import Any
 from anymod.cohorts import Cohort, Subject
 from anymod.errors import AnymodError, CohortError, ModalityError, OutputError
 from anymod.executors import completed, subject_executor
-from anymod.files import claim_folder, write_json
+from anymod.files import claim_folder, staged_folder, write_json
 from anymod.models import find_model
 from anymod.progress import track
 from anymod.synthesis.files import RECORD, Inputs, identity, write_subject
 from anymod.synthesis.options import SynthesisOptions
-from anymod.synthesis.outputs import staged_folder
 from anymod.synthesis.synthesizer import Synthesizer
 
 REQUEST, FAILURES = "request.json", "failures.json"
@@ -71,7 +70,7 @@ def synthesize_cohort(
     synthesizer = _synthesizer(request.model, request.device)
     known = synthesizer.description.names
     synthesizer.targets(request.show or known[:1], request.options.targets or known)
-    _claim(out, request, synthesizer, overwrite=overwrite)
+    _claim(out, request, synthesizer, overwrite=overwrite, keep=(cohort.root, find_model(request.model)))
     tasks, outcome = [], CohortOutcome([], [], [], {})
     for subject in subjects:
         try:
@@ -113,7 +112,9 @@ def _inputs(cohort: Cohort, subject: Subject, request: CohortRequest, known: Seq
     return Inputs({name: cohort.path(subject, name) for name in names}, mask, subject.name)
 
 
-def _claim(out: Path, request: CohortRequest, synthesizer: Synthesizer, *, overwrite: bool) -> None:
+def _claim(
+    out: Path, request: CohortRequest, synthesizer: Synthesizer, *, overwrite: bool, keep: Sequence[Path]
+) -> None:
     """Take the output folder: empty, or with what the same request left there."""
     content = json.loads(json.dumps(_request_content(request, synthesizer)))
     path = out / REQUEST
@@ -122,7 +123,7 @@ def _claim(out: Path, request: CohortRequest, synthesizer: Synthesizer, *, overw
             why = "a run with another model or other options wrote it"
             raise OutputError("cannot continue", out, why, "choose another --out or add --overwrite")
         return
-    claim_folder(out, overwrite=overwrite)
+    claim_folder(out, overwrite=overwrite, keep=keep)
     write_json(path, content)
 
 

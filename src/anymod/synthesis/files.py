@@ -12,10 +12,9 @@ from typing import Any
 import torch
 
 from anymod.errors import VolumeError
-from anymod.files import sha256, write_json
+from anymod.files import sha256, staged_folder, write_json
 from anymod.models import find_model
 from anymod.synthesis.options import SynthesisOptions
-from anymod.synthesis.outputs import staged_folder
 from anymod.synthesis.preview import write_preview
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
 from anymod.volumes import Volume, read_labels, read_volume, write_volume
@@ -73,7 +72,8 @@ def synthesize_files(
     """
     synthesizer = Synthesizer.from_folder(model, device)
     synthesizer.targets(tuple(inputs.images), (options or SynthesisOptions()).targets)
-    with staged_folder(out, overwrite=overwrite) as folder:
+    keep = (find_model(model), *inputs.images.values())
+    with staged_folder(out, overwrite=overwrite, keep=keep) as folder:
         return write_subject(synthesizer, find_model(model).name, inputs, options or SynthesisOptions(), folder)
 
 
