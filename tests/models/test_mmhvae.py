@@ -16,6 +16,7 @@ from anymod.core.noise import Noise, fresh_noise, noise_of_rows, shared_noise
 from anymod.core.objectives import absolute_error, squared_error
 from anymod.core.subsets import as_row
 from anymod.models import MMHVAE, MMHVAESettings, Objective
+from anymod.models.mmhvae import Level
 
 OBJECTIVE = Objective(absolute_error, kl_weight=0.1)
 EVERYTHING = torch.ones(1, 3, dtype=torch.bool)
@@ -286,3 +287,27 @@ def test_what_lies_in_the_target_of_an_absent_modality_reaches_no_gradient(model
     outcome = model.losses(batch, torch.tensor([[[True, False, False]]]), noise_from(), objective)
     (sum(outcome.terms.values()) + outcome.images.square().sum()).backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
+
+
+def laws_at_start(**changes: float) -> dict[int, Level]:
+    model, batch = make_model(SMALL.model_copy(update=changes)), make_batch(EVERYTHING)
+    laws: dict[int, Level] = {}
+    model.descend(
+        model.encode(batch.images, EVERYTHING), EVERYTHING, 0.0, None, lambda law: laws.setdefault(law.number, law)
+    )
+    return laws
+
+
+def test_experts_can_begin_surer_than_the_authors() -> None:
+    plain, surer = laws_at_start(), laws_at_start(expert_log_variance=-4.0)
+    top = max(plain)  # the levels below see another draw from above
+    torch.testing.assert_close(surer[top].experts.log_variance, plain[top].experts.log_variance - 4)
+    torch.testing.assert_close(surer[top].experts.mean, plain[top].experts.mean)
+
+
+def test_means_of_experts_can_begin_larger_than_the_authors() -> None:
+    plain, larger = laws_at_start(), laws_at_start(expert_gain=2.0)
+    top = max(plain)
+    undone = [10 * torch.atanh(laws[top].experts.mean / 10) for laws in (plain, larger)]  # before the soft limit
+    torch.testing.assert_close(undone[1], 2 * undone[0])
+    torch.testing.assert_close(larger[top].experts.log_variance, plain[top].experts.log_variance)

@@ -88,3 +88,9 @@ def test_the_default_critic_judges_patches() -> None:
 def test_scores_of_half_precision_are_widened() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert Critic(4, 1)(torch.zeros(1, 8, 8)).dtype == torch.float32
+
+
+def test_an_untrained_image_head_draws_no_checkerboard() -> None:
+    image = ImageHead(5, 6, 1, 2)(torch.randn(1, 5, 8, 4))
+    blocks = pixel_unshuffle(image[:, None], 2)
+    torch.testing.assert_close(blocks, blocks[:, :1].expand_as(blocks))
