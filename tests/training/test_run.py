@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,12 @@ def test_resuming_with_another_cohort_is_refused_and_touches_nothing(
     with pytest.raises(CohortError, match="files differ"):
         train(make_recipe(), other, finished, resume=True, device="cpu")
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_resuming_with_other_groups_is_refused(cohort: Cohort, finished: Path) -> None:
+    others = tuple(replace(modality, group=modality.name) for modality in cohort.modalities)
+    with pytest.raises(CohortError, match="groups of its modalities"):
+        train(make_recipe(), replace(cohort, modalities=others), finished, resume=True, device="cpu")
 
 
 def test_overwriting_never_deletes_the_cohort(tmp_path: Path) -> None:

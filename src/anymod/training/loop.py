@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from anymod.cohorts import Batch, BatchPlan, Cohort, SliceCache, augment
 from anymod.core.noise import Noise, noise_of_rows
 from anymod.core.objectives import absolute_error, squared_error
+from anymod.errors import CohortError
 from anymod.files import atomic_write
 from anymod.models import Objective, UnifiedModel, build_model
 from anymod.progress import track
@@ -102,10 +103,15 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Return what `load` needs to go on exactly."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return {"step": self.step, "best": self.best, **parts}
+        return {"step": self.step, "best": self.best, "groups": list(self.groups), **parts}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; raise CohortError where that run drew its subsets by other groups of modalities."""
+        if tuple(state["groups"]) != self.groups:
+            why = "the groups of its modalities differ from those that the run began with"
+            raise CohortError(
+                "another cohort", self.cohort.root, why, "give the cohort of before, or choose another --out"
+            )
         self.step, self.best = state["step"], state["best"]
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
