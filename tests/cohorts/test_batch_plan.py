@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ from anymod.cohorts.records import SubjectSlices
 from anymod.errors import CohortError
 
 
-def cache_of(usable: list[tuple[int, int]]) -> SliceCache:
-    """Return a cache without files: for each subject, how many slices show modality 0 and how many modality 1."""
+def cache_of(usable: list[tuple[int, int]], labelled: int = 0) -> SliceCache:
+    """Return a cache without files: for each subject, how many slices show modality 0 and how many modality 1.
+
+    The last `labelled` slices of each are marked by its label map.
+    """
     records = []
     for number, counts in enumerate(usable):
         total = max(*counts, 1)
@@ -32,6 +36,7 @@ def cache_of(usable: list[tuple[int, int]]) -> SliceCache:
                 white_matter=(None, None),
                 foreground_fractions=fractions,
                 union_fractions=tuple(max(row) for row in fractions),
+                labelled=tuple(place >= total - labelled for place in range(total)),
                 cut_off=0.0,
             )
         )
@@ -93,6 +98,28 @@ def test_plan_may_hold_some_of_the_subjects() -> None:
     plan = BatchPlan(cache_of([(9, 0), (6, 3), (4, 2)]), 4, seed=0, subjects=[2])
     assert plan.slices_per_epoch == 4
     assert set(plan.rows(1)[0]) == {2}
+
+
+def test_a_share_of_each_batch_is_labelled_and_all_labelled_slices_come_equally_often() -> None:
+    plan = BatchPlan(cache_of([(9, 0), (6, 0)], labelled=2), 8, seed=0, labelled_share=0.5)
+    labelled = [(0, 7), (0, 8), (1, 4), (1, 5)]
+    rows = [list(zip(*plan.rows(step), strict=True)) for step in range(15)]
+    assert Counter(pair for batch in rows for pair in batch[:4]) == Counter(15 * labelled)
+    assert set(Counter(pair for batch in rows for pair in batch[4:]).values()) == {4}  # 15 slices, 4 epochs
+    assert (plan.slices_per_epoch, plan.steps_per_epoch) == (15, 4)
+
+
+def test_labelled_slices_that_are_not_usable_are_left_out() -> None:
+    cache = cache_of([(9, 0)], labelled=5)  # slices 4 to 8
+    record = cache.records[0].model_copy(update={"union_fractions": (0.5,) * 6 + (0.001,) * 3})
+    plan = BatchPlan(replace(cache, records=(record,)), 4, seed=0, labelled_share=0.5)
+    assert {int(position) for step in range(4) for position in plan.rows(step)[1][:2]} == {4, 5}
+
+
+def test_a_labelled_share_without_labels_is_refused() -> None:
+    with pytest.raises(CohortError, match=r"no labelled slices .*data\.labelled_share"):
+        BatchPlan(cache_of([(9, 0)]), 8, seed=0, labelled_share=0.5)
+    assert BatchPlan(cache_of([(9, 0)]), 8, seed=0).slices_per_epoch == 9
 
 
 def test_plan_without_usable_slices_is_refused() -> None:

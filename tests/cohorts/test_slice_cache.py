@@ -90,6 +90,15 @@ def test_mask_is_the_foreground_where_the_background_is_not_zero(make_cohort: Ma
     assert (batch.images[0, 0, 0][~batch.foreground[0, 0]] == -1).all()
 
 
+def test_slices_that_a_label_map_marks_are_known(make_cohort: MakeCohort) -> None:
+    label = np.zeros((12, 10, 8), dtype=np.int16)
+    label[5, 5, 2] = label[6, 4, 5] = 4
+    cache = build(make_cohort({"a": ("t1",)}, extras={"label": label}))
+    assert np.flatnonzero(cache.records[0].labelled).tolist() == [2, 5]
+    assert open_cache(cache.folder).records == cache.records
+    assert not any(build(make_cohort({"a": ("t1",)}, folder="without")).records[0].labelled)
+
+
 def test_planes_run_to_the_right_and_to_the_front_whatever_the_file_does(make_cohort: MakeCohort) -> None:
     cohort = make_cohort({"a": ("t1",)})
     expected = build(cohort).read([0], [2], context=0)

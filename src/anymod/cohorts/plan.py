@@ -17,11 +17,18 @@ class BatchPlan:
     """Batches over all usable slices of a cache, or of some of its subjects.
 
     Each epoch is one random order of all slices, and batches follow one another through the orders: a batch mixes subjects, each
-    slice comes once an epoch, and the batch that an epoch ends in goes on with the next.
+    slice comes once an epoch, and the batch that an epoch ends in goes on with the next. With `labelled_share` that share of each batch
+    comes before them, from the slices that label maps mark, in random orders of their own: what is rare is seen more often.
     """
 
-    def __init__(self, cache: SliceCache, batch_size: int, seed: int, subjects: Sequence[int] | None = None) -> None:
-        self.batch_size = batch_size
+    def __init__(
+        self,
+        cache: SliceCache,
+        batch_size: int,
+        seed: int,
+        subjects: Sequence[int] | None = None,
+        labelled_share: float = 0.0,
+    ) -> None:
         self.seed = seed
         chosen = range(len(cache.subjects)) if subjects is None else subjects
         self._pairs = _pairs([(subject, cache.usable(subject)) for subject in chosen])
@@ -34,6 +41,13 @@ class BatchPlan:
         if not len(self._pairs):
             remedy = "lower min_foreground or look at the images with 'anymod check'"
             raise CohortError("no usable slices", cache.folder, "no slice has enough foreground", remedy)
+        self.batch_size = batch_size
+        self._labelled = min(round(labelled_share * batch_size), batch_size - 1)
+        self._any = batch_size - self._labelled
+        self._labelled_pairs = _pairs([(subject, _labelled(cache, subject)) for subject in chosen])
+        if self._labelled and not len(self._labelled_pairs):
+            remedy = "set data.labelled_share to 0, or give label maps"
+            raise CohortError("no labelled slices", cache.folder, "no label map marks anything", remedy)
 
     @property
     def slices_per_epoch(self) -> int:
@@ -43,15 +57,17 @@ class BatchPlan:
     @property
     def steps_per_epoch(self) -> int:
         """Number of steps that reach every slice, rounded up."""
-        return -(-len(self._pairs) // self.batch_size)
+        return -(-len(self._pairs) // self._any)
 
     def epoch(self, step: int) -> int:
         """Return the epoch, from 0, that the first row of a step belongs to."""
-        return step * self.batch_size // len(self._pairs)
+        return step * self._any // len(self._pairs)
 
     def rows(self, step: int) -> tuple[Array, Array]:
         """Return (subject indices, slice indices), each (batch_size,), of one step (from 0)."""
-        return _draw(self._pairs, self.seed, "slices", step, self.batch_size)
+        labelled = _draw(self._labelled_pairs, self.seed, "labelled slices", step, self._labelled)
+        drawn = _draw(self._pairs, self.seed, "slices", step, self._any)
+        return np.concatenate([labelled[0], drawn[0]]), np.concatenate([labelled[1], drawn[1]])
 
     def real_slices(self, step: int, modality: int, count: int) -> tuple[Array, Array]:
         """Return (subject indices, slice indices), each (count,), of slices whose subjects have the modality (an index).
@@ -60,6 +76,12 @@ class BatchPlan:
         """
         pairs = self._real_pairs[modality]
         return _draw(pairs, self.seed, f"real slices of {modality}", step, count if len(pairs) else 0)
+
+
+def _labelled(cache: SliceCache, subject: int) -> Array:
+    """Return a subject's usable slices that its label map marks."""
+    usable = cache.usable(subject)
+    return usable[np.array(cache.records[subject].labelled, dtype=bool)[usable]]
 
 
 def _pairs(usable: Sequence[tuple[int, Array]]) -> Array:

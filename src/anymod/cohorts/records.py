@@ -54,5 +54,7 @@ class SubjectSlices(Settings):
     """Slices, then modalities: which part of the slice is foreground."""
     union_fractions: tuple[float, ...]
     """Slices: which part is foreground in any modality."""
+    labelled: tuple[bool, ...]
+    """Slices: whether the subject's label map marks something there (never where it has none)."""
     cut_off: float
     """Fraction of the foreground that lies outside the slices."""

@@ -27,7 +27,7 @@ from anymod.cohorts.subject_images import SubjectImages, read_subject_images
 from anymod.configuration import read_yaml, validate
 from anymod.errors import CohortError, OutputError, VolumeError
 from anymod.files import write_json
-from anymod.volumes import foreground_centre_mm, measure_range, model_grid, resample
+from anymod.volumes import Grid, Volume, foreground_centre_mm, measure_range, model_grid, resample
 from anymod.volumes.affines import Array  # not from types, which loads torch
 
 WHITE_MATTER_LABELS = (2, 41)
@@ -61,7 +61,8 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
                 return record
     images = read_subject_images(task.cohort, task.subject)
     white_matter = tuple(_white_matter(task, images, modality) for modality in task.cohort.modalities)
-    planes, foreground, cut_off = _to_planes(task, images)
+    grid = _model_grid(task, images)
+    planes, foreground, cut_off = _to_planes(task, images, grid)
     rule = task.settings.intensity
     record = SubjectSlices(
         name=task.subject.name,
@@ -72,6 +73,7 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         white_matter=white_matter,
         foreground_fractions=tuple(tuple(row) for row in foreground.mean((2, 3)).round(6).tolist()),
         union_fractions=tuple(foreground.any(1).mean((1, 2)).round(6).tolist()),
+        labelled=_labelled_slices(images, grid),
         cut_off=cut_off,
     )
     _write(target, record, planes, foreground)
@@ -94,15 +96,22 @@ def slices_key(task: SlicingTask) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _to_planes(task: SlicingTask, images: SubjectImages) -> tuple[Array, Array, float]:
+def _model_grid(task: SlicingTask, images: SubjectImages) -> Grid:
+    """Return the grid that the slices lie on, its centre that of the foreground."""
+    centre_mm = foreground_centre_mm(images.union, images.grid)
+    return model_grid(images.grid, task.settings.spacing_mm, task.settings.image_size, centre_mm=centre_mm)
+
+
+def _labelled_slices(images: SubjectImages, grid: Grid) -> tuple[bool, ...]:
+    """Return, for each slice, whether the label map marks something in it."""
+    if images.label is None:
+        return (False,) * grid.shape[2]
+    marked = resample(Volume(images.label != 0, images.grid), grid, labels=True).data
+    return tuple(bool(plane.any()) for plane in marked.transpose(2, 0, 1))
+
+
+def _to_planes(task: SlicingTask, images: SubjectImages, grid: Grid) -> tuple[Array, Array, float]:
     """Return images and foreground (slice, modality, right, anterior), and which part of the foreground did not fit."""
-    union = np.logical_or.reduce(list(images.foregrounds.values()))
-    grid = model_grid(
-        images.grid,
-        task.settings.spacing_mm,
-        task.settings.image_size,
-        centre_mm=foreground_centre_mm(union, images.grid),
-    )
     right, anterior, count = grid.shape
     planes = np.zeros((count, len(task.cohort.modalities), right, anterior), dtype=np.float32)
     foreground = np.zeros(planes.shape, dtype=bool)
@@ -113,7 +122,7 @@ def _to_planes(task: SlicingTask, images: SubjectImages) -> tuple[Array, Array, 
             resampled = resample(volume, grid, outside=float(volume.data.min()))
             planes[:, position] = resampled.data.transpose(2, 0, 1)
             foreground[:, position] = resample(inside, grid, labels=True).data.transpose(2, 0, 1)
-    size_there = float(union.sum() * np.prod(images.grid.spacing_mm))
+    size_there = float(images.union.sum() * np.prod(images.grid.spacing_mm))
     size_here = float(foreground.any(1).sum() * np.prod(grid.spacing_mm))
     return planes, foreground, max(0.0, 1 - size_here / size_there)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from anymod.cohorts.schema import Cohort, Subject
 from anymod.errors import CohortError, GridError
 from anymod.volumes import Grid, Volume, foreground_of, read_labels, read_volume
@@ -14,12 +16,13 @@ from anymod.volumes.affines import Array  # not from types, which loads torch
 class SubjectImages:
     """The observed images of a subject on their one grid, with bool foregrounds of the same shape.
 
-    `mask` and `tissue` (FreeSurfer labels) are None where the cohort gives none.
+    `mask`, `label` and `tissue` (FreeSurfer labels) are None where the cohort gives none.
     """
 
     volumes: dict[str, Volume]
     foregrounds: dict[str, Array]
     mask: Array | None
+    label: Array | None
     tissue: Array | None
 
     @property
@@ -27,13 +30,18 @@ class SubjectImages:
         """The grid of every image."""
         return next(iter(self.volumes.values())).grid
 
+    @property
+    def union(self) -> Array:
+        """Where any image has foreground."""
+        return np.logical_or.reduce(list(self.foregrounds.values()))
+
 
 def read_subject_images(cohort: Cohort, subject: Subject) -> SubjectImages:
     """Return a subject's images; raise VolumeError for a file that cannot be used, GridError where two grids differ.
 
     The subject's mask, where it has one, is the foreground of all its images; otherwise each image shows its own.
     """
-    files = {column: cohort.path(subject, column) for column in subject.files if column != "label"}
+    files = {column: cohort.path(subject, column) for column in subject.files}
     read = {column: (read_volume if column in subject.paths else read_labels)(path) for column, path in files.items()}
     check_same_grid(read, subject.name)
     mask = read["mask"].data != 0 if "mask" in read else None
@@ -41,7 +49,8 @@ def read_subject_images(cohort: Cohort, subject: Subject) -> SubjectImages:
         raise CohortError("empty mask", files["mask"], "it marks no voxel", "mend it, or empty its cell")
     volumes = {modality: read[modality] for modality in subject.paths}
     foregrounds = {modality: foreground_of(volume.data, mask) for modality, volume in volumes.items()}
-    return SubjectImages(volumes, foregrounds, mask, read["tissue"].data if "tissue" in read else None)
+    label, tissue = (read[column].data if column in read else None for column in ("label", "tissue"))
+    return SubjectImages(volumes, foregrounds, mask, label, tissue)
 
 
 def check_same_grid(volumes: dict[str, Volume], subject: str) -> None:

@@ -75,7 +75,8 @@ class Run:
         self.recipe, self.cohort, self.cache, self.out, self.share = recipe, cohort, cache, out, share
         settings = recipe.training
         self.groups = tuple(modality.group for modality in cohort.modalities)
-        self.plan = BatchPlan(cache, settings.batch_size, settings.seed, cache.of_split("train"))
+        labelled = recipe.data.labelled_share
+        self.plan = BatchPlan(cache, settings.batch_size, settings.seed, cache.of_split("train"), labelled)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
             model = build_model(

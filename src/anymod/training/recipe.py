@@ -34,6 +34,12 @@ class DataSection(Settings):
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
     min_foreground: float = Field(default=0.05, ge=0, lt=1, description="share of a slice below which it is left out")
+    labelled_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.9,
+        description="of a batch, drawn among slices that label maps mark, so that rare lesions are seen",
+    )
     augmentation: AugmentationSettings = AugmentationSettings()
     loader_processes: int = Field(
         default=0, ge=0, description="processes that read ahead; 0 reads in the training process"
