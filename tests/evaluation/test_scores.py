@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,6 +40,32 @@ def test_what_lies_outside_never_counts() -> None:
         tally.add(torch.where(inside, stack(0), outside), stack(1), inside)
         values.append(tally.values())
     assert values[0] == values[1]
+
+
+def test_structure_is_what_the_best_affine_map_leaves() -> None:
+    prediction, truth, inside = stack(0), stack(1) + 0.5 * stack(0), stack(2) > 0
+    tally = Tally()
+    for part in (slice(0, 2), slice(2, 6)):
+        tally.add(prediction[part], truth[part], inside[part])
+    gain, offset = np.polyfit(prediction[inside].double(), truth[inside].double(), 1)
+    assert tally.values()["structure_psnr_db"] == pytest.approx(psnr(gain * prediction + offset, truth, inside))
+    assert tally.values()["structure_psnr_db"] > tally.values()["psnr_db"]
+
+
+def test_an_error_of_scale_alone_leaves_the_structure_whole() -> None:
+    inside = torch.ones(6, 24, 24, dtype=torch.bool)
+    tally = Tally()
+    tally.add(-0.3 * stack(0).double() + 0.2, stack(0).double(), inside)
+    assert tally.values()["structure_psnr_db"] == LARGEST_PSNR_DB
+    assert tally.values()["psnr_db"] < 20
+
+
+def test_a_constant_prediction_has_the_structure_of_the_mean() -> None:
+    inside = torch.ones(6, 24, 24, dtype=torch.bool)
+    tally = Tally()
+    tally.add(torch.full((6, 24, 24), 0.9), stack(0), inside)
+    spread = float(stack(0).double().var(unbiased=False))
+    assert tally.values()["structure_psnr_db"] == pytest.approx(10 * math.log10(4 / spread), rel=1e-6)
 
 
 def test_equal_images_count_as_100_db() -> None:

@@ -17,8 +17,14 @@ from anymod.evaluation.scores import AFFINE, Score
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
 from anymod.files import write_json, write_text
 
-NAMES = {"psnr_db": "PSNR [dB]", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "mae": "MAE"}
-DIGITS = {"psnr_db": 2, "ssim": 3, "ms_ssim": 3, "mae": 4}
+NAMES = {
+    "psnr_db": "PSNR [dB]",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "mae": "MAE",
+    "structure_psnr_db": "structure [dB]",
+}
+DIGITS = {"psnr_db": 2, "ssim": 3, "ms_ssim": 3, "mae": 4, "structure_psnr_db": 2}
 KINDS = {"hidden": "Hidden targets (synthesized from other modalities)", "shown": "Shown targets (reconstructed)"}
 
 
@@ -64,7 +70,8 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
         "",
         "Means over subjects with 95 % bootstrap intervals, in the model's grid, inside the foreground (the target's own, where something"
         " shown has foreground too). Intensities in [-1, 1], data range 2; PSNR of equal images counts as 100 dB. SSIM is two-dimensional"
-        " (Gaussian window, sigma 1.5 pixels). Higher is better, except for MAE.",
+        " (Gaussian window, sigma 1.5 pixels). Structure is the PSNR after the best affine map of a volume's intensities: what lies between"
+        " it and PSNR is an error of scale. Higher is better, except for MAE.",
         "",
     ]
     for kind, title in KINDS.items():
