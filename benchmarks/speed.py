@@ -75,7 +75,7 @@ def training_step(shown: int, settings: Any, rows: int) -> tuple[Callable[[], No
     images = torch.rand(rows, count, 1, *settings.image_size) * 2 - 1
     foreground = torch.ones(rows, count, *settings.image_size, dtype=torch.bool)
     observed = torch.ones(rows, count, dtype=torch.bool)
-    batch = Batch(images, images[:, :, 0], foreground, observed, ("phantom",) * rows)
+    batch = Batch(images, images[:, :, 0], foreground, observed, foreground[:, 0], ("phantom",) * rows)
     flags = torch.arange(count).lt(shown).expand(1, rows, -1)
     noise, objective = fresh_noise(torch.Generator().manual_seed(0)), Objective(absolute_error, 1e-3)
 

@@ -17,5 +17,6 @@ Images = Float[Tensor, "b m c h w"]  # intensities in [-1, 1], background -1
 Planes = Float[Tensor, "b m h w"]  # one channel: the slice itself
 TargetPlanes = Float[Tensor, "b t h w"]
 Masks = Bool[Tensor, "b m h w"]
+RowMasks = Bool[Tensor, "b h w"]
 Shown = Bool[Tensor, "b m"]
 ShownPerDraw = Bool[Tensor, "k b m"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,11 +28,13 @@ def phantom_batch(rows: int = 3, context: int = 1, size: tuple[int, int] = (20, 
     images = torch.where(foreground[:, :, None], values, -1.0)
     observed = torch.tensor([[True, True, False]]).expand(rows, 3).clone()
     names = tuple(f"s{row}" for row in range(rows))
-    return Batch(images, images[:, :, context].clone(), foreground, observed, names)
+    return Batch(images, images[:, :, context].clone(), foreground, observed, foreground[:, 1].clone(), names)
 
 
 def copy_of(batch: Batch) -> tuple[torch.Tensor, ...]:
-    return tuple(tensor.clone() for tensor in (batch.images, batch.targets, batch.foreground, batch.observed))
+    return tuple(
+        tensor.clone() for tensor in (batch.images, batch.targets, batch.foreground, batch.observed, batch.label)
+    )
 
 
 @given(st.integers(0, 2**40), st.integers(0, 1000))
@@ -43,11 +46,12 @@ def test_background_stays_exact_and_foreground_in_range(seed: int, step: int) ->
     middle = result.images[:, :, 1]
     assert (middle[~result.foreground] == -1).all()
     assert (result.targets[~result.foreground] == -1).all()
+    assert torch.equal(result.label, result.foreground[:, 1])  # the phantom's label moves as what it lies on
     inside = middle[result.foreground]
     assert (inside >= FLOOR).all() and (inside <= 1).all()
     assert not result.foreground[:, 2].any() and (result.images[:, 2] == -1).all()
     assert torch.equal(result.observed, batch.observed) and result.subjects == batch.subjects
-    for tensor, original in zip((batch.images, batch.targets, batch.foreground, batch.observed), before, strict=True):
+    for tensor, original in zip(copy_of(batch), before, strict=True):
         assert torch.equal(tensor, original)
 
 
@@ -57,7 +61,7 @@ def test_a_part_of_the_rows_draws_what_the_whole_batch_draws(first: int, step: i
     batch = phantom_batch(rows=6)
     whole = augment(batch, 7, step, AugmentationSettings())
     part = augment(batch.rows(slice(first, 6)), 7, step, AugmentationSettings(), first_row=first)
-    for name in ("images", "targets", "foreground"):
+    for name in ("images", "targets", "foreground", "label"):
         torch.testing.assert_close(getattr(part, name), getattr(whole, name)[first:], atol=1e-6, rtol=0)
 
 
@@ -137,9 +141,7 @@ def test_gamma_keeps_both_ends_and_the_order() -> None:
 
 def test_bias_field_is_smooth_and_the_same_in_neighbouring_slices() -> None:
     batch = phantom_batch(rows=1)
-    flat = Batch(
-        torch.where(batch.images > -1, 0.0, -1.0), batch.targets, batch.foreground, batch.observed, batch.subjects
-    )
+    flat = replace(batch, images=torch.where(batch.images > -1, 0.0, -1.0))
     bias_only = NOTHING.model_copy(update={"intensity_probability": 1.0, "log_gamma": 0.0})
     images = augment(flat, 0, 0, bias_only).images[0, 0]
     assert torch.equal(images[0], images[1])

@@ -95,6 +95,7 @@ def test_slices_that_a_label_map_marks_are_known(make_cohort: MakeCohort) -> Non
     label[5, 5, 2] = label[6, 4, 5] = 4
     cache = build(make_cohort({"a": ("t1",)}, extras={"label": label}))
     assert np.flatnonzero(cache.records[0].labelled).tolist() == [2, 5]
+    np.testing.assert_array_equal(cache.read([0] * 8, range(8), 0).label.numpy(), label.transpose(2, 0, 1) != 0)
     assert open_cache(cache.folder).records == cache.records
     assert not any(build(make_cohort({"a": ("t1",)}, folder="without")).records[0].labelled)
 

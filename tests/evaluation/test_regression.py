@@ -14,7 +14,8 @@ def batch(images: torch.Tensor, foreground: torch.Tensor, targets: torch.Tensor 
     """Return slices (b, m, h, w) as a batch with one channel; -1 outside of the foreground, as the cache gives them."""
     images = torch.where(foreground, images, -1.0)
     targets = images if targets is None else torch.where(foreground, targets, -1.0)
-    return Batch(images[:, :, None], targets, foreground, foreground.flatten(2).any(2), ("a",) * len(images))
+    observed, label = foreground.flatten(2).any(2), torch.zeros_like(foreground[:, 0])
+    return Batch(images[:, :, None], targets, foreground, observed, label, ("a",) * len(images))
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -23,4 +23,6 @@ def make_batch(observed: torch.Tensor, size: tuple[int, int] = (16, 24), context
     images = torch.rand(rows, modalities, 1 + 2 * context, *size, generator=generator) * 2 - 1
     images = torch.where(observed[:, :, None, None, None], images, -1.0)
     foreground = observed[:, :, None, None] & (torch.rand(rows, 1, *size, generator=generator) > 0.2)
-    return Batch(images, images[:, :, context].clone(), foreground, observed, tuple(f"s{row}" for row in range(rows)))
+    label = torch.rand(rows, *size, generator=generator) > 0.9
+    names = tuple(f"s{row}" for row in range(rows))
+    return Batch(images, images[:, :, context].clone(), foreground, observed, label, names)

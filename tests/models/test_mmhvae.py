@@ -233,6 +233,20 @@ def test_losses_of_several_draws_are_the_mean_of_each(model: MMHVAE) -> None:
         assert term.item() == pytest.approx((each[0][name].item() + each[1][name].item()) / 2, rel=1e-5)
 
 
+def test_what_a_label_map_marks_counts_as_often_as_asked(model: MMHVAE) -> None:
+    batch, shown = make_batch(EVERYTHING), EVERYTHING[None]
+    noise = shared_noise(0, "test")
+    terms = [
+        model.losses(batch, shown, noise, replace(OBJECTIVE, label_weight=weight)).terms["reconstruction"].item()
+        for weight in (1.0, 2.0, 5.0)
+    ]
+    images = model.losses(batch, shown, noise, OBJECTIVE).images[0]
+    inside = (images - batch.targets).abs() * batch.label[:, None]
+    assert inside.any()
+    assert terms[1] - terms[0] == pytest.approx(inside.mean().item(), rel=1e-4)
+    assert terms[2] - terms[0] == pytest.approx(4 * inside.mean().item(), rel=1e-4)
+
+
 def test_temperature_zero_is_deterministic_and_spread_grows_from_there(model: MMHVAE) -> None:  # checks 20 and 21
     batch = make_batch(EVERYTHING)
     still = model.synthesize(batch.images, EVERYTHING, (1,), 0.0, None)

@@ -34,7 +34,8 @@ def small_model() -> MMHVAE:
 def small_batch() -> Batch:
     images = torch.rand(2, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     observed = torch.ones(2, 2, dtype=torch.bool)
-    return Batch(images, images[:, :, 0].clone(), torch.ones(2, 2, 16, 16, dtype=torch.bool), observed, ("p", "q"))
+    everywhere = torch.ones(2, 2, 16, 16, dtype=torch.bool)
+    return Batch(images, images[:, :, 0].clone(), everywhere, observed, everywhere[:, 0], ("p", "q"))
 
 
 def test_draws_one_after_the_other_give_the_gradient_of_all_at_once() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -54,13 +54,13 @@ class _Draws:
 def augment(batch: Batch, seed: int, step: int, settings: AugmentationSettings, first_row: int = 0) -> Batch:
     """Return the batch with each row changed by draws of its own, functions of (seed, step, row).
 
-    All modalities, targets and the foreground of a row move alike; gamma and bias field change the inputs alone. A process that
+    All modalities, targets, foreground and label of a row move alike; gamma and bias field change the inputs alone. A process that
     holds only some rows of a global batch gives the number of its first one and draws what one process with all rows would.
     """
     rows = range(first_row, first_row + len(batch.subjects))
     draws = _draw(rows, seed, step, settings, batch)
     moved = _move(batch, draws)
-    return Batch(_alter(moved.images, draws), moved.targets, moved.foreground, moved.observed, moved.subjects)
+    return replace(moved, images=_alter(moved.images, draws))
 
 
 def _draw(rows: range, seed: int, step: int, settings: AugmentationSettings, batch: Batch) -> _Draws:
@@ -115,12 +115,13 @@ def _pull_matrix(angle: float, size: Array, shift: Array, shape: tuple[int, int]
 
 def _move(batch: Batch, draws: _Draws) -> Batch:
     """Return the batch mirrored across the h axis (left and right of the patient) and moved, row by row."""
-    images, targets, foreground = (
+    images, targets, foreground, label = (
         torch.where(_column(draws.mirrored, tensor), tensor.flip(-2), tensor)
-        for tensor in (batch.images, batch.targets, batch.foreground)
+        for tensor in (batch.images, batch.targets, batch.foreground, batch.label)
     )
+    changed = replace(batch, images=images, targets=targets, foreground=foreground, label=label)
     if not bool(draws.moved.any()):
-        return Batch(images, targets, foreground, batch.observed, batch.subjects)
+        return changed
     rows, (height, width) = draws.moved, images.shape[-2:]
     grid = functional.affine_grid(draws.pull[rows], [int(rows.sum()), 1, height, width], align_corners=False)
     planes = images[rows].flatten(1, 2)
@@ -129,7 +130,8 @@ def _move(batch: Batch, draws: _Draws) -> Batch:
     foreground_there = _sample_mask(foreground[rows], grid)
     targets[rows] = _sample(targets[rows], grid).masked_fill(~foreground_there, -1.0)
     foreground[rows] = foreground_there
-    return Batch(images, targets, foreground, batch.observed, batch.subjects)
+    label[rows] = _sample_mask(label[rows, None], grid)[:, 0]
+    return changed
 
 
 def _sample(planes: Tensor, grid: Tensor) -> Tensor:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from anymod.types import Images, Masks, Planes, Shown
+from anymod.types import Images, Masks, Planes, RowMasks, Shown
 
 
 @dataclass(frozen=True)
 class Batch:
     """B slices of M modalities, C = 1 + 2 · context neighbouring slices each, the slice itself in the middle.
 
-    Shapes: images (b, m, c, h, w), targets (b, m, h, w), foreground (b, m, h, w), observed (b, m). Planes are (right, anterior):
+    Shapes: images (b, m, c, h, w), targets (b, m, h, w), foreground (b, m, h, w), observed (b, m), label (b, h, w), true where the
+    subject's label map marks something. Planes are (right, anterior):
     h grows to the patient's right, w to the front. Inputs lie in [-255/256, 1] in the foreground, targets in [-1, 1]; outside the
     foreground, and everywhere in a modality that the subject lacks, both are exactly -1. `subjects` names the rows.
     """
@@ -24,6 +25,7 @@ class Batch:
     targets: Planes
     foreground: Masks
     observed: Shown
+    label: RowMasks
     subjects: tuple[str, ...]
 
     def to(self, device: torch.device | str) -> Batch:
@@ -35,5 +37,5 @@ class Batch:
         return self._each(lambda tensor: tensor[chosen], self.subjects[chosen])
 
     def _each(self, change: Callable[[Tensor], Tensor], subjects: tuple[str, ...]) -> Batch:
-        images, targets = change(self.images), change(self.targets)
-        return Batch(images, targets, change(self.foreground), change(self.observed), subjects)
+        images, targets, foreground = change(self.images), change(self.targets), change(self.foreground)
+        return Batch(images, targets, foreground, change(self.observed), change(self.label), subjects)

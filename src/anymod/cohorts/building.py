@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from anymod.cohorts.records import FOREGROUND, IMAGES, CacheSettings, SubjectSlices
+from anymod.cohorts.records import ARRAYS, CacheSettings, SubjectSlices
 from anymod.cohorts.schema import Cohort, Subject
 from anymod.cohorts.slices import SliceCache
 from anymod.cohorts.slicing import SlicingTask, read_record, slice_subject, slices_key
@@ -105,7 +105,7 @@ def open_cache(folder: Path) -> SliceCache:
     index = _read_index(folder)
     records = tuple(read_record(folder / name) for name in index.subjects)
     for record in records:
-        for name in (IMAGES, FOREGROUND):
+        for name in ARRAYS:
             if not (folder / record.name / name).is_file():
                 raise CohortError("missing file", folder / record.name / name, "it is gone", "build the cache again")
     return SliceCache(

@@ -9,7 +9,8 @@ from pydantic import Field
 from anymod.configuration import Settings
 from anymod.volumes import IntensityRule
 
-IMAGES, FOREGROUND, RECORD = "images.npy", "foreground.npy", "subject.json"
+IMAGES, FOREGROUND, LABEL, RECORD = "images.npy", "foreground.npy", "label.npy", "subject.json"
+ARRAYS = (IMAGES, FOREGROUND, LABEL)
 
 RawRange = tuple[float, float]
 """(low, high) in the image's own units."""

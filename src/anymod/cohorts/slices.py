@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from anymod.cohorts.batch import Batch
-from anymod.cohorts.records import FOREGROUND, IMAGES, CacheSettings, RawRange, SubjectSlices
+from anymod.cohorts.records import ARRAYS, CacheSettings, RawRange, SubjectSlices
 from anymod.errors import ModalityError
 from anymod.types import Array
 from anymod.volumes import IntensityRange
 
-MOST_OPEN = 256
-"""Subjects whose two files are mapped at once: each keeps a file descriptor, and a process usually has 1024."""
+MOST_OPEN = 200
+"""Subjects whose three files are mapped at once: each keeps a file descriptor, and a process usually has 1024."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ class SliceCache:
         targets = np.empty((rows, modalities, height, width), dtype=np.float32)
         foreground = np.empty((rows, modalities, height, width), dtype=bool)
         observed = np.empty((rows, modalities), dtype=bool)
+        label = np.empty((rows, height, width), dtype=bool)
         neighbours = np.arange(-context, context + 1)
         for row, (subject, position) in enumerate(zip(subjects, slices, strict=True)):
             opened = self._opened(int(subject))
@@ -121,6 +122,7 @@ class SliceCache:
             for channel, chosen in enumerate(channel_slices):
                 opened.write_scaled(images[row, :, channel], chosen, opened.input_maps[chosen])
             foreground[row] = opened.foreground[position]
+            label[row] = opened.label[position]
             observed[row] = self.records[int(subject)].observed
             if opened.target_maps is None:
                 targets[row] = images[row, :, context]
@@ -131,6 +133,7 @@ class SliceCache:
             torch.from_numpy(targets),
             torch.from_numpy(foreground),
             torch.from_numpy(observed),
+            torch.from_numpy(label),
             tuple(self.records[int(subject)].name for subject in subjects),
         )
 
@@ -145,9 +148,11 @@ class SliceCache:
             same = record.slice_ranges is None and targets == volume
             while len(self._open) >= MOST_OPEN:
                 self._open.pop(next(iter(self._open)))  # the first opened
+            images, foreground, label = (np.load(self.folder / record.name / name, mmap_mode="r") for name in ARRAYS)
             self._open[subject] = _OpenSubject(
-                np.load(self.folder / record.name / IMAGES, mmap_mode="r"),
-                np.load(self.folder / record.name / FOREGROUND, mmap_mode="r"),
+                images,
+                foreground,
+                label,
                 np.stack([_linear_maps(each) for each in ranges]),
                 None if same else _linear_maps(targets),
             )
@@ -158,11 +163,13 @@ class SliceCache:
 class _OpenSubject:
     """Memory maps of one subject and what scales them.
 
-    Shapes: images, foreground (s, m, h, w); input_maps (s, m, 3), target_maps (m, 3) or None where targets equal the inputs.
+    Shapes: images, foreground (s, m, h, w); label (s, h, w); input_maps (s, m, 3), target_maps (m, 3) or None where targets equal
+    the inputs.
     """
 
     images: Array
     foreground: Array
+    label: Array
     input_maps: Array
     target_maps: Array | None
 

@@ -8,14 +8,14 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from anymod.cohorts.records import (
-    FOREGROUND,
-    IMAGES,
+    ARRAYS,
     RECORD,
     CacheSettings,
     RawRange,
@@ -57,12 +57,13 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         except CohortError as problem:
             logger.warning("slicing subject %s again: %s", task.subject.name, problem)
         else:
-            if record.key == key and all((target / name).is_file() for name in (IMAGES, FOREGROUND)):
+            if record.key == key and all((target / name).is_file() for name in ARRAYS):
                 return record
     images = read_subject_images(task.cohort, task.subject)
     white_matter = tuple(_white_matter(task, images, modality) for modality in task.cohort.modalities)
     grid = _model_grid(task, images)
     planes, foreground, cut_off = _to_planes(task, images, grid)
+    label = _label_planes(images, grid)
     rule = task.settings.intensity
     record = SubjectSlices(
         name=task.subject.name,
@@ -73,10 +74,10 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         white_matter=white_matter,
         foreground_fractions=tuple(tuple(row) for row in foreground.mean((2, 3)).round(6).tolist()),
         union_fractions=tuple(foreground.any(1).mean((1, 2)).round(6).tolist()),
-        labelled=_labelled_slices(images, grid),
+        labelled=tuple(bool(plane.any()) for plane in label),
         cut_off=cut_off,
     )
-    _write(target, record, planes, foreground)
+    _write(target, record, (planes, foreground, label))
     return record
 
 
@@ -102,12 +103,11 @@ def _model_grid(task: SlicingTask, images: SubjectImages) -> Grid:
     return model_grid(images.grid, task.settings.spacing_mm, task.settings.image_size, centre_mm=centre_mm)
 
 
-def _labelled_slices(images: SubjectImages, grid: Grid) -> tuple[bool, ...]:
-    """Return, for each slice, whether the label map marks something in it."""
+def _label_planes(images: SubjectImages, grid: Grid) -> Array:
+    """Return what the label map marks (slice, right, anterior); nothing where there is none."""
     if images.label is None:
-        return (False,) * grid.shape[2]
-    marked = resample(Volume(images.label != 0, images.grid), grid, labels=True).data
-    return tuple(bool(plane.any()) for plane in marked.transpose(2, 0, 1))
+        return np.zeros((grid.shape[2], *grid.shape[:2]), dtype=bool)
+    return resample(Volume(images.label != 0, images.grid), grid, labels=True).data.transpose(2, 0, 1)
 
 
 def _to_planes(task: SlicingTask, images: SubjectImages, grid: Grid) -> tuple[Array, Array, float]:
@@ -175,13 +175,13 @@ def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) 
     return WhiteMatter(low=low, median=median, share=(median - low) / (brightest - low))
 
 
-def _write(target: Path, record: SubjectSlices, planes: Array, foreground: Array) -> None:
-    """Put the three files at `target`: built beside it and renamed, so that no reader meets a half of them."""
+def _write(target: Path, record: SubjectSlices, arrays: Sequence[Array]) -> None:
+    """Put the arrays and their record at `target`: built beside it and renamed, so that no reader meets a half of them."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".slicing-", dir=target.parent))
         try:
-            for name, array in ((IMAGES, planes), (FOREGROUND, foreground)):
+            for name, array in zip(ARRAYS, arrays, strict=True):
                 with (temporary / name).open("wb") as stream:
                     np.save(stream, array)
                     stream.flush()

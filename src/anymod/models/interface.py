@@ -19,12 +19,14 @@ class Objective:
     """What a training step asks of a model.
 
     `error` compares images pixel by pixel (`absolute_error` or `squared_error`); `kl_weight` weighs nats per pixel and modality;
-    `unobserved` asks for the images that a subject lacks as well, which an adversary then judges.
+    `label_weight` is how many times a voxel counts that a label map marks, such as a tumour's; `unobserved` asks for the images that a
+    subject lacks as well, which an adversary then judges.
     """
 
     error: Callable[[Tensor, Tensor], Tensor]
     kl_weight: float
     unobserved: bool = False
+    label_weight: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,7 @@ class MMHVAE(UnifiedModel):
         wanted = torch.ones_like(batch.observed) if objective.unobserved else batch.observed
         # No gradient of an error is finite where a target is not, not even one that counts for nothing.
         targets = torch.where(batch.observed[:, :, None, None], batch.targets, -1.0)
+        weight = torch.where(batch.label[:, None], objective.label_weight, 1.0)
         features = self.encode(batch.images, shown_per_draw.any(0))
         images, errors, divergences = [], [], dict[int, list[Tensor]]()
         for shown in shown_per_draw:
@@ -258,7 +259,8 @@ class MMHVAE(UnifiedModel):
             finest = self.descend(features, shown, 1.0, noise, visit)
             drawn = self._wanted_images(finest, wanted)
             images.append(masked(drawn, shown_foreground(batch.foreground, shown)))
-            errors.append(mean_over_observed(objective.error(targets, images[-1]), batch.observed))
+            error = objective.error(targets, images[-1]) * weight
+            errors.append(mean_over_observed(error, batch.observed))
             for number, nats in divergence.items():
                 divergences.setdefault(number, []).append(nats)
         pixels = batch.targets[0].numel()  # N M: the divergence is counted per pixel and modality

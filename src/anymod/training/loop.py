@@ -158,7 +158,12 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         learns = critics_learn(step, recipe.objective)
-        objective = Objective(ERRORS[recipe.objective.likelihood], kl_weight(step, recipe.objective), unobserved=learns)
+        objective = Objective(
+            ERRORS[recipe.objective.likelihood],
+            kl_weight(step, recipe.objective),
+            unobserved=learns,
+            label_weight=recipe.objective.label_weight,
+        )
         weight = adversarial_weight(step, recipe.objective)
         adversary = Adversary(self.critics, weight, recipe.objective.adversarial_subsets == "all")
         shown = self._shown(step)[:, rows].to(self.share.device)

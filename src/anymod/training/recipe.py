@@ -52,6 +52,9 @@ class ObjectiveSection(Settings):
     likelihood: Literal["laplace", "normal"] = Field(
         default="laplace", description="absolute or squared error (pitfall T1)"
     )
+    label_weight: float = Field(
+        default=1.0, ge=1, le=100, description="how often a voxel counts that a label map marks, such as a tumour's"
+    )
     kl_weight: float = Field(
         default=1e-3, ge=0, description="per nat, pixel and modality; authors: 0.002 on this scale"
     )
