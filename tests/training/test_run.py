@@ -139,6 +139,29 @@ def test_resuming_with_other_groups_is_refused(cohort: Cohort, finished: Path) -
         train(make_recipe(), replace(cohort, modalities=others), finished, resume=True, device="cpu")
 
 
+STANDING = {"steps": 1, "learning_rate": 1e-9, "final_learning_rate": 0.0}
+
+
+def test_a_run_can_start_from_a_models_weights(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
+    train(make_recipe(start_from=str(finished / "model"), **STANDING), cohort, tmp_path / "run", device="cpu")
+    ours, theirs = weights(tmp_path / "run"), weights(finished)
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6, rtol=0) for name in theirs)
+    _, description = load_model(tmp_path / "run/model")
+    assert description.training["started_from"] == load_model(finished / "model")[1].weights_sha256
+
+
+def test_starting_from_a_model_of_another_shape_names_what_differs(
+    cohort: Cohort, finished: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(start_from=str(finished / "model"))
+    wider = recipe.model.settings.model_copy(update={"head_channels": 4})
+    other = recipe.model_copy(update={"model": recipe.model.model_copy(update={"settings": wider})})
+    with pytest.raises(ConfigurationError, match=r"training\.start_from: head_channels of that model"):
+        train(other, cohort, tmp_path / "run", device="cpu")
+    with pytest.raises(ConfigurationError, match="that model knows t1, cet1, t2, flair"):
+        train(make_recipe(start_from="simulated-mr"), cohort, tmp_path / "another", device="cpu")
+
+
 def test_overwriting_never_deletes_the_cohort(tmp_path: Path) -> None:
     cohort = make_cohort(tmp_path / "cohort")
     with pytest.raises(OutputError, match="more than a result"):

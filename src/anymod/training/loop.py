@@ -28,7 +28,8 @@ from anymod.training.curriculum import adversarial_weight, critics_learn, kl_wei
 from anymod.training.curves import write_curves
 from anymod.training.recipe import Recipe
 from anymod.training.records import Records
-from anymod.training.shipping import write_model
+from anymod.training.shipping import Shipment, write_model
+from anymod.training.starting_weights import take_weights
 from anymod.training.step import Adversary, StepPlan, Update, critics_step, model_step
 from anymod.training.validation import Look, validate
 
@@ -91,6 +92,7 @@ class Run:
         self.optimizer = torch.optim.Adamax(self.model.parameters(), lr=settings.learning_rate)
         self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), lr=settings.critic_learning_rate)
         self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+        self.started_from: str | None = None
         self.step = 0
         self.best = -float("inf")
         look = Look(cache, cache.of_split("validation"), recipe.model.settings.context_slices)
@@ -104,7 +106,13 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Return what `load` needs to go on exactly."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return {"step": self.step, "best": self.best, "groups": list(self.groups), **parts}
+        return {
+            "step": self.step,
+            "best": self.best,
+            "groups": list(self.groups),
+            "started_from": self.started_from,
+            **parts,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a state; raise CohortError where that run drew its subsets by other groups of modalities."""
@@ -113,7 +121,7 @@ class Run:
             raise CohortError(
                 "another cohort", self.cohort.root, why, "give the cohort of before, or choose another --out"
             )
-        self.step, self.best = state["step"], state["best"]
+        self.step, self.best, self.started_from = state["step"], state["best"], state["started_from"]
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
@@ -244,7 +252,8 @@ class Run:
             self.best = quality
             save_best(self.out / CHECKPOINTS, self.shipped, self.step)
         if better or quality is None or self.recipe.training.select == "last":
-            write_model(self.out / MODEL, self.shipped, self.recipe, self.cohort, self.cache, self.step)
+            ship = Shipment(self.recipe, self.cohort, self.cache, self.step, self.started_from)
+            write_model(self.out / MODEL, self.shipped, ship)
 
 
 def save_best(folder: Path, model: UnifiedModel, step: int) -> None:
@@ -254,7 +263,9 @@ def save_best(folder: Path, model: UnifiedModel, step: int) -> None:
 
 
 def resume(run: Run) -> None:
-    """Go on from the newest checkpoint of the run's folder, if it has one."""
+    """Go on from the newest checkpoint of the run's folder, if it has one; else begin with the weights that the recipe names."""
     state = load_state(run.out / CHECKPOINTS)
     if state is not None:
         run.load(state)
+    elif run.recipe.training.start_from is not None:
+        run.started_from = take_weights(run.model, run.recipe, run.cohort.modality_names)

@@ -76,6 +76,9 @@ class ObjectiveSection(Settings):
 class TrainingSection(Settings):
     """How long, how fast, how exactly."""
 
+    start_from: str | None = Field(
+        default=None, description="model folder or bundled model whose weights to begin with; null: random ones"
+    )
     steps: int = Field(default=6000, ge=1)
     batch_size: int = Field(default=16, ge=1, description="slices a step, over all processes")
     learning_rate: float = Field(default=2e-3, gt=0, description="Adamax; falls along a cosine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from anymod import __version__
@@ -10,10 +11,20 @@ from anymod.models import ModelDescription, ModelModality, UnifiedModel, save_mo
 from anymod.training.recipe import Recipe
 
 
-def write_model(
-    folder: Path, model: UnifiedModel, recipe: Recipe, cohort: Cohort, cache: SliceCache, steps: int
-) -> None:
+@dataclass(frozen=True)
+class Shipment:
+    """What a model folder tells of its training; `started_from` is the SHA-256 of the weights it began with, None for random ones."""
+
+    recipe: Recipe
+    cohort: Cohort
+    cache: SliceCache
+    steps: int
+    started_from: str | None
+
+
+def write_model(folder: Path, model: UnifiedModel, shipment: Shipment) -> None:
     """Write the folder that `--model` takes; raw units of a hidden target are the training subjects' median range."""
+    recipe, cohort, cache = shipment.recipe, shipment.cohort, shipment.cache
     train = cache.of_split("train")
     ranges = cache.typical_ranges(train)
     modalities = tuple(
@@ -27,7 +38,8 @@ def write_model(
         "fingerprint": cache.fingerprint,
         "subjects": [cache.subjects[index] for index in train],
         "harmonized_medians": list(cache.harmonized_medians),
-        "steps": steps,
+        "steps": shipment.steps,
+        "started_from": shipment.started_from,
         "objective": recipe.objective.model_dump(mode="json"),
         "seed": recipe.training.seed,
     }
