@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anymod.errors import CohortError, OutputError
-from anymod.files import atomic_write, claim_folder, confined, sha256, write_json, write_text
+from anymod.files import atomic_write, claim_folder, confined, sha256, staged_folder, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -119,3 +119,15 @@ def test_overwrite_never_empties_a_folder_that_holds_the_input(tmp_path: Path) -
     with pytest.raises(OutputError, match="more than a result"):
         claim_folder(tmp_path / "out", overwrite=True, keep=(tmp_path / "out" / "cohort",))
     assert (tmp_path / "out" / "cohort" / "cohort.yaml").read_text() == "precious"
+
+
+def test_what_may_not_be_overwritten_is_refused_before_the_work_begins(tmp_path: Path) -> None:
+    write_text(tmp_path / "out" / "model" / "model.yaml", "precious")
+    begun = False
+    with (
+        pytest.raises(OutputError, match="more than a result"),
+        staged_folder(tmp_path / "out", overwrite=True, keep=(tmp_path / "out/model",)),
+    ):
+        begun = True
+    assert not begun
+    assert (tmp_path / "out/model/model.yaml").read_text() == "precious"

@@ -79,36 +79,42 @@ def claim_folder(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> P
     Never emptied: a folder that holds the home folder, the one where the program runs, or a place to `keep`, such as the input.
     """
     path = Path(path)
+    check_claim(path, overwrite=overwrite, keep=keep)
     try:
         path.mkdir(parents=True, exist_ok=True)
         contents = list(path.iterdir())
-        if contents and not overwrite:
-            raise OutputError(
-                "cannot write", path, "it holds a result already", "choose another --out or add --overwrite"
-            )
-        precious = (Path.home(), Path.cwd(), *(place.resolve() for place in keep))
-        if contents and any(place.is_relative_to(path.resolve()) for place in precious):
-            raise OutputError("cannot overwrite", path, "more than a result lies in it", "choose another --out")
         for entry in contents:
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-    except FileExistsError:
-        raise OutputError("cannot write", path, "a file is in the way", "choose another --out") from None
     except OSError as error:
         raise OutputError("cannot write", path, error.strerror or str(error), "choose another --out") from error
     return path
 
 
+def check_claim(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> None:
+    """Raise OutputError where `claim_folder` would refuse; nothing is changed."""
+    if path.exists() and not path.is_dir():
+        raise OutputError("cannot write", path, "a file is in the way", "choose another --out")
+    if not path.is_dir() or not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise OutputError("cannot write", path, "it holds a result already", "choose another --out or add --overwrite")
+    precious = (Path.home(), Path.cwd(), *(place.resolve() for place in keep))
+    if any(place.is_relative_to(path.resolve()) for place in precious):
+        raise OutputError("cannot overwrite", path, "more than a result lies in it", "choose another --out")
+
+
 @contextmanager
 def staged_folder(out: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield an empty folder whose contents become `out` on success; on failure `out` is what it was.
+    """Yield an empty folder whose contents become `out` on success; where the work fails, `out` is what it was.
 
-    Raises OutputError at once where `out` holds a result and `overwrite` is not asked for; `keep` as for `claim_folder`.
+    Raises OutputError at once where `claim_folder` would: `out` holds a result and `overwrite` is not asked for, or something to `keep`.
     """
     out = Path(out).absolute()
     existed = out.exists()
+    check_claim(out, overwrite=overwrite, keep=keep)
     if not overwrite:
         claim_folder(out, overwrite=False)
     try:

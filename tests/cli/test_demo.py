@@ -45,6 +45,14 @@ def test_it_simulates_hides_fills_in_measures_and_draws(tmp_path: Path, monkeypa
     assert methods == {"model", "mean-image", "affine-regression"}
 
 
+def test_overwriting_never_deletes_the_model(tmp_path: Path) -> None:
+    model = save_tiny_model(tmp_path / "run/model", spacing_mm=8.0)
+    arguments = ["demo", "--model", str(model), "--out", str(tmp_path / "run"), "--overwrite"]
+    result = CliRunner().invoke(program(), arguments)
+    assert result.exit_code == 1 and "more than a result lies in it" in result.stderr
+    assert (model / "model.yaml").is_file()
+
+
 def test_a_model_that_is_not_there_is_one_line_and_no_folder(tmp_path: Path) -> None:
     arguments = ["demo", "--model", "no-such-model", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(program(), arguments)

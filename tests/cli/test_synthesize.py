@@ -10,7 +10,7 @@ from tiny_models import head, save_tiny_model, write_tiny_cohort
 from typer.testing import CliRunner, Result
 
 from anymod.cli import app
-from anymod.volumes import write_volume
+from anymod.volumes import Volume, write_volume
 
 
 @pytest.fixture
@@ -93,3 +93,12 @@ def test_an_error_is_one_line_with_status_1_and_no_folder(place: Path, arguments
     assert result.stderr.startswith("error: ")
     assert named in result.stderr
     assert not (place / "out").exists()
+
+
+def test_overwriting_never_deletes_the_mask(place: Path) -> None:
+    (place / "out").mkdir()
+    write_volume(place / "out/mask.nii.gz", Volume((head(0).data > 0).astype("int16"), head(0).grid))
+    arguments = ["--input", "t1=t1.nii.gz", "--mask", "out/mask.nii.gz", "--out", "out", "--overwrite"]
+    result = invoke(*arguments)
+    assert result.exit_code == 1 and "more than a result lies in it" in result.stderr
+    assert (place / "out/mask.nii.gz").is_file()

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anymod.cohorts import CacheSettings, Cohort, SliceCache, build_cache, check_same_slices, open_cache
-from anymod.errors import AnymodError, CohortError, GridError, ModalityError, VolumeError
+from anymod.errors import AnymodError, CohortError, GridError, ModalityError, OutputError, VolumeError
 from anymod.volumes import (
     Grid,
     IntensityRule,
@@ -98,6 +98,14 @@ def test_slices_that_a_label_map_marks_are_known(make_cohort: MakeCohort) -> Non
     np.testing.assert_array_equal(cache.read([0] * 8, range(8), 0).label.numpy(), label.transpose(2, 0, 1) != 0)
     assert open_cache(cache.folder).records == cache.records
     assert not any(build(make_cohort({"a": ("t1",)}, folder="without")).records[0].labelled)
+
+
+def test_a_cache_deletes_nothing_that_it_did_not_make(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort({"a": ("t1",)})
+    images = cohort.root / "subjects"
+    with pytest.raises(OutputError, match=r"'t1\.nii\.gz', which no slice cache made; choose another folder"):
+        build_cache(cohort, cohort.subjects, SETTINGS, images)
+    assert [path.name for path in (images / "a").iterdir()] == ["t1.nii.gz"]
 
 
 def test_planes_run_to_the_right_and_to_the_front_whatever_the_file_does(make_cohort: MakeCohort) -> None:

@@ -72,6 +72,23 @@ def test_a_subject_without_its_record_or_with_another_input_is_made_again(
     assert outcome.finished == []
 
 
+def test_a_result_that_lost_an_image_is_made_again(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    run(cohort, model, tmp_path / "out")
+    (tmp_path / "out/b/t2.nii.gz").unlink()
+    outcome = run(cohort, model, tmp_path / "out")
+    assert (outcome.written, outcome.finished) == (["b"], ["a"])
+    assert (tmp_path / "out/b/t2.nii.gz").is_file()
+
+
+def test_a_file_of_the_users_beside_a_result_is_never_deleted(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    run(cohort, model, tmp_path / "out")
+    (tmp_path / "out/a/flair.nii.gz").unlink()
+    (tmp_path / "out/a/contour.nii.gz").write_text("an hour of work")
+    outcome = run(cohort, model, tmp_path / "out")
+    assert "'contour.nii.gz', which is no result" in outcome.failures["a"]
+    assert (tmp_path / "out/a/contour.nii.gz").read_text() == "an hour of work"
+
+
 @pytest.mark.parametrize("change", [{"show": ("t1",)}, {"options": SynthesisOptions(seed=1)}])
 def test_a_folder_of_another_request_is_refused(
     cohort: Cohort, model: Path, tmp_path: Path, change: dict[str, object]

@@ -39,8 +39,9 @@ def demo(
     configure(quiet, verbose, threads)
     from anymod.evaluation import demonstrate, printed_text  # loads torch
     from anymod.files import staged_folder
+    from anymod.models import find_model
 
-    with staged_folder(out, overwrite=overwrite) as folder:
+    with staged_folder(out, overwrite=overwrite, keep=(find_model(model),)) as folder:
         result = demonstrate(model, folder, seed, device)
     typer.echo(printed_text(result.evaluation))
     typer.echo(f"\nLook at {out / result.figure.relative_to(folder)}")

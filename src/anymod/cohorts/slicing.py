@@ -179,6 +179,10 @@ def _write(target: Path, record: SubjectSlices, arrays: Sequence[Array]) -> None
     """Put the arrays and their record at `target`: built beside it and renamed, so that no reader meets a half of them."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        strangers = sorted({entry.name for entry in target.iterdir()} - {*ARRAYS, RECORD}) if target.exists() else []
+        if strangers:
+            why = f"it holds '{strangers[0]}', which no slice cache made"
+            raise OutputError("cannot write slices", target, why, "choose another folder for the cache")
         temporary = Path(tempfile.mkdtemp(prefix=".slicing-", dir=target.parent))
         try:
             for name, array in zip(ARRAYS, arrays, strict=True):

@@ -86,7 +86,8 @@ def prepare_cohort(
         raise ModalityError("unknown modality", "--resample-to", why, f"known are {', '.join(options.modalities)}")
     splits = options.splits.of([subject.name for subject in found])
     sources = [file for subject in found for file in subject.files.values()]
-    with staged_folder(out, overwrite=overwrite, keep=sources) as building:
+    lists = [file for file in (options.splits.list_file,) if file is not None]
+    with staged_folder(out, overwrite=overwrite, keep=[*sources, *lists]) as building:
         converted = _convert(found, options, building)
         _write_sources(building, converted)
         write_cohort(_cohort(building, out.absolute().name, converted, splits, options, provenance), building)

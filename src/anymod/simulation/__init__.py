@@ -1,7 +1,7 @@
 """Patients with known truth: anatomy, tumour and magnetic resonance images from tissue parameters and signal equations.
 
 The way of a subject: an anatomy (procedural, or a FreeSurfer label map) gives tissue fractions; a tumour pushes and replaces some of
-them; a protocol's signal equations turn fractions into images. Each is a function of (seed, index, settings). Loads no torch.
+them; a protocol's signal equations turn fractions into images. Each is a function of (seed, index, settings).
 """
 
 from __future__ import annotations

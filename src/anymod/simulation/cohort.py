@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, write_cohort
+from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, read_cohort, write_cohort
 from anymod.errors import ConfigurationError
 from anymod.executors import completed, subject_executor
-from anymod.files import claim_folder, write_json
+from anymod.files import staged_folder, write_json
 from anymod.progress import track
 from anymod.randomness import numpy_generator
 from anymod.simulation.label_anatomy import find_label_maps
@@ -57,27 +55,36 @@ def simulate_cohort(
         find_label_maps(settings.anatomy)  # fails here, before anything is written
     names = [f"sim-{index:04d}" for index in range(subjects)]
     splits = draw_splits(names, seed, settings.validation, settings.test)
-    folder = claim_folder(Path(out), overwrite=overwrite)
+    keep = [] if settings.anatomy is None else [settings.anatomy]
+    with staged_folder(Path(out), overwrite=overwrite, keep=keep) as folder:
+        tasks = _tasks(folder, splits, seed, settings)
+        _run(tasks, workers, scheduler)
+        write_cohort(_cohort(tasks, Path(out).resolve().name, splits, settings, seed), folder)
+    return read_cohort(Path(out))
+
+
+def _tasks(folder: Path, splits: dict[str, str], seed: int, settings: SimulationSettings) -> list[SubjectTask]:
+    """Return one task for each subject, in order; test subjects are complete where the settings want it."""
     tasks = []
-    for index, name in enumerate(names):
+    for index, name in enumerate(splits):
         complete = settings.complete_test and splits[name] == "test"
         observed = settings.modalities if complete else draw_observed(seed, index, settings)
         tasks.append(SubjectTask(folder, seed, index, settings, observed))
-    cohort = Cohort(
-        root=folder,
-        name=folder.resolve().name,
+    return tasks
+
+
+def _cohort(
+    tasks: list[SubjectTask], name: str, splits: dict[str, str], settings: SimulationSettings, seed: int
+) -> Cohort:
+    return Cohort(
+        root=tasks[0].folder,
+        name=name,
         modalities=tuple(Modality(name, default_group(name)) for name in settings.modalities),
-        subjects=tuple(_subject(name, splits[name], task.observed) for name, task in zip(names, tasks, strict=True)),
+        subjects=tuple(_subject(name, splits[name], task.observed) for name, task in zip(splits, tasks, strict=True)),
         spacing_mm=(settings.spacing_mm,) * 3,
         reference=settings.modalities[0],
         provenance=_provenance(seed, settings),
     )
-    with ExitStack() as undo:
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)  # a failure leaves nothing behind
-        _run(tasks, workers, scheduler)
-        written = write_cohort(cohort, folder)
-        undo.pop_all()
-    return written
 
 
 def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from anymod.executors import completed, subject_executor
 from anymod.files import claim_folder, staged_folder, write_json
 from anymod.models import find_model
 from anymod.progress import track
-from anymod.synthesis.files import RECORD, Inputs, identity, write_subject
+from anymod.synthesis.files import PREVIEW, RECORD, Inputs, identity, write_subject
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.synthesizer import Synthesizer
 
@@ -143,13 +143,29 @@ def _synthesize(task: _Task) -> bool:
     if not folder.resolve().is_relative_to(task.out.resolve()):
         raise CohortError("path outside its folder", task.inputs.subject, "it leaves the output", "rename the subject")
     wanted = json.loads(json.dumps(identity(synthesizer, task.inputs, task.request.options)))
-    if _stored(folder / RECORD, wanted) == wanted:
+    if _stored(folder / RECORD, wanted) == wanted and _outputs_are_there(folder):
         return False
     if folder.exists():
+        _check_own(folder, synthesizer)
         shutil.rmtree(folder)
     with staged_folder(folder, overwrite=False) as staging:
         write_subject(synthesizer, find_model(task.request.model).name, task.inputs, task.request.options, staging)
     return True
+
+
+def _outputs_are_there(folder: Path) -> bool:
+    """Return whether every image that a readable record names lies beside it."""
+    outputs = json.loads((folder / RECORD).read_text(encoding="utf-8"))["outputs"]
+    return all((folder / name).is_file() for name in outputs)
+
+
+def _check_own(folder: Path, synthesizer: Synthesizer) -> None:
+    """Raise OutputError where a subject's folder, about to be made again, holds what no synthesis wrote."""
+    images = {f"{name}{kind}.nii.gz" for name in synthesizer.description.names for kind in ("", "_sd")}
+    strangers = sorted({entry.name for entry in folder.iterdir()} - images - {RECORD, PREVIEW})
+    if strangers:
+        why = f"it holds '{strangers[0]}', which is no result"
+        raise OutputError("cannot make again", folder, why, "move it elsewhere, or choose another --out")
 
 
 def _stored(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:

@@ -72,7 +72,7 @@ def synthesize_files(
     """
     synthesizer = Synthesizer.from_folder(model, device)
     synthesizer.targets(tuple(inputs.images), (options or SynthesisOptions()).targets)
-    keep = (find_model(model), *inputs.images.values())
+    keep = (find_model(model), *inputs.files.values())
     with staged_folder(out, overwrite=overwrite, keep=keep) as folder:
         return write_subject(synthesizer, find_model(model).name, inputs, options or SynthesisOptions(), folder)
 
