@@ -120,3 +120,11 @@ def test_a_description_that_is_not_understood_is_refused(
 def test_an_unknown_modality_is_named_with_the_known_ones() -> None:
     with pytest.raises(ModalityError, match="knows us, t2, flair"):
         description().position("pd")
+
+
+@pytest.mark.parametrize("name", ["../../escaped/x", "/etc/x", "a/b", "..", "", "t1\n"])
+def test_a_modality_whose_name_could_leave_a_folder_is_refused(folder: Path, name: str) -> None:
+    modalities = yaml.safe_load((folder / "model.yaml").read_text())["modalities"]
+    edit(folder, modalities=[{**modalities[0], "name": name}, *modalities[1:]])
+    with pytest.raises(ModelFolderError, match=r"modalities\.0\.name"):
+        load_model(folder)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from anymod.cohorts.schema import MODALITY_NAME
 from anymod.configuration import Settings, read_yaml, validate, write_yaml
 from anymod.core.subsets import subset_name
 from anymod.errors import ModalityError, ModelFolderError
@@ -28,7 +29,9 @@ DEFAULT_MODEL = "simulated-mr"
 class ModelModality(Settings):
     """One kind of image that the model knows."""
 
-    name: str
+    name: str = Field(
+        pattern=f"^{MODALITY_NAME.pattern}$", description="also a file's name, so nothing that leaves a folder"
+    )
     group: str
     low: float = Field(description="median over training subjects of the raw value that means the least foreground")
     high: float = Field(description="median over training subjects of the raw value that means 1")
