@@ -7,15 +7,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.image import imread
-from tiny_models import save_tiny_model, write_tiny_cohort
+from tiny_models import GRID, save_tiny_model, write_tiny_cohort
 
 from anymod.cohorts import Cohort
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation import Evaluation, EvaluationOptions, evaluate, write_report
 from anymod.evaluation.report import printed_text
 from anymod.synthesis import SynthesisOptions
+from anymod.volumes import Volume, write_volume
 
 SUBJECTS = {"x": ("t1", "t2"), "y": ("t1", "t2", "flair"), "a": ("t1", "t2", "flair"), "b": ("t1", "flair")}
 SPLITS = {"x": "train", "y": "train"}
@@ -124,6 +126,18 @@ def test_what_cannot_be_measured_is_told(
         return
     with pytest.raises(error, match=named):
         evaluate(model, cohort, replace(OPTIONS, **changes))
+
+
+def test_a_subject_without_a_usable_slice_is_left_out_and_named(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cohort = write_tiny_cohort(tmp_path / "cohort", SUBJECTS, SPLITS)
+    speck = np.zeros(GRID.shape, np.float32)
+    speck[8, 8, 3], speck[8, 9, 3] = 100, 120
+    for name in ("t1", "flair"):
+        write_volume(cohort.path(cohort.subject("b"), name), Volume(speck, GRID))
+    assert {each.subject for each in evaluate(model, cohort, OPTIONS).scores} == {"a"}
+    assert "no slice of it has enough foreground: b" in caplog.text
 
 
 def test_a_cohort_the_model_knows_nothing_of_is_refused(model: Path, cohort: Cohort) -> None:

@@ -85,6 +85,7 @@ def evaluate(
         cache = build_cache(
             cohort, [cohort.subject(name) for name in together], cache_settings(description), folder, options.workers
         )
+        measured = _with_slices(cache, measured, together)
         moments = fit_references(cache, [together.index(subject.name) for subject in training])
         tasks = [
             _Task(
@@ -107,6 +108,15 @@ def evaluate(
     fitted = f"{len(training)} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
     examples = [results[task.subject][1] for task in tasks]
     return Evaluation(scores, examples, description, cohort.name, options.split, fitted, options.seed)
+
+
+def _with_slices(cache: SliceCache, measured: Sequence[Subject], order: list[str]) -> tuple[Subject, ...]:
+    """Return the subjects that have a slice to measure on; the others are left out, with a warning."""
+    kept = tuple(subject for subject in measured if len(cache.usable(order.index(subject.name))))
+    for subject in measured:
+        if subject not in kept:
+            logger.warning("left out, as no slice of it has enough foreground: %s", subject.name)
+    return kept
 
 
 def in_model_order(cohort: Cohort, description: ModelDescription) -> Cohort:
