@@ -10,6 +10,7 @@ import torch
 from tiny_models import GRID, MODALITIES, head, tiny_description, tiny_model
 
 from anymod.errors import ConfigurationError, GridError, ModalityError, VolumeError
+from anymod.models import ModelModality
 from anymod.synthesis import SynthesisOptions, Synthesizer, resolve_device
 from anymod.volumes import Grid, Volume, orient
 
@@ -76,6 +77,19 @@ def test_a_hidden_target_has_typical_units_and_a_shown_one_its_own(synthesizer: 
     assert result.units["t1"][0] == pytest.approx(image.data[inside].min())
     made = result.images["t1"].data[inside]
     assert image.data[inside].min() - 1e-2 <= made.min() <= made.max() <= image.data.max() + 1e-2
+
+
+def test_harmonized_images_are_on_their_common_scale_but_ultrasound_on_its_own() -> None:
+    modalities = [each.model_dump() for each in tiny_description(tiny_model()).modalities]
+    modalities[0]["group"] = "us"
+    description = tiny_description(
+        tiny_model(), targets="harmonized", modalities=tuple(ModelModality(**each) for each in modalities)
+    )
+    image = Volume(head(0).data * 7, GRID)
+    images = {"t1": image, "t2": image}
+    units = Synthesizer(tiny_model(), description).synthesize(images, SynthesisOptions(MODALITIES)).units
+    assert units["t2"] == (0.0, 200.0) and units["flair"] == (0.0, 300.0)
+    assert units["t1"][0] == pytest.approx(image.data[image.data > 0].min())
 
 
 def test_a_shown_targets_background_is_its_own(synthesizer: Synthesizer) -> None:

@@ -109,12 +109,13 @@ def scaled_planes(planes: Array, inside: Array, intensities: IntensityRange, rul
 def raw_units(name: str, placed: Placed, description: ModelDescription) -> IntensityRange:
     """Return what turns a target's scaled values into raw ones: its own range where it was shown, else the model's typical one.
 
-    Harmonized targets are on their modality's common scale, shown or not.
+    Harmonized targets are on their modality's common scale, shown or not; ultrasound never is one (method section 9).
     """
-    if name in placed.ranges and description.targets == "percentile":
-        return placed.ranges[name]
     modality = description.modalities[description.position(name)]
-    if description.targets == "harmonized":
+    harmonized = description.targets == "harmonized" and modality.group != "us"
+    if name in placed.ranges and not harmonized:
+        return placed.ranges[name]
+    if harmonized:
         return IntensityRange(modality.low, modality.high, -1.0)
     return IntensityRange(modality.low, modality.high)
 
