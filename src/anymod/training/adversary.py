@@ -26,10 +26,11 @@ def judged_rows(shown: Shown, observed: Shown, *, everything: bool) -> Tensor:
 
 
 def model_term(critics: nn.ModuleList, images: Planes, rows: Tensor) -> Tensor:
-    """Return R (eq. 16) over all modalities of the judged rows, observed or not; 0 where no row is judged."""
+    """Return R (eq. 16) over all modalities of the judged rows, observed or not, as a mean over all rows: who is not judged adds 0."""
     if not bool(rows.any()):
         return images.new_zeros(())
-    return adversarial_loss([critic(images[rows, number]) for number, critic in enumerate(critics)])
+    judged = adversarial_loss([critic(images[rows, number]) for number, critic in enumerate(critics)])
+    return judged * rows.float().mean()
 
 
 def critics_term(critics: nn.ModuleList, real: list[Tensor], fakes: list[Tensor]) -> Tensor:
