@@ -59,7 +59,9 @@ class MMHVAESettings(Settings):
         default=0.0, ge=-10, le=0, description="added to the experts' log-variances: they begin surer; the authors: 0"
     )
     soft_limit: float = Field(
-        default=10.0, gt=0, description="means and log-variances stay within +- this (pitfall A3)"
+        default=10.0,
+        gt=0,
+        description="means and log-variances stay within +- this (pitfall A3), before expert_log_variance is added",
     )
 
     @model_validator(mode="after")
