@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID, generate_uid
 
 from anymod.errors import VolumeError
-from anymod.volumes import inspect_volume, read_labels, read_volume
+from anymod.volumes import image_fingerprint, inspect_volume, read_labels, read_volume
 
 
 def save(
@@ -50,6 +50,14 @@ def test_slices_are_sorted_by_position_and_lie_where_the_standard_says(tmp_path:
     assert volume.notes == ()
     assert inspect_volume(tmp_path / "series").same_as(volume.grid)
     np.testing.assert_array_equal(read_labels(tmp_path / "series").data, VOXELS)
+
+
+def test_a_series_has_one_fingerprint_whichever_of_its_files_is_given(tmp_path: Path):
+    folder = save(tmp_path / "series")
+    first = image_fingerprint(folder)
+    assert {image_fingerprint(file) for file in folder.iterdir()} == {first}
+    save(folder, lambda index, made: setattr(made, "PixelData", made.PixelData[::-1]), range(3, 4))
+    assert image_fingerprint(folder) != first
 
 
 def test_the_geometry_is_that_of_simpleitk(tmp_path: Path):

@@ -11,13 +11,13 @@ import numpy as np
 from anymod.cohorts import check_same_grid
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
-from anymod.files import sha256
 from anymod.preparation.folder_source import FoundSubject
 from anymod.volumes import (
     Grid,
     Volume,
     check_image,
     foreground_of,
+    image_fingerprint,
     model_grid,
     read_labels,
     read_volume,
@@ -62,7 +62,7 @@ def convert_subject(task: ConversionTask) -> ConvertedSubject:
         files[column] = f"subjects/{task.found.name}/{column}.nii.gz"
         write_volume(task.folder / files[column], replace(volume, data=compact(volume.data)))
         source = task.found.files[column]
-        sources[column] = source, sha256(source) if source.is_file() else ""
+        sources[column] = source, image_fingerprint(source)
     return ConvertedSubject(task.found.name, files, sources)
 
 

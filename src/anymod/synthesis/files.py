@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -11,13 +10,12 @@ from typing import Any
 
 import torch
 
-from anymod.errors import VolumeError
-from anymod.files import sha256, staged_folder, write_json
+from anymod.files import staged_folder, write_json
 from anymod.models import find_model
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.preview import write_preview
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
-from anymod.volumes import Volume, read_labels, read_volume, write_volume
+from anymod.volumes import Volume, image_fingerprint, read_labels, read_volume, write_volume
 
 RECORD, PREVIEW = "synthesis.json", "preview.png"
 MOST_CUT_OFF = 0.02  # of the foreground, before a warning tells
@@ -40,21 +38,10 @@ class Inputs:
         return {**self.images, **({"mask": self.mask} if self.mask is not None else {})}
 
     def fingerprints(self) -> dict[str, str]:
-        """Return the SHA-256 of each file, or of all files of a folder (a DICOM series)."""
+        """Return the SHA-256 of each image, of a DICOM series over all its files."""
         if not self._hashes:
-            self._hashes.update({name: fingerprint(path) for name, path in self.files.items()})
+            self._hashes.update({name: image_fingerprint(path) for name, path in self.files.items()})
         return self._hashes
-
-
-def fingerprint(path: Path) -> str:
-    """Return a file's SHA-256, or for a folder that of the SHA-256 of its files in order of their names."""
-    try:
-        if not path.is_dir():
-            return sha256(path)
-        parts = [sha256(file) for file in sorted(path.rglob("*")) if file.is_file()]
-    except OSError as error:
-        raise VolumeError("unreadable file", path, error.strerror or str(error), "check the path") from error
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def synthesize_files(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         unscale,
     )
     from anymod.volumes.orientation import orient, orient_grid
-    from anymod.volumes.reading import inspect_volume, read_labels, read_volume
+    from anymod.volumes.reading import image_fingerprint, inspect_volume, read_labels, read_volume
     from anymod.volumes.resampling import resample
     from anymod.volumes.writing import write_volume
 
@@ -31,6 +31,7 @@ __all__ = [
     "check_image",
     "foreground_centre_mm",
     "foreground_of",
+    "image_fingerprint",
     "inspect_volume",
     "measure_harmonized_range",
     "measure_range",
@@ -53,6 +54,7 @@ _HOMES = {
     "check_image": "checks",
     "foreground_centre_mm": "canonical",
     "foreground_of": "foreground",
+    "image_fingerprint": "reading",
     "inspect_volume": "reading",
     "measure_harmonized_range": "intensity",
     "measure_range": "intensity",

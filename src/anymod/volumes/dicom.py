@@ -40,6 +40,11 @@ class DicomSeries:
     notes: tuple[str, ...] = ()
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the series in order of their names."""
+        return tuple(sorted({frame.path for frame in self.frames}))
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Columns, rows, slices."""
         return self.frames[0].layout.columns, self.frames[0].layout.rows, len(self.frames)

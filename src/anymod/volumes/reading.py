@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -9,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from anymod.errors import VolumeError
+from anymod.files import sha256
 from anymod.volumes.affines import Array
 from anymod.volumes.beginnings import (
     LONGEST_BEGINNING,
@@ -37,6 +39,10 @@ class ParsedImage(Protocol):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Number of voxels along each axis."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the image is read from."""
 
     @property
     def affine(self) -> Array:
@@ -93,6 +99,12 @@ def inspect_volume(path: Path | str) -> Grid:
     image = _parse(Path(path))
     image.check()
     return straight_grid(_grid(image))
+
+
+def image_fingerprint(path: Path | str) -> str:
+    """Return the SHA-256 of an image's file; of several (a DICOM series, a header apart) that of theirs, one after the other."""
+    parts = [sha256(file) for file in _parse(Path(path)).files]
+    return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _parse(path: Path) -> ParsedImage:

@@ -57,6 +57,11 @@ class StoredImage:
     notes: tuple[str, ...] = ()
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The header's file, and the voxels' where that is another."""
+        return (self.source,) if self.path == self.source else (self.source, self.path)
+
+    @property
     def byte_count(self) -> int:
         """Bytes that the voxels take."""
         return math.prod(self.shape) * self.dtype.itemsize
