@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object with this package's `format` and version in front, whole or not at all."""
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return a JSON object with this package's `format` and version in front."""
     from anymod import __version__
 
-    write_text(path, json.dumps({"format": 1, "anymod": __version__, **content}, indent=2, allow_nan=False) + "\n")
+    return json.dumps({"format": 1, "anymod": __version__, **content}, indent=2, allow_nan=False)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write what `json_text` returns, whole or not at all."""
+    write_text(path, json_text(content) + "\n")
 
 
 def sha256(path: Path) -> str:

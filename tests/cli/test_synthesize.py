@@ -48,6 +48,13 @@ def test_a_cohort_and_again(place: Path) -> None:
     assert again.stdout == "written 0, finished before 2, complete already 0, failed 0\n"
 
 
+def test_names_of_what_is_shown_may_have_blanks_between(place: Path) -> None:
+    result = invoke("--cohort", "cohort", "--show", "t2, t1", "--out", "out", "--json")
+    told = json.loads(result.stdout)
+    assert list(told)[:2] == ["format", "anymod"]
+    assert told["written"] == ["a", "b"]
+
+
 def test_one_split_of_a_cohort(place: Path) -> None:
     result = invoke("--cohort", "cohort", "--split", "train", "--out", "out", "--json")
     assert json.loads(result.stdout)["written"] == ["b"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -27,11 +26,12 @@ def check(
     """
     configure(quiet, verbose)
     from anymod.errors import CohortError
+    from anymod.files import json_text
     from anymod.preparation import check_cohort, write_report
 
     report = check_cohort(cohort, workers, scheduler)
     if as_json:
-        typer.echo(json.dumps({"format": 1, **report.as_json()}, indent=2))
+        typer.echo(json_text(report.as_json()))
     else:
         typer.echo(report.table())
         for finding in report.all_findings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,7 +61,7 @@ def evaluate(
     from anymod.evaluation import EvaluationOptions, write_report  # loads torch
     from anymod.evaluation import evaluate as measure
     from anymod.evaluation.report import printed_text
-    from anymod.files import staged_folder
+    from anymod.files import json_text, staged_folder
     from anymod.models import find_model
     from anymod.synthesis import SynthesisOptions
 
@@ -74,4 +73,4 @@ def evaluate(
     with staged_folder(out, overwrite=overwrite, keep=(table.root, find_model(model))) as folder:
         evaluation = measure(model, table, options, cache)
         content = write_report(evaluation, folder, figures=figures)
-    typer.echo(json.dumps(content) if as_json else printed_text(evaluation))
+    typer.echo(json_text(content) if as_json else printed_text(evaluation))

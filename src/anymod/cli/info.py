@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from importlib import metadata
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from anymod import __version__
+from anymod.files import json_text
 from anymod.resources import bundled_models
 
 PACKAGES = (
@@ -34,7 +34,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     """
     facts = gather_facts()
     if as_json:
-        typer.echo(json.dumps({"format": 1, **facts}, indent=2))
+        typer.echo(json_text(facts))
         return
     for name in ("anymod", "python", "platform"):
         typer.echo(f"{name:<18} {facts[name]}")

@@ -46,6 +46,11 @@ SchedulerOption = Annotated[
 ]
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names in a text like `t1, flair`."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 class _StderrHandler(logging.Handler):
     """Writes to what `sys.stderr` is at that moment: a progress bar and a test put something else there for a while."""
 

@@ -16,6 +16,7 @@ from anymod.cli.options import (
     VerboseOption,
     WorkersOption,
     configure,
+    split_names,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def prepare(
     extras = {"mask": mask_pattern, "label": label_pattern, "tissue": tissue_pattern}
     columns = patterns | {column: glob for column, glob in extras.items() if glob is not None}
     found = find_subjects(raw, columns, subject_from, leave_out=out)
-    names = tuple(name.strip() for name in test_subjects.split(",") if name.strip())
+    names = split_names(test_subjects)
+    if split_list is not None and names:
+        raise typer.BadParameter("--split-list and --test-subjects exclude each other: the list says who tests")
     options = PreparationOptions(
         modalities=tuple(patterns),
         splits=SplitChoice(split_seed, validation, test, names, split_list),

@@ -16,6 +16,7 @@ from anymod.cli.options import (
     VerboseOption,
     WorkersOption,
     configure,
+    split_names,
 )
 
 
@@ -52,7 +53,7 @@ def simulate(
     from anymod.simulation import SimulationSettings, simulate_cohort
     from anymod.simulation.settings import check_modalities
 
-    names = tuple(name.strip() for name in modalities.split(",") if name.strip())
+    names = split_names(modalities)
     check_modalities(names)
     content = {
         "modalities": names,

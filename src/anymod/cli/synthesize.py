@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +18,9 @@ from anymod.cli.options import (
     VerboseOption,
     WorkersOption,
     configure,
+    split_names,
 )
+from anymod.files import json_text
 
 if TYPE_CHECKING:
     from anymod.synthesis import CohortOutcome
@@ -82,7 +83,7 @@ def synthesize(
     options = SynthesisOptions(tuple(target) if target else None, chosen, samples, seed, noise, chunk)
     if cohort is None:
         record = synthesize_files(model, Inputs(inputs, mask), out, options, device=device, overwrite=overwrite)
-        typer.echo(json.dumps(record) if as_json else "\n".join(str(out / name) for name in record["outputs"]))
+        typer.echo(json_text(record) if as_json else "\n".join(str(out / name) for name in record["outputs"]))
         return
 
     from anymod.cohorts import read_cohort
@@ -90,7 +91,7 @@ def synthesize(
 
     table = read_cohort(cohort)
     subjects = table.of_split(split) if split else table.subjects
-    request = CohortRequest(model, options, tuple(show.split(",")) if show else None, device)
+    request = CohortRequest(model, options, split_names(show) if show else None, device)
     outcome = synthesize_cohort(
         table, subjects, request, out, overwrite=overwrite, workers=workers, scheduler=scheduler
     )
@@ -111,7 +112,7 @@ def _parse_inputs(given: list[str]) -> dict[str, Path]:
 
 def _print_outcome(outcome: CohortOutcome, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"format": 1, **vars(outcome)}, indent=2))
+        typer.echo(json_text(vars(outcome)))
     else:
         counts = (len(outcome.written), len(outcome.finished), len(outcome.skipped), len(outcome.failures))
         typer.echo("written {}, finished before {}, complete already {}, failed {}".format(*counts))

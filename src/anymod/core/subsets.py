@@ -36,7 +36,7 @@ def subset_name(mask: int, modalities: Sequence[str]) -> str:
 
 def parse_subset(name: str, modalities: Sequence[str]) -> int:
     """Return the mask of names joined by `+` or `,` in any order; ValueError for an unknown or repeated name, or none."""
-    names = name.replace(",", "+").split("+")
+    names = [each.strip() for each in name.replace(",", "+").split("+")]
     if len(set(names)) != len(names) or not set(names) <= set(modalities):
         raise ValueError(f"'{name}' is no subset of {'+'.join(modalities)}")
     return as_mask([modality in names for modality in modalities])
