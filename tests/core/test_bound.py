@@ -170,6 +170,28 @@ def test_multiplying_exact_unimodal_posteriors_is_overconfident_above_the_finest
     )
     gap = kl_divergence(as_normal(product), as_normal(true)).item()
     assert gap == pytest.approx(0.016994, abs=1e-6)
+    covariance = (slope**2 + v_1) * torch.ones(2, 2, dtype=torch.float64) + v_x * torch.eye(2, dtype=torch.float64)
+    evidence = MultivariateNormal(torch.zeros(2, dtype=torch.float64), covariance).log_prob(x).item()
+    assert evidence - two_level_bound(product, x) == pytest.approx(gap, abs=1e-6)
+    assert evidence - two_level_bound(true, x) == pytest.approx(0, abs=1e-8)
+
+
+def two_level_bound(top: DiagonalGaussian, x: Tensor) -> float:
+    """Return the bound of the example of method section 5 with `top` for z_2 and exact experts at level 1, by quadrature over z_2."""
+    slope, v_1, v_x = 0.9, 0.6, 0.4
+    z_2 = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
+    prior = DiagonalGaussian((slope * z_2)[:, None], torch.full((len(z_2), 1), math.log(v_1), dtype=torch.float64))
+    experts = DiagonalGaussian(
+        x[None, :, None].expand(len(z_2), 2, 1), torch.full((len(z_2), 2, 1), math.log(v_x), dtype=torch.float64)
+    )
+    shown = torch.ones(len(z_2), 2, dtype=torch.bool)
+    z_1 = product_of_experts(prior, experts, shown)
+    squares = (x - z_1.mean) ** 2 + z_1.log_variance.exp()
+    likelihood = (-0.5 * math.log(2 * math.pi * v_x) - squares / (2 * v_x)).sum(1)
+    fine = likelihood - divergence_from_prior(prior, experts, shown)[:, 0]
+    law, standard = as_normal(top), Normal(torch.zeros((), dtype=torch.float64), 1.0)
+    log_law = law.log_prob(z_2).flatten()
+    return torch.trapezoid(log_law.exp() * (fine + standard.log_prob(z_2) - log_law), z_2).item()
 
 
 def test_the_monte_carlo_bound_is_unbiased() -> None:  # 16

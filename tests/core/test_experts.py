@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from anymod.core.experts import divergence_from_prior, expert_between, product_of_experts
-from anymod.core.gaussians import DiagonalGaussian, divergence, log_density
+from anymod.core.gaussians import DiagonalGaussian, divergence, log_density, standard_gaussian
 
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
 
@@ -196,6 +196,22 @@ def test_divergence_stays_finite_and_increases_over_sixteen_decades(dtype: torch
         torch.log1p(ratio) - ratio / (1 + ratio),
     )
     torch.testing.assert_close(nats[:, 0].double(), 0.5 * exact, rtol=1e-4, atol=0)
+
+
+def test_the_largest_divergence_of_a_batch_is_finite_in_float32() -> None:  # 22: means and log-variances within +- 10
+    prior = DiagonalGaussian(torch.full((1, 1), -10.0), torch.full((1, 1), -10.0))
+    experts = DiagonalGaussian(torch.full((1, 16, 1), 10.0), torch.full((1, 16, 1), -10.0))
+    largest = divergence_from_prior(prior, experts, torch.ones(1, 16, dtype=torch.bool))
+    assert 3e6 < largest.item() < 4.5e6
+    assert largest.expand(16, 565_000).sum().isfinite()
+
+
+def test_at_temperature_zero_variances_still_weigh_the_means() -> None:  # 20
+    prior, experts = standard_gaussian(torch.zeros(1, 1)), torch.tensor([[[2.0], [-1.0]]])
+    shown = torch.ones(1, 2, dtype=torch.bool)
+    surer = [torch.tensor([[[first], [0.0]]]) for first in (0.0, -3.0)]
+    means = [product_of_experts(prior, DiagonalGaussian(experts, each), shown).mean.item() for each in surer]
+    assert means == pytest.approx([1 / 3, (2 * math.exp(3) - 1) / (2 + math.exp(3))], rel=1e-6)
 
 
 def test_hierarchical_divergence_is_the_sum_of_its_levels() -> None:  # 11: KL of a two-level law against draws

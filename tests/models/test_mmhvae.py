@@ -258,6 +258,19 @@ def test_temperature_zero_is_deterministic_and_spread_grows_from_there(model: MM
     assert 0 < distances[0] < distances[1] < distances[2]
 
 
+def test_the_image_at_temperature_zero_is_not_the_mean_of_images(
+    model: MMHVAE,
+) -> None:  # check 20: f(mean), not mean of f
+    batch = make_batch(EVERYTHING)
+    still = model.synthesize(batch.images, EVERYTHING, (1,), 0.0, None)
+    rows = 400
+    draws = model.synthesize(
+        batch.images.expand(rows, *batch.images.shape[1:]), EVERYTHING.expand(rows, 3), (1,), 1.0, noise_from()
+    )
+    standard_error = draws.std(0) / math.sqrt(rows)
+    assert ((draws.mean(0) - still[0]).abs() / standard_error).max() > 8
+
+
 def test_shared_noise_gives_the_same_volume_whatever_the_batching(model: MMHVAE) -> None:  # check 21
     batch = make_batch(torch.ones(4, 3, dtype=torch.bool))
     noise = shared_noise(5, "sample", 0)

@@ -20,6 +20,7 @@ from anymod.volumes import (
     scale,
     unscale,
 )
+from anymod.volumes.intensity import INPUT_FLOOR
 
 
 def head(background: float = 0.0, darkest: float = 10.0) -> np.ndarray:
@@ -92,6 +93,14 @@ def test_scaling_can_be_undone_inside_of_the_range(low: float, extent: float, se
     scaled = scale(raw, intensities, np.ones(raw.shape, dtype=bool))
     assert scaled.min() >= -255 / 256 and scaled.max() <= 1
     np.testing.assert_allclose(unscale(scaled, intensities), raw, atol=4e-6 * (abs(low) + extent))
+
+
+def test_scaling_what_is_scaled_changes_nothing():  # method check 23
+    data = np.random.default_rng(0).uniform(3, 900, (6, 7, 8)).astype(np.float32)
+    foreground = data > 100
+    once = scale(data, measure_range(data, foreground, 99.95), foreground)
+    again = scale(once, IntensityRange(INPUT_FLOOR, 1.0), foreground)
+    np.testing.assert_allclose(again, once, atol=1e-6)
 
 
 def test_background_comes_back_as_the_lowest_value():
