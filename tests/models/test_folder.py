@@ -87,6 +87,14 @@ def test_weights_of_another_network_are_refused(folder: Path) -> None:
         load_model(folder)
 
 
+def test_weights_that_are_no_floating_point_numbers_are_refused(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    save_file({name: tensor.to(torch.int32) for name, tensor in load_file(path).items()}, path)
+    edit(folder, weights_sha256=sha256(path))
+    with pytest.raises(ModelFolderError, match="hold I32"):
+        load_model(folder)
+
+
 def test_what_is_no_safetensors_file_is_refused(folder: Path) -> None:
     path = folder / "weights.safetensors"
     path.write_bytes(b"\x80\x04pickle")

@@ -142,6 +142,10 @@ def _read_weights(path: Path, expected_sha256: str, expected: Mapping[str, Tenso
             if shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
                 remedy = "model.yaml and weights belong to different models; copy the folder again"
                 raise ModelFolderError("wrong weights", path, "names or shapes differ from the architecture's", remedy)
+            kinds = {stream.get_slice(name).get_dtype() for name in shapes} - {"F16", "BF16", "F32"}
+            if kinds:
+                why = f"they hold {', '.join(sorted(kinds))} in place of floating-point numbers"
+                raise ModelFolderError("wrong weights", path, why, "copy the folder again")
             return {name: stream.get_tensor(name).float() for name in shapes}
     except SafetensorError as error:
         raise ModelFolderError("unreadable weights", path, str(error), "copy the folder again") from error
