@@ -140,6 +140,19 @@ def test_a_subject_without_a_usable_slice_is_left_out_and_named(
     assert "no slice of it has enough foreground: b" in caplog.text
 
 
+def test_a_kept_cache_serves_again_and_that_of_others_is_not_touched(
+    model: Path, cohort: Cohort, tmp_path: Path
+) -> None:
+    first = evaluate(model, cohort, OPTIONS, tmp_path / "cache").scores
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")}
+    assert evaluate(model, cohort, OPTIONS, tmp_path / "cache").scores == first
+    index = (tmp_path / "cache/index.json").read_bytes()
+    with pytest.raises(CohortError, match="subjects differ"):
+        evaluate(model, replace(cohort, subjects=cohort.subjects[:-1]), OPTIONS, tmp_path / "cache")
+    assert (tmp_path / "cache/index.json").read_bytes() == index
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")} == before
+
+
 def test_a_cohort_the_model_knows_nothing_of_is_refused(model: Path, cohort: Cohort) -> None:
     renamed = replace(cohort, modalities=tuple(replace(each, name=f"{each.name}x") for each in cohort.modalities))
     with pytest.raises(ModalityError, match="this model knows t1, t2, flair"):

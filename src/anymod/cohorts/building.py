@@ -97,7 +97,7 @@ def check_same_slices(cohort: Cohort, subjects: Sequence[Subject], settings: Cac
         differing = [] if ours == index.fingerprint else ["files"]
     if differing:
         why = f"its {differing[0]} differ from those that {folder} was made of"
-        raise CohortError("another cohort", cohort.root, why, "give the cohort of before, or choose another --out")
+        raise CohortError("another cohort", cohort.root, why, "give the cohort of before, or choose another folder")
 
 
 def open_cache(folder: Path) -> SliceCache:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from anymod.cohorts import CacheSettings, Cohort, Modality, SliceCache, Subject, build_cache
+from anymod.cohorts import CacheSettings, Cohort, Modality, SliceCache, Subject, build_cache, check_same_slices
 from anymod.core.subsets import parse_subset
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation.regression import TrainingMoments
@@ -72,7 +72,8 @@ def evaluate(
 
     `cache_folder` keeps the slices for another time; without one they are made in a temporary folder.
 
-    Raises CohortError where the split or the training split is empty, ModalityError where the model knows nothing of a subject.
+    Raises CohortError where the split or the training split is empty or the cache is that of others, ModalityError where the model knows
+    nothing of a subject.
     """
     synthesizer = Synthesizer.from_folder(model, options.device)
     description = synthesizer.description
@@ -82,9 +83,9 @@ def evaluate(
     with ExitStack() as stack:
         folder = cache_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anymod-")))
         together = list(dict.fromkeys(subject.name for subject in (*training, *measured)))
-        cache = build_cache(
-            cohort, [cohort.subject(name) for name in together], cache_settings(description), folder, options.workers
-        )
+        subjects, settings = [cohort.subject(name) for name in together], cache_settings(description)
+        check_same_slices(cohort, subjects, settings, folder)  # a cache of others, such as a run's own, stays as it is
+        cache = build_cache(cohort, subjects, settings, folder, options.workers)
         measured = _with_slices(cache, measured, together)
         moments = fit_references(cache, [together.index(subject.name) for subject in training])
         tasks = [
