@@ -32,6 +32,7 @@ def cache_of(usable: list[tuple[int, int]], labelled: int = 0) -> SliceCache:
                 key="",
                 observed=tuple(count > 0 for count in counts),
                 volume_ranges=(None, None),
+                backgrounds=(None, None),
                 slice_ranges=None,
                 white_matter=(None, None),
                 foreground_fractions=fractions,

@@ -90,6 +90,16 @@ def test_mask_is_the_foreground_where_the_background_is_not_zero(make_cohort: Ma
     assert (batch.images[0, 0, 0][~batch.foreground[0, 0]] == -1).all()
 
 
+def test_the_background_of_each_image_is_known(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort({"a": ("t1",), "b": ("t1", "us")})
+    for subject, below in zip(cohort.subjects, (100, 50), strict=True):
+        volume = read_volume(cohort.path(subject, "t1"))
+        write_volume(cohort.path(subject, "t1"), Volume(volume.data - below, volume.grid))
+    cache = build(cohort)
+    assert [record.backgrounds for record in cache.records] == [(-100, None), (-50, 0)]
+    assert cache.typical_backgrounds([0, 1]) == {"t1": -75, "us": 0}
+
+
 def test_slices_that_a_label_map_marks_are_known(make_cohort: MakeCohort) -> None:
     label = np.zeros((12, 10, 8), dtype=np.int16)
     label[5, 5, 2] = label[6, 4, 5] = 4

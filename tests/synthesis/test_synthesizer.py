@@ -100,6 +100,13 @@ def test_a_shown_targets_background_is_its_own(synthesizer: Synthesizer) -> None
     assert (result.images["t2"].data[outside] == 0).all()
 
 
+def test_a_hidden_targets_background_is_the_training_cohorts() -> None:
+    modalities = [each.model_copy(update={"background": -7.0}) for each in tiny_description(tiny_model()).modalities]
+    description = tiny_description(tiny_model(), modalities=tuple(modalities))
+    result = Synthesizer(tiny_model(), description).synthesize({"t1": head(0)}, SynthesisOptions(("t2",)))
+    assert (result.images["t2"].data[head(0).data == 0] == -7).all()
+
+
 def test_what_is_not_shown_does_not_exist_for_the_result(synthesizer: Synthesizer) -> None:
     alone = synthesizer.synthesize({"t1": head(0)}, SynthesisOptions(("flair",)))
     masked = synthesizer.synthesize({"t1": head(0)}, SynthesisOptions(("flair",)), Volume(head(0).data > 0, GRID))

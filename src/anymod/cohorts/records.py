@@ -47,6 +47,8 @@ class SubjectSlices(Settings):
     observed: tuple[bool, ...]
     volume_ranges: tuple[RawRange | None, ...]
     """Over the whole volume; None where the modality is absent."""
+    backgrounds: tuple[float | None, ...]
+    """Raw value outside the foreground; None where the modality is absent."""
     slice_ranges: tuple[tuple[RawRange | None, ...], ...] | None
     """Slices, then modalities, with scope `slice` only; None where a slice shows nothing or one value."""
     white_matter: tuple[WhiteMatter | None, ...]

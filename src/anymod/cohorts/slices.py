@@ -96,6 +96,17 @@ class SliceCache:
                 typical[name] = IntensityRange(low, high, known[0].floor)
         return typical
 
+    def typical_backgrounds(self, subjects: Sequence[int]) -> dict[str, float]:
+        """Return each modality's median raw value outside the foreground over the subjects that have it."""
+        typical = {}
+        for modality, name in enumerate(self.modalities):
+            known = [
+                value for subject in subjects if (value := self.records[subject].backgrounds[modality]) is not None
+            ]
+            if known:
+                typical[name] = statistics.median(known)
+        return typical
+
     def modality_index(self, name: str) -> int:
         """Return the index of a modality, or raise ModalityError."""
         if name not in self.modalities:

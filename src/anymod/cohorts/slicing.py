@@ -27,7 +27,7 @@ from anymod.cohorts.subject_images import SubjectImages, read_subject_images
 from anymod.configuration import read_yaml, validate
 from anymod.errors import CohortError, OutputError, VolumeError
 from anymod.files import write_json
-from anymod.volumes import Grid, Volume, foreground_centre_mm, measure_range, model_grid, resample
+from anymod.volumes import Grid, Volume, background_of, foreground_centre_mm, measure_range, model_grid, resample
 from anymod.volumes.affines import Array  # not from types, which loads torch
 
 WHITE_MATTER_LABELS = (2, 41)
@@ -70,6 +70,7 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         key=key,
         observed=tuple(name in images.volumes for name in task.cohort.modality_names),
         volume_ranges=tuple(_volume_range(images, name, rule.upper_percentile) for name in task.cohort.modality_names),
+        backgrounds=tuple(_background(images, name) for name in task.cohort.modality_names),
         slice_ranges=_slice_ranges(planes, foreground, rule.upper_percentile) if rule.scope == "slice" else None,
         white_matter=white_matter,
         foreground_fractions=tuple(tuple(row) for row in foreground.mean((2, 3)).round(6).tolist()),
@@ -134,6 +135,12 @@ def _volume_range(images: SubjectImages, modality: str, percentile: float) -> Ra
     # On the image's own grid, as synthesis measures it too.
     measured = measure_range(volume.data, images.foregrounds[modality], percentile, volume.source)
     return measured.low, measured.high
+
+
+def _background(images: SubjectImages, modality: str) -> float | None:
+    if modality not in images.volumes:
+        return None
+    return background_of(images.volumes[modality].data, images.foregrounds[modality])
 
 
 def _slice_ranges(planes: Array, foreground: Array, percentile: float) -> tuple[tuple[RawRange | None, ...], ...]:

@@ -36,6 +36,10 @@ class ModelModality(Settings):
     low: float = Field(description="median over training subjects of the raw value that means the least foreground")
     high: float = Field(description="median over training subjects of the raw value that means 1")
 
+    background: float = Field(
+        default=0.0, description="median over training subjects of the raw value outside the foreground"
+    )
+
     @model_validator(mode="after")
     def _is_a_range(self) -> ModelModality:
         if not self.low < self.high:

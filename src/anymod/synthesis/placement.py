@@ -15,6 +15,7 @@ from anymod.volumes import (
     IntensityRange,
     IntensityRule,
     Volume,
+    background_of,
     check_image,
     foreground_centre_mm,
     foreground_of,
@@ -89,7 +90,7 @@ def place(
         images[name] = scaled_planes(planes, inside, ranges[name], rule)
     share = np.logical_or.reduce(list(seen.values())).sum() * np.prod(seen_grid.spacing_mm)
     cut_off = max(0.0, 1 - float(share / (union.sum() * np.prod(grid.spacing_mm))))
-    background = {name: _background(volume, foregrounds[name]) for name, volume in volumes.items()}
+    background = {name: background_of(volume.data, foregrounds[name]) for name, volume in volumes.items()}
     return Placed(grid, seen_grid, images, seen, union, ranges, background, cut_off)
 
 
@@ -149,15 +150,6 @@ def _foreground(volume: Volume, mask: Volume | None) -> Array:
     if not inside.any():
         raise VolumeError("empty foreground", volume.source or "the mask", "no voxel is marked", "give another mask")
     return inside
-
-
-def _background(volume: Volume, foreground: Array) -> float:
-    """Return the value of an image's background: the commonest one outside its foreground, 0 where all is foreground."""
-    outside = volume.data[~foreground]
-    if outside.size == 0:
-        return 0.0
-    values, counts = np.unique(outside[:: max(1, outside.size // 100_000)], return_counts=True)
-    return float(values[counts.argmax()])
 
 
 def _plane_size(foreground: Array, grid: Grid, model: UnifiedModel, description: ModelDescription) -> tuple[int, int]:

@@ -104,7 +104,9 @@ class Synthesizer:
             for number, name in enumerate(targets):
                 scale = raw_units(name, placed, self.description)
                 units[name] = (scale.low, scale.high)
-                results[name] = placed.to_own_grid(raw_planes(means[number], scale), placed.background.get(name, 0.0))
+                typical = self.description.modalities[self.description.position(name)].background
+                outside = placed.background.get(name, typical)
+                results[name] = placed.to_own_grid(raw_planes(means[number], scale), outside)
                 if deviations is not None:
                     spreads[name] = placed.to_own_grid(raw_deviations(deviations[number], scale))
         in_order = tuple(name for name in self.description.names if name in images)

@@ -27,9 +27,14 @@ def write_model(folder: Path, model: UnifiedModel, shipment: Shipment) -> None:
     recipe, cohort, cache = shipment.recipe, shipment.cohort, shipment.cache
     train = cache.of_split("train")
     ranges = cache.typical_ranges(train)
+    backgrounds = cache.typical_backgrounds(train)
     modalities = tuple(
         ModelModality(
-            name=modality.name, group=modality.group, low=ranges[modality.name].low, high=ranges[modality.name].high
+            name=modality.name,
+            group=modality.group,
+            low=ranges[modality.name].low,
+            high=ranges[modality.name].high,
+            background=backgrounds[modality.name],
         )
         for modality in cohort.modalities
     )

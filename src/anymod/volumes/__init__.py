@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anymod.volumes.canonical import foreground_centre_mm, model_grid
     from anymod.volumes.checks import check_image
-    from anymod.volumes.foreground import foreground_of
+    from anymod.volumes.foreground import background_of, foreground_of
     from anymod.volumes.grid import Grid, Volume
     from anymod.volumes.intensity import (
         IntensityRange,
@@ -28,6 +28,7 @@ __all__ = [
     "IntensityRange",
     "IntensityRule",
     "Volume",
+    "background_of",
     "check_image",
     "foreground_centre_mm",
     "foreground_of",
@@ -51,6 +52,7 @@ _HOMES = {
     "IntensityRange": "intensity",
     "IntensityRule": "intensity",
     "Volume": "grid",
+    "background_of": "foreground",
     "check_image": "checks",
     "foreground_centre_mm": "canonical",
     "foreground_of": "foreground",

@@ -8,6 +8,7 @@ from anymod.errors import GridError
 from anymod.volumes.affines import Array
 
 BACKGROUND_SHARE = 0.5  # of the six faces; a head may touch some of them
+MOST_COUNTED = 100_000  # voxels outside, spread evenly, that tell the commonest value
 
 
 def foreground_of(data: Array, mask: Array | None = None) -> Array:
@@ -23,6 +24,15 @@ def foreground_of(data: Array, mask: Array | None = None) -> Array:
         return mask != 0
     value = _background(data)
     return data > data.min() if value is None else data != value
+
+
+def background_of(data: Array, foreground: Array) -> float:
+    """Return the value of an image's background: the commonest one outside its foreground, 0 where all is foreground."""
+    outside = data[~foreground]
+    if outside.size == 0:
+        return 0.0
+    values, counts = np.unique(outside[:: max(1, outside.size // MOST_COUNTED)], return_counts=True)
+    return float(values[counts.argmax()])
 
 
 def _background(data: Array) -> float | int | None:
