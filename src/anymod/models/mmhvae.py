@@ -22,7 +22,7 @@ from anymod.core.gaussians import DiagonalGaussian, draw, standard_gaussian
 from anymod.core.noise import Noise
 from anymod.core.objectives import mean_over_observed
 from anymod.models.interface import Objective, Outcome, UnifiedModel, masked, shown_foreground
-from anymod.nn.cells import DecoderCell, InstanceNorm, ModalityEncoder, Upsample
+from anymod.nn.cells import DecoderCell, ModalityEncoder, Upsample
 from anymod.nn.heads import ExpertHead, ImageHead, PriorHead, VectorTop, as_gaussian, scale_means
 from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
 
@@ -48,10 +48,6 @@ class MMHVAESettings(Settings):
     )
     head_kernel: Literal[3, 5, 7] = Field(
         default=7, description="width of an image head's last two convolutions; the paper: 7"
-    )
-    head_norm: bool = Field(
-        default=True,
-        description="instance norm in the heads of experts and images; without it they see how bright a slice is",
     )
     context_slices: Literal[0, 1, 2] = Field(default=0, description="neighbouring slices on each side, as channels")
     expert_gain: float = Field(default=1.0, gt=0, description="initial scale of the experts' means; the authors: 1")
@@ -132,12 +128,12 @@ class Level:
 class Step(nn.Module):
     """One step down: twice the size, a residual cell, and, where the level carries latents, the heads that emit its laws."""
 
-    def __init__(self, channels_in: int, channels: int, expansion: int, norm: nn.Module, *, has_latents: bool) -> None:
+    def __init__(self, channels_in: int, channels: int, expansion: int, *, has_latents: bool) -> None:
         super().__init__()
         self.upsample = Upsample(channels_in, channels)
         self.cell = DecoderCell(channels, expansion)
         self.prior = PriorHead(channels) if has_latents else None
-        self.expert = ExpertHead(2 * channels, channels, norm) if has_latents else None
+        self.expert = ExpertHead(2 * channels, channels) if has_latents else None
 
 
 class MMHVAE(UnifiedModel):
@@ -148,7 +144,6 @@ class MMHVAE(UnifiedModel):
         if not 1 <= len(modalities) <= MOST_MODALITIES or len(set(modalities)) != len(modalities):
             raise ValueError(f"between 1 and {MOST_MODALITIES} different modalities are needed")
         widths, levels = settings.widths, settings.levels
-        norm = InstanceNorm() if settings.head_norm else nn.Identity()
         self.modalities = tuple(modalities)
         self.settings = settings
         self.context, self.stride = settings.context_slices, settings.stride
@@ -159,18 +154,16 @@ class MMHVAE(UnifiedModel):
         self.top = (
             VectorTop(widths[-1], coarsest, 2 * widths[-1])
             if settings.top == "vector"
-            else ExpertHead(widths[-1], widths[-1], norm)
+            else ExpertHead(widths[-1], widths[-1])
         )
         self.steps = nn.ModuleList()
         coming = widths[-1] if settings.top == "vector" else widths[-1] // 2
         for depth in reversed(range(len(widths) - 1)):
             has_latents = depth + 1 in levels
-            self.steps.append(Step(coming, widths[depth], settings.expansion, norm, has_latents=has_latents))
+            self.steps.append(Step(coming, widths[depth], settings.expansion, has_latents=has_latents))
             coming = widths[depth] // 2 if has_latents else widths[depth]
         heads = (
-            ImageHead(
-                coming, settings.head_channels, settings.head_blocks, settings.head_kernel, settings.unshuffle, norm
-            )
+            ImageHead(coming, settings.head_channels, settings.head_blocks, settings.head_kernel, settings.unshuffle)
             for _ in modalities
         )
         self.heads = nn.ModuleList(heads)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from anymod.core.gaussians import DiagonalGaussian, soft_limit
-from anymod.nn.cells import SqueezeExcite, in_full_precision
+from anymod.nn.cells import InstanceNorm, SqueezeExcite, in_full_precision
 
 
 def as_gaussian(features: Tensor, limit: float) -> DiagonalGaussian:
@@ -32,13 +32,13 @@ class ExpertHead(nn.Module):
     At the coarsest level there is no decoder map yet: `channels_in` is then the modality's alone.
     """
 
-    def __init__(self, channels_in: int, channels: int, norm: nn.Module) -> None:
+    def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.gate = SqueezeExcite(channels)
         self.emit = weight_norm(nn.Conv2d(channels, channels, 1, bias=False))
-        self.norm = norm
+        self.norm = InstanceNorm()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (b, channels, h, w): mean and log-variance along the channels."""
@@ -81,11 +81,11 @@ class VectorTop(nn.Module):
 class ResidualBlock(nn.Module):
     """x + norm(conv(ReLU(norm(conv(x))))), mirrored at the borders."""
 
-    def __init__(self, channels: int, norm: nn.Module) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
         self.second = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
-        self.norm = norm
+        self.norm = InstanceNorm()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of the same shape (b, c, h, w)."""
@@ -98,15 +98,13 @@ class ImageHead(nn.Module):
     With `unshuffle` u it emits u^2 interleaved images at the latent's size and shuffles them into one that is u times larger.
     """
 
-    def __init__(
-        self, channels_in: int, channels: int, blocks: int, kernel: int, unshuffle: int, norm: nn.Module
-    ) -> None:
+    def __init__(self, channels_in: int, channels: int, blocks: int, kernel: int, unshuffle: int) -> None:
         super().__init__()
         self.enter = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
-        self.blocks = nn.Sequential(*(ResidualBlock(channels, norm) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         self.mix = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, padding_mode="reflect")
         self.emit = nn.Conv2d(channels, unshuffle**2, kernel, padding=kernel // 2, padding_mode="reflect")
-        self.norm = norm
+        self.norm = InstanceNorm()
         self.unshuffle = unshuffle
         with torch.no_grad():  # equal at first, so that shuffling draws no checkerboard (Aitken et al. 2017)
             for parameter in self.emit.parameters():
