@@ -77,12 +77,6 @@ def test_batches_mix_subjects_and_seeds_differ() -> None:
     assert not np.array_equal(plan.rows(0), plan.rows(10))
 
 
-def test_epochs_and_steps_are_counted() -> None:
-    plan = BatchPlan(cache_of([(9, 0), (6, 0)]), 4, seed=0)
-    assert (plan.slices_per_epoch, plan.steps_per_epoch) == (15, 4)
-    assert [plan.epoch(step) for step in (0, 3, 4, 7, 8)] == [0, 0, 1, 1, 2]
-
-
 def test_real_slices_show_the_modality_and_come_in_turn() -> None:
     plan = BatchPlan(cache_of([(9, 0), (6, 3), (4, 2)]), 4, seed=0)
     rows = [pair for step in range(5) for pair in zip(*plan.real_slices(step, 1, 2), strict=True)]
@@ -107,7 +101,7 @@ def test_a_share_of_each_batch_is_labelled_and_all_labelled_slices_come_equally_
     rows = [list(zip(*plan.rows(step), strict=True)) for step in range(15)]
     assert Counter(pair for batch in rows for pair in batch[:4]) == Counter(15 * labelled)
     assert set(Counter(pair for batch in rows for pair in batch[4:]).values()) == {4}  # 15 slices, 4 epochs
-    assert (plan.slices_per_epoch, plan.steps_per_epoch) == (15, 4)
+    assert plan.slices_per_epoch == 15
 
 
 def test_labelled_slices_that_are_not_usable_are_left_out() -> None:

@@ -54,15 +54,6 @@ class BatchPlan:
         """Number of usable slices."""
         return len(self._pairs)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of steps that reach every slice, rounded up."""
-        return -(-len(self._pairs) // self._any)
-
-    def epoch(self, step: int) -> int:
-        """Return the epoch, from 0, that the first row of a step belongs to."""
-        return step * self._any // len(self._pairs)
-
     def rows(self, step: int) -> tuple[Array, Array]:
         """Return (subject indices, slice indices), each (batch_size,), of one step (from 0)."""
         labelled = _draw(self._labelled_pairs, self.seed, "labelled slices", step, self._labelled)
