@@ -76,6 +76,28 @@ def test_wrong_options_are_one_line_and_no_output(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "other"),
+    [
+        (("--split-list", "split.csv"), ("--validation", "0.15")),
+        (("--split-list", "split.csv"), ("--test", "0.2")),
+        (("--split-list", "split.csv"), ("--split-seed", "1")),
+        (("--split-list", "split.csv"), ("--test-subjects", "p1")),
+        (("--test-subjects", "p1"), ("--test", "0.2")),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    archive: Path, tmp_path: Path, option: tuple[str, str], other: tuple[str, str]
+) -> None:
+    (tmp_path / "split.csv").write_text("subject,split\np1,train\np2,train\np3,test\n")
+    where = tuple(str(tmp_path / each) if each.endswith(".csv") else each for each in option)
+    out = tmp_path / "cohort"
+    result = run("prepare", "--raw", archive, *PATTERNS, *where, *other, "--out", out, "--quiet")
+    assert result.exit_code != 0
+    assert f"{option[0]} and {other[0]} exclude each other" in result.stderr
+    assert not out.exists()
+
+
 @pytest.mark.slow
 def test_real_images_pass_the_check(shared: Path, tmp_path: Path) -> None:
     raw = shared / "data" / "us-mr-resect"

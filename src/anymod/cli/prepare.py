@@ -57,9 +57,15 @@ def prepare(
     split_list: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Table with the columns subject,split.")
     ] = None,
-    split_seed: Annotated[int, typer.Option(min=0, help="The split is drawn from it.")] = 0,
-    validation: Annotated[float, typer.Option(min=0, max=1, help="Fraction of all subjects that validate.")] = 0.15,
-    test: Annotated[float, typer.Option(min=0, max=1, help="Fraction of all subjects that test.")] = 0.15,
+    split_seed: Annotated[int | None, typer.Option(min=0, show_default="0", help="The split is drawn from it.")] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, show_default="0.15", help="Fraction of all subjects that validate."),
+    ] = None,
+    test: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, show_default="0.15", help="Fraction of all subjects that test."),
+    ] = None,
     test_subjects: Annotated[str, typer.Option(metavar="A,B", help="The test set by name, instead of --test.")] = "",
     overwrite: OverwriteOption = False,
     workers: WorkersOption = 1,
@@ -91,11 +97,25 @@ def prepare(
     columns = patterns | {column: glob for column, glob in extras.items() if glob is not None}
     found = find_subjects(raw, columns, subject_from, leave_out=out)
     names = split_names(test_subjects)
-    if split_list is not None and names:
-        raise typer.BadParameter("--split-list and --test-subjects exclude each other: the list says who tests")
+    if split_list is not None:
+        drawn: dict[str, object] = {
+            "--split-seed": split_seed,
+            "--validation": validation,
+            "--test": test,
+            "--test-subjects": names,
+        }
+        _refuse_beside("--split-list", drawn)
+    if names:
+        _refuse_beside("--test-subjects", {"--test": test})
     options = PreparationOptions(
         modalities=tuple(patterns),
-        splits=SplitChoice(split_seed, validation, test, names, split_list),
+        splits=SplitChoice(
+            SplitChoice.seed if split_seed is None else split_seed,
+            SplitChoice.validation if validation is None else validation,
+            SplitChoice.test if test is None else test,
+            names,
+            split_list,
+        ),
         resample_to=resample_to,
         spacing_mm=spacing,
         workers=workers,
@@ -110,6 +130,13 @@ def prepare(
     for finding in report.all_findings:
         typer.echo(finding.line())
     typer.echo(f"cohort: {out}\npictures: {write_report(report, out)}")
+
+
+def _refuse_beside(option: str, others: dict[str, object]) -> None:
+    """Raise typer.BadParameter where one of the options `others`, which `option` decides, was given too."""
+    for other, given in others.items():
+        if given is not None and given != ():
+            raise typer.BadParameter(f"{option} and {other} exclude each other: leave {other} out")
 
 
 def _print_found(found: tuple[FoundSubject, ...], cohort: Cohort, columns: list[str]) -> None:
