@@ -35,6 +35,7 @@ def cache_of(usable: list[tuple[int, int]], labelled: int = 0) -> SliceCache:
                 backgrounds=(None, None),
                 slice_ranges=None,
                 white_matter=(None, None),
+                cores=(None, None),
                 foreground_fractions=fractions,
                 union_fractions=tuple(max(row) for row in fractions),
                 labelled=tuple(place >= total - labelled for place in range(total)),

@@ -20,6 +20,7 @@ from anymod.volumes import (
     Grid,
     IntensityRule,
     Volume,
+    core_median,
     foreground_of,
     measure_harmonized_range,
     measure_range,
@@ -221,6 +222,43 @@ def test_harmonized_targets_without_white_matter_are_refused(make_cohort: MakeCo
     grey = np.full((12, 10, 8), 3, dtype=np.int16)
     with pytest.raises(CohortError, match="no white matter in subject 'a'"):
         build(make_cohort({"a": ("t1",)}, extras={"tissue": grey}, folder="grey"), harmonized)
+
+
+def test_an_anchored_core_lies_at_the_constant_in_inputs_and_targets(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort({"a": ("t1", "us"), "b": ("t1",)}, medians={"t1": 0.4})
+    cache = build(cohort, CacheSettings(image_size=(12, 10), intensity=IntensityRule(anchor="core")))
+    for subject in (0, 1):
+        volume = read_volume(cohort.path(cohort.subjects[subject], "t1"))
+        foreground = foreground_of(volume.data)
+        median = core_median(volume.data, foreground, volume.spacing_mm)
+        expected = measure_harmonized_range(volume.data, foreground, median, 0.4, floor=FLOOR)
+        batch = cache.read([subject] * 8, range(8), context=0)
+        scaled = scale(volume.data, expected, foreground).transpose(2, 0, 1)
+        np.testing.assert_allclose(batch.images[:, 0, 0].numpy(), scaled, atol=1e-6)
+        torch.testing.assert_close(batch.targets, batch.images[:, :, 0])
+    plain = build(make_cohort({"a": ("t1", "us")}, folder="plain"))
+    assert cache.input_range(0, 1) == plain.input_range(0, 1)  # ultrasound keeps the percentile
+    assert cache.harmonized_medians == (0.4, None)
+
+
+def test_the_core_s_constant_is_measured_on_training_subjects(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort({"a": ("t1",), "b": ("t1",), "c": ("t1",)}, {"c": "validation"})
+    cache = build(cohort, CacheSettings(image_size=(12, 10), intensity=IntensityRule(anchor="core")))
+    shares = [record.cores[0].share for record in cache.records if record.cores[0]]
+    assert len(shares) == 3
+    assert cache.harmonized_medians[0] == pytest.approx((shares[0] + shares[1]) / 2)
+    assert open_cache(cache.folder).input_range(2, 0) == cache.input_range(2, 0)
+
+
+def test_tissue_maps_and_cores_can_scale_targets_and_inputs(make_cohort: MakeCohort, tissue_map: np.ndarray) -> None:
+    cohort = make_cohort({"a": ("t1",)}, extras={"tissue": tissue_map})
+    rule = IntensityRule(anchor="core")
+    cache = build(cohort, CacheSettings(image_size=(12, 10), intensity=rule, targets="harmonized"))
+    record, inputs, targets = cache.records[0], cache.input_range(0, 0), cache.target_range(0, 0)
+    assert record.cores[0] and record.white_matter[0] and inputs and targets
+    assert cache.harmonized_medians[0] == record.white_matter[0].share
+    for anchor, found in ((record.cores[0], inputs), (record.white_matter[0], targets)):
+        assert (anchor.median - found.low) / (found.high - found.low) == pytest.approx(cache.harmonized_medians[0])
 
 
 def test_typical_ranges_are_medians_over_subjects(make_cohort: MakeCohort) -> None:

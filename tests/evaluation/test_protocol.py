@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from tiny_models import GRID, save_tiny_model, write_tiny_cohort
+from tiny_models import GRID, save_tiny_model, tiny_description, tiny_model, write_tiny_cohort
 
-from anymod.cohorts import Cohort
+from anymod.cohorts import Cohort, open_cache
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation import Evaluation, EvaluationOptions, evaluate, write_report
 from anymod.evaluation.report import printed_text
 from anymod.synthesis import SynthesisOptions
-from anymod.volumes import Volume, write_volume
+from anymod.volumes import IntensityRule, Volume, write_volume
 
 SUBJECTS = {"x": ("t1", "t2"), "y": ("t1", "t2", "flair"), "a": ("t1", "t2", "flair"), "b": ("t1", "flair")}
 SPLITS = {"x": "train", "y": "train"}
@@ -44,6 +44,17 @@ def test_every_subset_of_the_observed_meets_every_observed_target(evaluation: Ev
     assert len(cells) == 7 * 3 + 3 * 2
     assert ("a", "t1+t2+flair", "flair") in cells
     assert {shown for subject, shown, _ in cells if subject == "b"} == {"t1", "flair", "t1+flair"}
+
+
+def test_the_model_s_own_constants_scale_another_cohort(cohort: Cohort, tmp_path: Path) -> None:
+    rule, constants = IntensityRule(anchor="core"), {"t1": 0.3, "t2": 0.5, "flair": 0.7}
+    modalities = tuple(
+        each.model_copy(update={"harmonized_median": constants[each.name]})
+        for each in tiny_description(tiny_model()).modalities
+    )
+    folder = save_tiny_model(tmp_path / "model", intensity=rule, modalities=modalities)
+    evaluate(folder, cohort, OPTIONS, tmp_path / "cache")
+    assert open_cache(tmp_path / "cache").harmonized_medians == (0.3, 0.5, 0.7)
 
 
 def test_a_row_tells_whether_its_target_was_shown(evaluation: Evaluation) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_models import GRID, MODALITIES, head, tiny_description, tiny_model
+from tiny_models import GRID, MODALITIES, head, tiny_description, tiny_model, write_tiny_cohort
 
+from anymod.cohorts import CacheSettings, build_cache
 from anymod.errors import ConfigurationError, GridError, ModalityError, VolumeError
 from anymod.models import ModelModality
 from anymod.synthesis import SynthesisOptions, Synthesizer, resolve_device
-from anymod.volumes import Grid, Volume, orient
+from anymod.synthesis.placement import place, raw_units
+from anymod.volumes import Grid, IntensityRule, Volume, orient, read_volume
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,24 @@ def test_harmonized_images_are_on_their_common_scale_but_ultrasound_on_its_own()
     units = Synthesizer(tiny_model(), description).synthesize(images, SynthesisOptions(MODALITIES)).units
     assert units["t2"] == (0.0, 200.0) and units["flair"] == (0.0, 300.0)
     assert units["t1"][0] == pytest.approx(image.data[image.data > 0].min())
+
+
+def test_a_core_is_anchored_as_in_training(tmp_path: Path) -> None:
+    rule = IntensityRule(anchor="core")
+    cohort = write_tiny_cohort(tmp_path / "cohort", {"a": ("t1", "t2"), "b": ("t1",)}, {"a": "train", "b": "train"})
+    settings = CacheSettings(spacing_mm=1.0, image_size=(16, 20), intensity=rule)
+    cache = build_cache(cohort, cohort.subjects, settings, tmp_path / "cache")
+    modalities = [
+        each.model_copy(update={"harmonized_median": constant})
+        for each, constant in zip(tiny_description(tiny_model()).modalities, cache.harmonized_medians, strict=True)
+    ]
+    description = tiny_description(tiny_model(), intensity=rule, modalities=tuple(modalities))
+    images = {name: read_volume(cohort.path(cohort.subject("a"), name)) for name in ("t1", "t2")}
+    placed = place(images, None, tiny_model(), description)
+    trained_on = cache.read([0] * cache.slice_count(0), range(cache.slice_count(0)), 0).images[:, :, 0].numpy()
+    np.testing.assert_allclose(placed.images["t1"], trained_on[:, 0], atol=1e-6)
+    np.testing.assert_allclose(placed.images["t2"], trained_on[:, 1], atol=1e-6)
+    assert raw_units("t1", placed, description) == cache.input_range(0, 0)
 
 
 def test_a_shown_targets_background_is_its_own(synthesizer: Synthesizer) -> None:

@@ -14,6 +14,7 @@ from anymod.volumes import (
     IntensityRule,
     Volume,
     check_image,
+    core_median,
     foreground_of,
     measure_harmonized_range,
     measure_range,
@@ -122,6 +123,55 @@ def test_a_harmonized_target_has_white_matter_at_its_constant():
     scaled = scale(np.array([10, 120, 1e6], np.float32), intensities, np.ones(3, dtype=bool))
     np.testing.assert_allclose((scaled + 1) / 2, [0.0, 0.6, 1.0], atol=1e-6)
     assert unscale(np.array([0.2], np.float32), intensities)[0] == pytest.approx(120.0, rel=1e-5)
+
+
+def ball(spacing_mm: tuple[float, float, float], core_mm: float = 28.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return (image, foreground) of a ball of radius 40 mm: 100 up to `core_mm` from its centre, 900 beyond, 0 outside."""
+    axes = [np.arange(-48, 48.1, size) for size in spacing_mm]
+    radius = np.sqrt(sum(np.square(axis) for axis in np.meshgrid(*axes, indexing="ij")))
+    return np.select([radius > 40, radius > core_mm], [0.0, 900.0], 100.0), radius <= 40
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (0.7, 1.3, 3.0), (4.0, 4.0, 4.0)])
+def test_the_core_is_the_innermost_three_tenths_in_millimetres(spacing_mm: tuple[float, float, float]):
+    data, foreground = ball(spacing_mm)
+    data[foreground & (data == 100)] += np.linspace(0, 1, int((data == 100).sum()))
+    # Three tenths of the volume lie within 40 mm times the cube root of 0.3, 26.8 mm: all at about 100.
+    assert core_median(data, foreground, spacing_mm) == pytest.approx(100.5, abs=0.5)
+    # Half of the core lies within 21.2 mm: brighter voxels from there on pull the median up to theirs.
+    data, foreground = ball(spacing_mm, core_mm=19.0)
+    assert core_median(data, foreground, spacing_mm) == 900.0
+
+
+def test_holes_are_no_surface_and_the_image_s_border_is():
+    data, foreground = ball((2.0, 2.0, 2.0))
+    foreground[24, 24, 24:27] = False
+    data[24, 24, 6] = 5.0  # the least foreground, at its border
+    assert core_median(data, foreground, (2.0, 2.0, 2.0)) == 100.0
+    # All of a cube is foreground: three tenths of it lie within the cube root of 0.3 of its half edge, 33 of 49 mm.
+    reach = np.abs(np.indices(data.shape) - 24).max(0) * 2.0
+    cube = np.where(reach <= 33, 100.0, 900.0)
+    cube[0, 0, 0] = 5.0
+    assert core_median(cube, np.ones_like(foreground), (2.0, 2.0, 2.0)) == 100.0
+
+
+def test_a_foreground_thinner_than_the_steps_has_a_core_too():
+    data = np.zeros((9, 9, 9), np.float32)
+    data[3, 3, 1:6] = [10, 20, 30, 20, 10]
+    assert core_median(data, data > 0, (1.0, 1.0, 1.0)) > 10
+
+
+def test_a_core_that_is_the_darkest_is_refused():
+    data, foreground = ball((2.0, 2.0, 2.0))
+    with pytest.raises(VolumeError, match=r"core.*anchor: percentile"):
+        core_median(data, foreground, (2.0, 2.0, 2.0), "t1.nii.gz")
+    with pytest.raises(VolumeError, match="empty"):
+        core_median(data, data < 0, (2.0, 2.0, 2.0))
+
+
+def test_a_slice_has_no_core():
+    with pytest.raises(ValueError, match="a slice has no core"):
+        IntensityRule(anchor="core", scope="slice")
 
 
 @pytest.mark.parametrize("foreground", [np.zeros((8, 8, 8), bool), head() == 0])

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from anymod.cohorts.records import ARRAYS, CacheSettings, SubjectSlices
+from anymod.cohorts.records import ARRAYS, CacheSettings, SubjectSlices, WhiteMatter
 from anymod.cohorts.schema import Cohort, Subject
 from anymod.cohorts.slices import SliceCache
 from anymod.cohorts.slicing import SlicingTask, read_record, slice_subject, slices_key
@@ -145,14 +145,18 @@ def _harmonized_medians(
 ) -> tuple[float | None, ...]:
     """Return c_m for each modality: the cohort's own, else the median share over the training subjects (method.md section 9).
 
-    None where no subject has a harmonized target of that modality.
+    The share is white matter's where targets are harmonized, else the core's. None where no subject has either of that modality.
     """
     training = [record for record, subject in zip(records, subjects, strict=True) if subject.split == "train"]
     medians: list[float | None] = []
     for position, modality in enumerate(cohort.modalities):
-        known = [record.white_matter[position] for record in training or records]
-        shares = [white_matter.share for white_matter in known if white_matter is not None]
+        known = [_anchor(record, position) for record in training or records]
+        shares = [anchor.share for anchor in known if anchor is not None]
         measured = statistics.median(shares) if shares else None
-        harmonized = any(record.white_matter[position] is not None for record in records)
+        harmonized = any(_anchor(record, position) is not None for record in records)
         medians.append((modality.harmonized_median or measured) if harmonized else None)
     return tuple(medians)
+
+
+def _anchor(record: SubjectSlices, modality: int) -> WhiteMatter | None:
+    return record.white_matter[modality] or record.cores[modality]

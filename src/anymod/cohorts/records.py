@@ -25,13 +25,13 @@ class CacheSettings(Settings):
     """Voxels of a slice, (right, anterior), cut or padded about the centre of the foreground."""
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
-    """What targets show: the input's rule over the volume, or white matter at one constant (method.md section 9)."""
+    """What targets show: the input's rule over the volume, or the tissue map's white matter at one constant (method.md section 9)."""
     min_foreground: float = Field(default=0.02, ge=0, le=1)
     """A slice is used when at least this fraction of it is foreground in some modality."""
 
 
 class WhiteMatter(Settings):
-    """Of one image: minimum and white-matter median (raw), and where the median lies from minimum to 99.9th percentile."""
+    """Of one image: minimum and median of white matter or of the core (raw); where the median lies from minimum to 99.9th percentile."""
 
     low: float
     median: float
@@ -52,7 +52,9 @@ class SubjectSlices(Settings):
     slice_ranges: tuple[tuple[RawRange | None, ...], ...] | None
     """Slices, then modalities, with scope `slice` only; None where a slice shows nothing or one value."""
     white_matter: tuple[WhiteMatter | None, ...]
-    """Given for harmonized targets only."""
+    """From the tissue map; given for harmonized targets only."""
+    cores: tuple[WhiteMatter | None, ...]
+    """Given where the intensity rule's anchor is the core."""
     foreground_fractions: tuple[tuple[float, ...], ...]
     """Slices, then modalities: which part of the slice is foreground."""
     union_fractions: tuple[float, ...]

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from anymod.cohorts.batch import Batch
-from anymod.cohorts.records import ARRAYS, CacheSettings, RawRange, SubjectSlices
+from anymod.cohorts.records import ARRAYS, CacheSettings, RawRange, SubjectSlices, WhiteMatter
 from anymod.errors import ModalityError
 from anymod.types import Array
 from anymod.volumes import IntensityRange
+from anymod.volumes.intensity import INPUT_FLOOR, TARGET_FLOOR
 
 MOST_OPEN = 200
 """Subjects whose three files are mapped at once: each keeps a file descriptor, and a process usually has 1024."""
@@ -26,7 +27,7 @@ class SliceCache:
     """The slices of some subjects of a cohort in one folder; made by `build_cache`, opened by `open_cache`.
 
     Raw intensities on the model's grid, float32, (slice, modality, right, anterior), one memory map for each subject.
-    `harmonized_medians` holds c_m for each modality, None where its targets follow the input's rule.
+    `harmonized_medians` holds c_m for each modality, None where neither inputs nor targets are scaled by white matter or core.
     """
 
     folder: Path
@@ -72,14 +73,22 @@ class SliceCache:
         # A slice without any foreground never counts, even with min_foreground 0.
         return np.flatnonzero((fractions >= self.settings.min_foreground) & (fractions > 0))
 
+    def input_range(self, subject: int, modality: int) -> IntensityRange | None:
+        """Return what maps raw values of a subject's modality to an input's over the volume, None where the modality is absent."""
+        record = self.records[subject]
+        anchored = self._anchored(record.cores[modality], modality, INPUT_FLOOR)
+        return anchored or _as_range(record.volume_ranges[modality])
+
     def target_range(self, subject: int, modality: int) -> IntensityRange | None:
         """Return what maps raw values of a subject's modality to its target's, None where the modality is absent."""
-        record, constant = self.records[subject], self.harmonized_medians[modality]
-        white_matter, pair = record.white_matter[modality], record.volume_ranges[modality]
-        if white_matter is not None and constant is not None:
-            low, median = white_matter.low, white_matter.median
-            return IntensityRange(low, low + (median - low) / constant, -1.0)
-        return _as_range(pair)
+        anchored = self._anchored(self.records[subject].white_matter[modality], modality, TARGET_FLOOR)
+        return anchored or self.input_range(subject, modality)
+
+    def _anchored(self, anchor: WhiteMatter | None, modality: int, floor: float) -> IntensityRange | None:
+        constant = self.harmonized_medians[modality]
+        if anchor is None or constant is None:
+            return None
+        return IntensityRange(anchor.low, anchor.low + (anchor.median - anchor.low) / constant, floor)
 
     def typical_ranges(self, subjects: Sequence[int] | None = None) -> dict[str, IntensityRange]:
         """Return each modality's median raw target range over subjects (all of them if None) that have it.
@@ -151,7 +160,7 @@ class SliceCache:
     def _opened(self, subject: int) -> _OpenSubject:
         if subject not in self._open:
             record = self.records[subject]
-            volume = [_as_range(pair) for pair in record.volume_ranges]
+            volume = [self.input_range(subject, modality) for modality in range(len(self.modalities))]
             targets = [self.target_range(subject, modality) for modality in range(len(self.modalities))]
             ranges = [volume] * self.slice_count(subject)
             if record.slice_ranges is not None:

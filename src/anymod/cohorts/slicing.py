@@ -27,7 +27,16 @@ from anymod.cohorts.subject_images import SubjectImages, read_subject_images
 from anymod.configuration import read_yaml, validate
 from anymod.errors import CohortError, OutputError, VolumeError
 from anymod.files import write_json
-from anymod.volumes import Grid, Volume, background_of, foreground_centre_mm, measure_range, model_grid, resample
+from anymod.volumes import (
+    Grid,
+    Volume,
+    background_of,
+    core_median,
+    foreground_centre_mm,
+    measure_range,
+    model_grid,
+    resample,
+)
 from anymod.volumes.affines import Array  # not from types, which loads torch
 
 WHITE_MATTER_LABELS = (2, 41)
@@ -73,6 +82,7 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         backgrounds=tuple(_background(images, name) for name in task.cohort.modality_names),
         slice_ranges=_slice_ranges(planes, foreground, rule.upper_percentile) if rule.scope == "slice" else None,
         white_matter=white_matter,
+        cores=tuple(_core(task, images, modality) for modality in task.cohort.modalities),
         foreground_fractions=tuple(tuple(row) for row in foreground.mean((2, 3)).round(6).tolist()),
         union_fractions=tuple(foreground.any(1).mean((1, 2)).round(6).tolist()),
         labelled=tuple(bool(plane.any()) for plane in label),
@@ -171,13 +181,26 @@ def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) 
     if not white_matter.any():
         why = f"no voxel of {modality.name}'s foreground has label 2 or 41 (white matter)"
         raise CohortError("no white matter", where, why, "mend the tissue map, or choose targets: percentile")
-    low = float(data[foreground].min())
     median = float(np.median(data[white_matter]))
-    brightest = float(np.percentile(data[foreground], BRIGHTEST_PERCENTILE))
+    return _as_white_matter(data[foreground], median, f"{modality.name}'s white matter", where)
+
+
+def _core(task: SlicingTask, images: SubjectImages, modality: Modality) -> WhiteMatter | None:
+    """Return what anchors one image at the median of its core; None where the intensity rule does not ask for it."""
+    if not task.settings.intensity.has_core(modality.group) or modality.name not in images.volumes:
+        return None
+    volume, foreground = images.volumes[modality.name], images.foregrounds[modality.name]
+    # On the image's own grid, as synthesis measures it too.
+    median = core_median(volume.data, foreground, volume.spacing_mm, volume.source)
+    return _as_white_matter(
+        volume.data[foreground], median, f"{modality.name}'s core", f"subject '{task.subject.name}'"
+    )
+
+
+def _as_white_matter(values: Array, median: float, what: str, where: str) -> WhiteMatter:
+    low, brightest = float(values.min()), float(np.percentile(values, BRIGHTEST_PERCENTILE))
     if not low < median < brightest:
-        why = (
-            f"the median {median:g} of {modality.name}'s white matter is not inside its range {low:g} to {brightest:g}"
-        )
+        why = f"the median {median:g} of {what} is not inside its range {low:g} to {brightest:g}"
         raise CohortError("unusable white matter", where, why, "check image and tissue map")
     return WhiteMatter(low=low, median=median, share=(median - low) / (brightest - low))
 

@@ -129,7 +129,11 @@ def in_model_order(cohort: Cohort, description: ModelDescription) -> Cohort:
         raise ModalityError("no known modality", cohort.root, why, f"this model knows {', '.join(description.names)}")
     if unknown:
         logger.warning("left out, as the model does not know them: %s", ", ".join(unknown))
-    modalities = tuple(known.get(each.name) or Modality(each.name, each.group) for each in description.modalities)
+    # The model's own constants: a cohort's would put its images on another scale.
+    modalities = tuple(
+        Modality(each.name, known[each.name].group if each.name in known else each.group, each.harmonized_median)
+        for each in description.modalities
+    )
     subjects = tuple(
         replace(subject, paths={name: subject.paths[name] for name in description.names if name in subject.paths})
         for subject in cohort.subjects

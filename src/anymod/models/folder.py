@@ -35,9 +35,11 @@ class ModelModality(Settings):
     group: str
     low: float = Field(description="median over training subjects of the raw value that means the least foreground")
     high: float = Field(description="median over training subjects of the raw value that means 1")
-
     background: float = Field(
         default=0.0, description="median over training subjects of the raw value outside the foreground"
+    )
+    harmonized_median: float | None = Field(
+        default=None, gt=0, lt=1, description="c_m: where the median of white matter, or of the core, lies in [0, 1]"
     )
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anymod.errors import GridError, VolumeError
-from anymod.models import ModelDescription, UnifiedModel
+from anymod.models import ModelDescription, ModelModality, UnifiedModel
 from anymod.types import Array
 from anymod.volumes import (
     Grid,
@@ -17,8 +17,10 @@ from anymod.volumes import (
     Volume,
     background_of,
     check_image,
+    core_median,
     foreground_centre_mm,
     foreground_of,
+    measure_harmonized_range,
     measure_range,
     model_grid,
     orient,
@@ -27,6 +29,7 @@ from anymod.volumes import (
     scale,
     unscale,
 )
+from anymod.volumes.intensity import INPUT_FLOOR
 
 LEAST_WEIGHT = 0.05  # share of a voxel that a model's foreground must reach into before its value counts
 
@@ -82,8 +85,7 @@ def place(
     rule = description.intensity
     images, seen, ranges = {}, {}, {}
     for name, volume in volumes.items():
-        where = volume.source or name
-        ranges[name] = measure_range(volume.data, foregrounds[name], rule.upper_percentile, where)
+        ranges[name] = _input_range(volume, foregrounds[name], description.modalities[description.position(name)], rule)
         planes = resample(volume, seen_grid, outside=float(volume.data.min())).data.transpose(2, 0, 1)
         inside = resample(replace(volume, data=foregrounds[name]), seen_grid, labels=True).data.transpose(2, 0, 1)
         seen[name] = inside
@@ -92,6 +94,15 @@ def place(
     cut_off = max(0.0, 1 - float(share / (union.sum() * np.prod(grid.spacing_mm))))
     background = {name: background_of(volume.data, foregrounds[name]) for name, volume in volumes.items()}
     return Placed(grid, seen_grid, images, seen, union, ranges, background, cut_off)
+
+
+def _input_range(volume: Volume, foreground: Array, modality: ModelModality, rule: IntensityRule) -> IntensityRange:
+    where = volume.source or modality.name
+    if rule.has_core(modality.group) and modality.harmonized_median is not None:
+        median = core_median(volume.data, foreground, volume.spacing_mm, where)
+        constant = modality.harmonized_median
+        return measure_harmonized_range(volume.data, foreground, median, constant, where, floor=INPUT_FLOOR)
+    return measure_range(volume.data, foreground, rule.upper_percentile, where)
 
 
 def scaled_planes(planes: Array, inside: Array, intensities: IntensityRange, rule: IntensityRule) -> Array:

@@ -35,14 +35,14 @@ def write_model(folder: Path, model: UnifiedModel, shipment: Shipment) -> None:
             low=ranges[modality.name].low,
             high=ranges[modality.name].high,
             background=backgrounds[modality.name],
+            harmonized_median=cache.harmonized_medians[place],
         )
-        for modality in cohort.modalities
+        for place, modality in enumerate(cohort.modalities)
     )
     training = {
         "cohort": cohort.name,
         "fingerprint": cache.fingerprint,
         "subjects": [cache.subjects[index] for index in train],
-        "harmonized_medians": list(cache.harmonized_medians),
         "steps": shipment.steps,
         "started_from": shipment.started_from,
         "objective": recipe.objective.model_dump(mode="json"),

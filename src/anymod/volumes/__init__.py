@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from anymod.volumes.intensity import (
         IntensityRange,
         IntensityRule,
+        core_median,
         measure_harmonized_range,
         measure_range,
         scale,
@@ -30,6 +31,7 @@ __all__ = [
     "Volume",
     "background_of",
     "check_image",
+    "core_median",
     "foreground_centre_mm",
     "foreground_of",
     "image_fingerprint",
@@ -54,6 +56,7 @@ _HOMES = {
     "Volume": "grid",
     "background_of": "foreground",
     "check_image": "checks",
+    "core_median": "intensity",
     "foreground_centre_mm": "canonical",
     "foreground_of": "foreground",
     "image_fingerprint": "reading",

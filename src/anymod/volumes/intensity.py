@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
+from scipy import ndimage
 
 from anymod.configuration import Settings
 from anymod.errors import VolumeError
@@ -20,6 +21,8 @@ from anymod.volumes.affines import Array
 BACKGROUND = -1.0
 INPUT_FLOOR = -255 / 256
 TARGET_FLOOR = -1.0
+CORE_SHARE = 0.3  # of the foreground: its innermost voxels
+CORE_STEP_MM = 2.0  # between the voxels that depth is measured on: far finer than a brain's core
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,23 @@ class IntensityRange:
 class IntensityRule(Settings):
     """How input intensities are scaled; stored with the model, the same in training and inference."""
 
+    anchor: Literal["percentile", "core"] = Field(
+        default="percentile",
+        description="what keeps its place: a percentile of the foreground, at 1; or the median of the foreground's innermost three"
+        " tenths, in a brain close to white matter, at the modality's own level (ultrasound always keeps the percentile)",
+    )
     upper_percentile: float = Field(default=99.95, gt=50, le=100, description="of the foreground, mapped to 1")
     scope: Literal["volume", "slice"] = Field(default="volume", description="what the range is measured over")
+
+    @model_validator(mode="after")
+    def _has_a_core(self) -> IntensityRule:
+        if self.anchor == "core" and self.scope == "slice":
+            raise ValueError("a slice has no core: choose scope volume with anchor core")
+        return self
+
+    def has_core(self, group: str) -> bool:
+        """Return whether images of a group (`mr`, `us`) are scaled by their core."""
+        return self.anchor == "core" and group != "us"
 
 
 def measure_range(data: Array, foreground: Array, upper_percentile: float, source: str = "the image") -> IntensityRange:
@@ -69,18 +87,25 @@ def measure_range(data: Array, foreground: Array, upper_percentile: float, sourc
 
 
 def measure_harmonized_range(
-    data: Array, foreground: Array, white_matter_median: float, constant: float, source: str = "the image"
+    data: Array,
+    foreground: Array,
+    white_matter_median: float,
+    constant: float,
+    source: str = "the image",
+    *,
+    floor: float = TARGET_FLOOR,
 ) -> IntensityRange:
     """Return the range that maps the foreground's minimum to 0 and white matter's median to `constant`, on the scale [0, 1].
 
-    `scale` then gives 2 y - 1 of that, clipped: a target has no gap above the background.
+    `scale` then stretches that to [floor, 1], clipped.
 
     Args:
         data: Raw intensities, of any shape.
         foreground: Boolean, the same shape.
-        white_matter_median: Raw median inside white matter.
+        white_matter_median: Raw median inside white matter, or an estimate of it (`core_median`).
         constant: Where it goes, in (0, 1); the modality's own.
         source: Names the image in errors.
+        floor: Scaled value of the minimum: a target needs no gap above the background, an input does.
 
     Raises:
         VolumeError: The foreground is empty, or white matter is not brighter than its minimum.
@@ -91,7 +116,38 @@ def measure_harmonized_range(
     if not (math.isfinite(white_matter_median) and white_matter_median > low):
         why = f"its white-matter median {white_matter_median:g} is not above its minimum {low:g}"
         raise VolumeError("unusable intensities", source, why, "check the tissue labels")
-    return IntensityRange(low, low + (white_matter_median - low) / constant, TARGET_FLOOR)
+    return IntensityRange(low, low + (white_matter_median - low) / constant, floor)
+
+
+def core_median(data: Array, foreground: Array, spacing_mm: tuple[float, ...], source: str = "the image") -> float:
+    """Return the median of the innermost three tenths of the foreground: of a head, white matter, deep nuclei and ventricles.
+
+    In real T1, T2 and FLAIR it lies within a sixth of white matter's median, skull-stripped or not, and needs no segmentation; bright
+    vessels, lesions and scalp, which move a high percentile, do not reach it (docs/results/log.md, 2026-11-25).
+
+    Args:
+        data: Raw intensities [X, Y, Z].
+        foreground: Boolean, the same shape. Holes in it do not count as surface.
+        spacing_mm: Voxel size along each axis.
+        source: Names the image in errors.
+
+    Raises:
+        VolumeError: The foreground is empty, or its core is not brighter than its minimum.
+    """
+    low = float(_values_inside(data, foreground, source).min())
+    steps = tuple(slice(None, None, max(1, round(CORE_STEP_MM / size))) for size in spacing_mm)
+    seen, inside = data[steps], foreground[steps]
+    if not inside.any():  # a foreground thinner than the steps
+        seen, inside, steps = data, foreground, (slice(None),) * 3
+    apart = [size * (step.step or 1) for size, step in zip(spacing_mm, steps, strict=True)]
+    # Air all around: the border of an image is a surface too.
+    filled = np.pad(ndimage.binary_fill_holes(inside), 1)
+    depth = ndimage.distance_transform_edt(filled, sampling=apart)[1:-1, 1:-1, 1:-1][inside]
+    median = float(np.median(seen[inside][depth >= np.percentile(depth, 100 * (1 - CORE_SHARE))]))
+    if not (math.isfinite(median) and median > low):
+        why = f"the median {median:g} of its core is not above its minimum {low:g}"
+        raise VolumeError("unusable intensities", source, why, "leave this image out, or choose anchor: percentile")
+    return median
 
 
 def _values_inside(data: Array, foreground: Array, source: str) -> Array:
