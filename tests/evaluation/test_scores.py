@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from anymod.core.fidelity import mean_absolute_error, ms_ssim, psnr, ssim
-from anymod.evaluation.scores import LARGEST_PSNR_DB, Tally
+from anymod.evaluation.tally import LARGEST_PSNR_DB, Tally
 
 
 def stack(seed: int) -> torch.Tensor:
@@ -78,4 +78,32 @@ def test_equal_images_count_as_100_db() -> None:
 def test_a_tally_of_nothing_stays_empty() -> None:
     tally = Tally()
     tally.add(stack(0), stack(1), torch.zeros(6, 24, 24, dtype=torch.bool))
-    assert tally == Tally()
+    assert (tally.voxels, tally.slices, tally.predicted_change, float(tally.true_power.sum())) == (0, 0, 0, 0)
+
+
+def test_texture_does_not_ask_for_the_same_voxels() -> None:
+    inside = torch.ones(6, 24, 24, dtype=torch.bool)
+    wide = torch.nn.functional.interpolate(stack(0)[None], size=(24, 24), mode="bilinear")[0]
+    blurred = torch.nn.functional.avg_pool2d(wide, 5, stride=1, padding=2)
+    values = {}
+    for name, prediction in {"moved": wide.roll(7, dims=1), "blurred": blurred, "flat": torch.zeros_like(wide)}.items():
+        tally = Tally()
+        for part in (slice(0, 2), slice(2, 6)):
+            tally.add(prediction[part], wide[part], inside[part])
+        values[name] = tally.values()
+    assert values["moved"]["spectrum_error"] == pytest.approx(0, abs=1e-6)
+    assert values["moved"]["through_plane"] == pytest.approx(1)
+    assert values["blurred"]["spectrum_error"] > 0.8
+    assert 0 < values["blurred"]["through_plane"] < 0.5
+    assert (values["flat"]["spectrum_error"], values["flat"]["through_plane"]) == (1.0, 0.0)
+
+
+def test_the_change_across_a_chunk_s_border_counts() -> None:
+    inside = torch.ones(4, 24, 24, dtype=torch.bool)
+    truth = torch.tensor([0.0, 0.1, 0.4, 0.8])[:, None, None].expand(4, 24, 24)
+    prediction = torch.tensor([0.0, 0.0, 0.6, 0.6])[:, None, None].expand(4, 24, 24)
+    for parts in ([slice(0, 4)], [slice(0, 2), slice(2, 4)], [slice(place, place + 1) for place in range(4)]):
+        tally = Tally()
+        for part in parts:
+            tally.add(prediction[part], truth[part], inside[part])
+        assert tally.values()["through_plane"] == pytest.approx(0.6 / 0.8)

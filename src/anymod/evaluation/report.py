@@ -23,8 +23,18 @@ NAMES = {
     "ms_ssim": "MS-SSIM",
     "mae": "MAE",
     "structure_psnr_db": "structure [dB]",
+    "spectrum_error": "spectrum error",
+    "through_plane": "through plane",
 }
-DIGITS = {"psnr_db": 2, "ssim": 3, "ms_ssim": 3, "mae": 4, "structure_psnr_db": 2}
+DIGITS = {
+    "psnr_db": 2,
+    "ssim": 3,
+    "ms_ssim": 3,
+    "mae": 4,
+    "structure_psnr_db": 2,
+    "spectrum_error": 2,
+    "through_plane": 2,
+}
 KINDS = {"hidden": "Hidden targets (synthesized from other modalities)", "shown": "Shown targets (reconstructed)"}
 
 
@@ -71,7 +81,9 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
         "Means over subjects with 95 % bootstrap intervals, in the model's grid, inside the foreground (the target's own, where something"
         " shown has foreground too). Intensities in [-1, 1], data range 2; PSNR of equal images counts as 100 dB. SSIM is two-dimensional"
         " (Gaussian window, sigma 1.5 pixels). Structure is the PSNR after the best affine map of a volume's intensities: what lies between"
-        " it and PSNR is an error of scale. Higher is better, except for MAE.",
+        " it and PSNR is an error of scale. Spectrum error is the largest relative deviation of the power spectrum within slices, up to"
+        " half of Nyquist's frequency (0: as fine as the truth); through plane is the change from slice to slice as a part of the true"
+        " one (1: as true; more: slices do not fit together). Higher is better, except for MAE and these two.",
         "",
     ]
     for kind, title in KINDS.items():

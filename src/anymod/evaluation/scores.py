@@ -12,17 +12,15 @@ import torch
 from torch import Tensor
 
 from anymod.cohorts import Batch, SliceCache
-from anymod.core.fidelity import DATA_RANGE, ms_ssim, ssim
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets, subset_name
 from anymod.evaluation.regression import TrainingMoments, predict_affine
+from anymod.evaluation.tally import Tally
 from anymod.models import UnifiedModel
 from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once, with_content
 from anymod.types import Array
 
 MODEL, MEAN_IMAGE, AFFINE = "model", "mean-image", "affine-regression"
 METHODS = (MODEL, MEAN_IMAGE, AFFINE)
-LARGEST_PSNR_DB = 100.0  # equal images would be infinite, and so would any mean with them
-SMALLEST_VARIANCE = 1e-12  # of a prediction: below it is one value, which no map makes more of
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,9 @@ class Score:
     """How close one prediction came: one row of `scores.csv`. Intensities in [-1, 1]; `shown` holds names joined by `+`.
 
     `structure_psnr_db` is what PSNR would be if the volume's intensities were mapped by the best affine map first: it tells an error of
-    structure from one of scale, which is arbitrary in MR.
+    structure from one of scale, which is arbitrary in MR. `spectrum_error` is the largest relative deviation of the power spectrum within
+    slices from the true one, up to half of Nyquist's frequency; `through_plane` the mean change from slice to slice as a part of the true
+    one (NaN where no two slices are neighbours). Both speak of texture alone: a copy of another subject could be perfect in them.
     """
 
     subject: str
@@ -43,71 +43,9 @@ class Score:
     ms_ssim: float
     mae: float
     structure_psnr_db: float
+    spectrum_error: float
+    through_plane: float
     slices: int
-
-
-@dataclass
-class Tally:
-    """Sums over the slices of a volume, from which its scores follow as if it had been measured at once."""
-
-    voxels: int = 0
-    squared_error: float = 0.0
-    absolute_error: float = 0.0
-    slices: int = 0
-    similarity: float = 0.0
-    multi_scale_similarity: float = 0.0
-    predicted: float = 0.0
-    true: float = 0.0
-    predicted_squared: float = 0.0
-    true_squared: float = 0.0
-    product: float = 0.0
-
-    def add(self, prediction: Tensor, truth: Tensor, inside: Tensor) -> None:
-        """Take in slices (b, h, w); those without a voxel `inside` do not count. Both images become background outside."""
-        inhabited = inside.flatten(1).any(1)
-        count = int(inhabited.sum())
-        if not count:
-            return
-        inside = inside[inhabited]
-        prediction, truth = (torch.where(inside, each[inhabited], -1.0) for each in (prediction, truth))
-        predicted, true = prediction[inside].double(), truth[inside].double()
-        error = predicted - true
-        self.voxels += error.numel()
-        self.squared_error += float(error.square().sum())
-        self.absolute_error += float(error.abs().sum())
-        self.predicted += float(predicted.sum())
-        self.true += float(true.sum())
-        self.predicted_squared += float(predicted.square().sum())
-        self.true_squared += float(true.square().sum())
-        self.product += float((predicted * true).sum())
-        self.slices += count
-        self.similarity += count * ssim(prediction, truth, inside)
-        self.multi_scale_similarity += count * ms_ssim(prediction, truth, inside)
-
-    def values(self) -> dict[str, float]:
-        """Return the scores and the number of slices they were measured on, of which there is at least one."""
-        return {
-            "psnr_db": _psnr(self.squared_error / self.voxels),
-            "ssim": self.similarity / self.slices,
-            "ms_ssim": self.multi_scale_similarity / self.slices,
-            "mae": self.absolute_error / self.voxels,
-            "structure_psnr_db": _psnr(self._unexplained()),
-            "slices": self.slices,
-        }
-
-    def _unexplained(self) -> float:
-        """Return the mean squared error that the best affine map of the prediction leaves: Var(t) - Cov(p, t)^2 / Var(p)."""
-        mean_predicted, mean_true = self.predicted / self.voxels, self.true / self.voxels
-        variance = self.predicted_squared / self.voxels - mean_predicted**2
-        unexplained = self.true_squared / self.voxels - mean_true**2
-        if variance > SMALLEST_VARIANCE:
-            unexplained -= (self.product / self.voxels - mean_predicted * mean_true) ** 2 / variance
-        return unexplained
-
-
-def _psnr(mean_square: float) -> float:
-    least = DATA_RANGE**2 / 10 ** (LARGEST_PSNR_DB / 10)
-    return 10 * math.log10(DATA_RANGE**2 / max(mean_square, least))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from anymod.evaluation.bootstrap import Mean, bootstrap_mean
 from anymod.evaluation.scores import METHODS, MODEL, Score
 
-METRICS = ("psnr_db", "ssim", "ms_ssim", "mae", "structure_psnr_db")
+METRICS = ("psnr_db", "ssim", "ms_ssim", "mae", "structure_psnr_db", "spectrum_error", "through_plane")
 ALL = "all"
 
 
