@@ -50,6 +50,12 @@ def test_the_authors_protocol_is_not_there_yet(place: Path) -> None:
     assert not (place / "report").exists()
 
 
+@pytest.mark.parametrize("arguments", [["--samples", "2"], ["--mirror", "--temperature", "0.5"]])
+def test_draws_that_make_no_sense_are_status_2(place: Path, arguments: list[str]) -> None:
+    assert invoke(*arguments).exit_code == 2
+    assert not (place / "report").exists()
+
+
 def test_a_report_is_not_touched_without_overwrite(place: Path) -> None:
     (place / "report").mkdir()
     (place / "report/summary.md").write_text("old")

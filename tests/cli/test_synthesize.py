@@ -77,6 +77,7 @@ def test_a_failed_subject_is_named_and_the_status_is_1(place: Path) -> None:
         ["--input", "t1=t1.nii.gz", "--split", "test"],
         ["--cohort", "cohort", "--mask", "mask.nii.gz"],
         ["--input", "t1=t1.nii.gz", "--samples", "3", "--temperature", "0"],
+        ["--input", "t1=t1.nii.gz", "--samples", "3", "--mirror"],
     ],
 )
 def test_wrong_usage_is_status_2(place: Path, arguments: list[str]) -> None:

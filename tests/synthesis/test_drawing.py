@@ -75,9 +75,28 @@ def test_a_blank_image_is_not_shown_unless_all_are_blank() -> None:
     assert with_content(shown, foreground).tolist() == [[False, True, False], [True, True, False]]
 
 
+def test_a_mirrored_head_gives_the_mirrored_image() -> None:
+    images = torch.rand(2, 3, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    shown = torch.tensor([[True, True, False], [True, False, False]])
+    plain = encoded(tiny_model(), images, shown)(shown, (0, 2), 0.0, None)
+    turned = encoded(tiny_model(), images.flip(-2), shown)(shown, (0, 2), 0.0, None)
+    both = encoded(tiny_model(), images, shown, mirror=True)(shown, (0, 2), 0.0, None)
+    torch.testing.assert_close(both, (plain + turned.flip(2)) / 2)
+    assert not torch.allclose(both, plain)
+    other = encoded(tiny_model(), images.flip(-2), shown, mirror=True)(shown, (0, 2), 0.0, None)
+    torch.testing.assert_close(other, both.flip(2))
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"temperature": -1.0}, {"temperature": float("nan")}, {"samples": 0}, {"chunk": 0}, {"samples": 2}],
+    [
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"samples": 0},
+        {"chunk": 0},
+        {"samples": 2},
+        {"mirror": True, "temperature": 0.5},
+    ],
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):

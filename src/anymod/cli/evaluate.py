@@ -36,6 +36,11 @@ def evaluate(
         list[str] | None, typer.Option(metavar="T1,FLAIR", help="Only this shown subset; repeat. Else all of them.")
     ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="Spread of the model's draw; 0: posterior mean.")] = 0.0,
+    samples: Annotated[int, typer.Option(min=1, help="Draws whose mean is scored.")] = 1,
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror", help="At temperature 0: mean over the head and its mirror image, at twice the time."),
+    ] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps the slices for another time.")] = None,
     figures: Annotated[int, typer.Option(min=0, help="Subjects to draw picture grids of.")] = 4,
     seed: SeedOption = 0,
@@ -52,6 +57,10 @@ def evaluate(
 
     Example: anymod evaluate --model RUN/model --cohort COHORT --split test --out report
     """
+    if samples > 1 and temperature == 0:
+        raise typer.BadParameter("samples at --temperature 0 are all the same; raise it or take one sample")
+    if mirror and temperature > 0:
+        raise typer.BadParameter("--mirror needs temperature 0")
     configure(quiet, verbose, threads)
     if protocol == "authors":
         why, remedy = "this version cannot measure it yet", "use --protocol standard"
@@ -65,7 +74,7 @@ def evaluate(
     from anymod.models import find_model
     from anymod.synthesis import SynthesisOptions
 
-    draws = SynthesisOptions(temperature=temperature, seed=seed)
+    draws = SynthesisOptions(temperature=temperature, samples=samples, seed=seed, mirror=mirror)
     options = EvaluationOptions(
         split, training_split, tuple(show) if show else None, draws, seed, device, workers, scheduler
     )

@@ -51,6 +51,10 @@ def synthesize(
     noise: Annotated[
         Literal["volume", "slice"], typer.Option(help="One draw along the volume, or one for each slice.")
     ] = "volume",
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror", help="At temperature 0: mean over the head and its mirror image, at twice the time."),
+    ] = False,
     chunk: Annotated[int | None, typer.Option(min=1, help="Slices at once; never changes the result.")] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
@@ -80,7 +84,9 @@ def synthesize(
     from anymod.synthesis import USUAL_TEMPERATURE, Inputs, SynthesisOptions, synthesize_files  # loads torch
 
     chosen = temperature if temperature is not None else USUAL_TEMPERATURE if samples > 1 else 0.0
-    options = SynthesisOptions(tuple(target) if target else None, chosen, samples, seed, noise, chunk)
+    if mirror and chosen > 0:
+        raise typer.BadParameter("--mirror needs temperature 0 and one sample")
+    options = SynthesisOptions(tuple(target) if target else None, chosen, samples, seed, noise, mirror, chunk)
     if cohort is None:
         record = synthesize_files(model, Inputs(inputs, mask), out, options, device=device, overwrite=overwrite)
         typer.echo(json_text(record) if as_json else "\n".join(str(out / name) for name in record["outputs"]))

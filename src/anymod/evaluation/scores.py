@@ -106,7 +106,7 @@ def _draw_subsets(
 ) -> list[tuple[int, Tensor]]:
     """Return (subset, images (b, t, h, w), background -1) for each subset, all from one encoding."""
     on_device = batch.to(reading.device)
-    decode = encoded(reading.model, on_device.images, on_device.observed)
+    decode = encoded(reading.model, on_device.images, on_device.observed, mirror=reading.options.mirror)
     drawn = []
     for subset in subsets:
         row = torch.tensor(as_row(subset, batch.observed.shape[1]), device=reading.device)

@@ -17,8 +17,14 @@ Decode = Callable[[Tensor, tuple[int, ...], float, Noise | None], Tensor]
 """Returns images (b, t, h, w) in (-1, 1) for (shown (b, m), targets, temperature, noise)."""
 
 
-def encoded(model: UnifiedModel, images: Tensor, shown: Tensor) -> Decode:
-    """Return what decodes any part of `shown` (b, m) of `images` (b, m, c, h, w); encodes once where the network can."""
+def encoded(model: UnifiedModel, images: Tensor, shown: Tensor, *, mirror: bool = False) -> Decode:
+    """Return what decodes any part of `shown` (b, m) of `images` (b, m, c, h, w); encodes once where the network can.
+
+    With `mirror` the images are the mean of two: of the head as it is, and of the head with left and right exchanged, turned back.
+    """
+    if mirror:
+        plain, turned = encoded(model, images, shown), encoded(model, images.flip(-2), shown)
+        return lambda *asked: (plain(*asked) + turned(*asked).flip(-2)) / 2
     if isinstance(model, MMHVAE):
         return partial(model.decode, model.encode(images, shown))
     return partial(model.synthesize, images)

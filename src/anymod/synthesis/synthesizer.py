@@ -121,7 +121,7 @@ class Synthesizer:
         positions = tuple(self.description.position(name) for name in targets)
         for slices in _chunks(np.flatnonzero(inside.any((1, 2))), inside.shape[1] * inside.shape[2], options.chunk):
             images, shown, foreground = self._rows(placed, slices)
-            decode = encoded(self.model, images, shown)
+            decode = encoded(self.model, images, shown, mirror=options.mirror)
             mean, deviation = draw_images(decode, with_content(shown, foreground), positions, options, slices.tolist())
             here = inside[slices]
             means[:, slices] = np.where(here, mean.transpose(0, 1).cpu().numpy(), np.float32(-1))
