@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from anymod.cohorts import BatchPlan, CacheSettings, Cohort, SliceCache, build_cache
 from anymod.cohorts.records import SubjectSlices
-from anymod.errors import CohortError
+from anymod.errors import CohortError, ConfigurationError
 
 
 def cache_of(usable: list[tuple[int, int]], labelled: int = 0) -> SliceCache:
@@ -94,6 +94,23 @@ def test_plan_may_hold_some_of_the_subjects() -> None:
     plan = BatchPlan(cache_of([(9, 0), (6, 3), (4, 2)]), 4, seed=0, subjects=[2])
     assert plan.slices_per_epoch == 4
     assert set(plan.rows(1)[0]) == {2}
+
+
+def test_some_subjects_come_more_often() -> None:
+    cache = cache_of([(9, 0), (6, 0), (2, 1)], labelled=1)
+    plan = BatchPlan(cache, 4, seed=0, repeats={"s1": 3, "s[12]": 2})
+    assert plan.slices_per_epoch == 9 + 3 * 6 + 2 * 2
+    rows = [tuple(pair) for step in range(31) for pair in zip(*plan.rows(step), strict=True)]
+    assert Counter(subject for subject, _ in rows) == {0: 4 * 9, 1: 4 * 18, 2: 4 * 4}
+    assert set(Counter(pair for pair in rows if pair[0] == 1).values()) == {12}
+    plan = BatchPlan(cache, 6, seed=0, labelled_share=0.5, repeats={"s1": 3, "s2": 2})
+    first = [int(subject) for step in range(2) for subject in plan.rows(step)[0][:3]]
+    assert Counter(first) == {0: 1, 1: 3, 2: 2}
+
+
+def test_a_repeat_of_nobody_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"data\.repeats.*'real-\*' fits no training subject"):
+        BatchPlan(cache_of([(9, 0)]), 4, seed=0, repeats={"real-*": 2})
 
 
 def test_a_share_of_each_batch_is_labelled_and_all_labelled_slices_come_equally_often() -> None:

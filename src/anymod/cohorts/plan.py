@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import lru_cache
 
 import numpy as np
 
 from anymod.cohorts.slices import SliceCache
-from anymod.errors import CohortError
+from anymod.errors import CohortError, ConfigurationError
 from anymod.randomness import numpy_generator
 from anymod.types import Array
 
@@ -19,6 +20,8 @@ class BatchPlan:
     Each epoch is one random order of all slices, and batches follow one another through the orders: a batch mixes subjects, each
     slice comes once an epoch, and the batch that an epoch ends in goes on with the next. With `labelled_share` that share of each batch
     comes before them, from the slices that label maps mark, in random orders of their own: what is rare is seen more often.
+    `repeats` maps globs of subjects' names to how often their slices come in each of these epochs in place of once; the first that fits
+    counts.
     """
 
     def __init__(
@@ -28,9 +31,10 @@ class BatchPlan:
         seed: int,
         subjects: Sequence[int] | None = None,
         labelled_share: float = 0.0,
+        repeats: Mapping[str, int] | None = None,
     ) -> None:
         self.seed = seed
-        chosen = range(len(cache.subjects)) if subjects is None else subjects
+        chosen = _repeated(cache, range(len(cache.subjects)) if subjects is None else subjects, repeats or {})
         self._pairs = _pairs([(subject, cache.usable(subject)) for subject in chosen])
         self._real_pairs = [
             _pairs([(subject, cache.usable(subject, modality)) for subject in chosen])
@@ -51,7 +55,7 @@ class BatchPlan:
 
     @property
     def slices_per_epoch(self) -> int:
-        """Number of usable slices."""
+        """Number of usable slices, each as often as it is repeated."""
         return len(self._pairs)
 
     def rows(self, step: int) -> tuple[Array, Array]:
@@ -67,6 +71,19 @@ class BatchPlan:
         """
         pairs = self._real_pairs[modality]
         return _draw(pairs, self.seed, f"real slices of {modality}", step, count if len(pairs) else 0)
+
+
+def _repeated(cache: SliceCache, subjects: Sequence[int], repeats: Mapping[str, int]) -> list[int]:
+    """Return each subject as often as the first fitting pattern says; raise ConfigurationError for a pattern that fits none."""
+    for pattern in repeats:
+        if not any(fnmatchcase(cache.subjects[subject], pattern) for subject in subjects):
+            remedy = "give the beginning of a training subject's name and a *"
+            raise ConfigurationError("no such subject", "data.repeats", f"'{pattern}' fits no training subject", remedy)
+    counts = [
+        next((count for pattern, count in repeats.items() if fnmatchcase(cache.subjects[subject], pattern)), 1)
+        for subject in subjects
+    ]
+    return [subject for subject, count in zip(subjects, counts, strict=True) for _ in range(count)]
 
 
 def _labelled(cache: SliceCache, subject: int) -> Array:

@@ -76,8 +76,8 @@ class Run:
         self.recipe, self.cohort, self.cache, self.out, self.share = recipe, cohort, cache, out, share
         settings = recipe.training
         self.groups = tuple(modality.group for modality in cohort.modalities)
-        labelled = recipe.data.labelled_share
-        self.plan = BatchPlan(cache, settings.batch_size, settings.seed, cache.of_split("train"), labelled)
+        data, train = recipe.data, cache.of_split("train")
+        self.plan = BatchPlan(cache, settings.batch_size, settings.seed, train, data.labelled_share, data.repeats)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
             model = build_model(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,10 @@ class DataSection(Settings):
         ge=0,
         le=0.9,
         description="of a batch, drawn among slices that label maps mark, so that rare lesions are seen",
+    )
+    repeats: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default={},
+        description="globs of subjects' names, and how often their slices come in an epoch: few real subjects among many simulated",
     )
     augmentation: AugmentationSettings = AugmentationSettings()
     loader_processes: int = Field(
