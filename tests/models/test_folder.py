@@ -36,6 +36,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+def test_the_model_for_real_heads_loads_and_scales_by_the_core() -> None:
+    folder = Path(__file__).parents[2] / "docs/results/real-mr/model"
+    _, found = load_model(folder)
+    assert found.names == ("t1", "cet1", "t2", "flair")
+    assert found.intensity.anchor == "core"
+    assert all(each.harmonized_median for each in found.modalities)
+    assert not {"brats18-2013-2", "brats2013-0001", "met-00110", "ms-19"} & set(found.training["subjects"])
+
+
 def edit(folder: Path, **changes: object) -> None:
     content = yaml.safe_load((folder / "model.yaml").read_text())
     (folder / "model.yaml").write_text(yaml.safe_dump({**content, **changes}))
