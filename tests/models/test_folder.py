@@ -36,6 +36,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+def test_a_core_without_its_place_is_refused(folder: Path) -> None:
+    edit(folder, intensity={"anchor": "core", "upper_percentile": 99.95, "scope": "volume"})
+    with pytest.raises(ModelFolderError, match=r"needs the harmonized_median of"):
+        load_model(folder)
+
+
 def test_the_model_for_real_heads_loads_and_scales_by_the_core() -> None:
     folder = Path(__file__).parents[2] / "docs/results/real-mr/model"
     _, found = load_model(folder)

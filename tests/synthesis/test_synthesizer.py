@@ -101,7 +101,7 @@ def test_a_core_is_anchored_as_in_training(tmp_path: Path) -> None:
     settings = CacheSettings(spacing_mm=1.0, image_size=(16, 20), intensity=rule)
     cache = build_cache(cohort, cohort.subjects, settings, tmp_path / "cache")
     modalities = [
-        each.model_copy(update={"harmonized_median": constant})
+        each.model_copy(update={"harmonized_median": constant or 0.5})  # nobody has flair
         for each, constant in zip(tiny_description(tiny_model()).modalities, cache.harmonized_medians, strict=True)
     ]
     description = tiny_description(tiny_model(), intensity=rule, modalities=tuple(modalities))

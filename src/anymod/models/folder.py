@@ -65,6 +65,13 @@ class ModelDescription(Settings):
     training: dict[str, Any] = Field(description="cohort's name and fingerprint, subjects, steps, seed")
     weights_sha256: str = ""
 
+    @model_validator(mode="after")
+    def _knows_where_cores_lie(self) -> ModelDescription:
+        for modality in self.modalities:
+            if self.intensity.has_core(modality.group) and modality.harmonized_median is None:
+                raise ValueError(f"intensity.anchor core needs the harmonized_median of {modality.name}")
+        return self
+
     @property
     def names(self) -> tuple[str, ...]:
         """Return the modalities' names in the model's order."""

@@ -98,11 +98,11 @@ def place(
 
 def _input_range(volume: Volume, foreground: Array, modality: ModelModality, rule: IntensityRule) -> IntensityRange:
     where = volume.source or modality.name
-    if rule.has_core(modality.group) and modality.harmonized_median is not None:
-        median = core_median(volume.data, foreground, volume.spacing_mm, where)
-        constant = modality.harmonized_median
-        return measure_harmonized_range(volume.data, foreground, median, constant, where, floor=INPUT_FLOOR)
-    return measure_range(volume.data, foreground, rule.upper_percentile, where)
+    constant = modality.harmonized_median
+    if constant is None or not rule.has_core(modality.group):
+        return measure_range(volume.data, foreground, rule.upper_percentile, where)
+    median = core_median(volume.data, foreground, volume.spacing_mm, where)
+    return measure_harmonized_range(volume.data, foreground, median, constant, where, floor=INPUT_FLOOR)
 
 
 def scaled_planes(planes: Array, inside: Array, intensities: IntensityRange, rule: IntensityRule) -> Array:
