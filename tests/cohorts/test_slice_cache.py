@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,16 @@ def test_the_core_s_constant_is_measured_on_training_subjects(make_cohort: MakeC
     assert len(shares) == 3
     assert cache.harmonized_medians[0] == pytest.approx((shares[0] + shares[1]) / 2)
     assert open_cache(cache.folder).input_range(2, 0) == cache.input_range(2, 0)
+
+
+def test_another_constant_is_another_cache(make_cohort: MakeCohort) -> None:
+    chosen = CacheSettings(image_size=(12, 10), intensity=IntensityRule(anchor="core"))
+    cohort = make_cohort({"a": ("t1",)}, medians={"t1": 0.4})
+    cache = build(cohort, chosen)
+    check_same_slices(cohort, cohort.subjects, chosen, cache.folder)
+    moved = replace(cohort, modalities=tuple(replace(each, harmonized_median=0.5) for each in cohort.modalities))
+    with pytest.raises(CohortError, match="harmonized_median"):
+        check_same_slices(moved, cohort.subjects, chosen, cache.folder)
 
 
 def test_tissue_maps_and_cores_can_scale_targets_and_inputs(make_cohort: MakeCohort, tissue_map: np.ndarray) -> None:

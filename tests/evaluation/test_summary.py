@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from anymod.evaluation.scores import Score
@@ -44,6 +46,13 @@ def test_every_subject_counts_once_however_many_cells_it_has() -> None:
     overall = line(summarize(SCORES, 0, MODALITIES), ALL, ALL, "hidden", "mean-image").means["psnr_db"]
     assert overall.value == pytest.approx((11 + 14) / 2)
     assert overall.count == 2
+
+
+def test_a_score_that_a_cell_lacks_does_not_count() -> None:
+    scores = [*SCORES[:-2], *(replace(each, through_plane=float("nan")) for each in SCORES[-2:])]
+    mean = line(summarize(scores, 0, MODALITIES), ALL, ALL, "hidden", "model").means["through_plane"]
+    assert (mean.value, mean.count) == (0.9, 1)
+    assert line(summarize(scores, 0, MODALITIES), ALL, ALL, "hidden", "model").means["psnr_db"].count == 2
 
 
 def test_a_cell_is_the_mean_over_the_subjects_that_have_it() -> None:

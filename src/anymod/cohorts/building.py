@@ -90,6 +90,7 @@ def check_same_slices(cohort: Cohort, subjects: Sequence[Subject], settings: Cac
         "subjects": (sorted(index.subjects), sorted(names)),
         "splits": (dict(zip(index.subjects, index.splits, strict=True)), dict(zip(names, splits, strict=True))),
         "subjects' order": (index.subjects, names),
+        "harmonized_median": (index.harmonized_medians, _with_given(cohort, index.harmonized_medians)),
     }
     differing = [what for what, (theirs, ours) in pairs.items() if theirs != ours]
     if not differing:
@@ -156,6 +157,14 @@ def _harmonized_medians(
         harmonized = any(_anchor(record, position) is not None for record in records)
         medians.append((modality.harmonized_median or measured) if harmonized else None)
     return tuple(medians)
+
+
+def _with_given(cohort: Cohort, medians: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """Return constants c_m with those that the cohort gives in place of theirs; where there is none nothing is scaled by it."""
+    if len(medians) != len(cohort.modalities):
+        return medians
+    pairs = zip(medians, cohort.modalities, strict=True)
+    return tuple(None if median is None else modality.harmonized_median or median for median, modality in pairs)
 
 
 def _anchor(record: SubjectSlices, modality: int) -> WhiteMatter | None:

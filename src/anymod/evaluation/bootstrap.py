@@ -24,11 +24,12 @@ class Mean:
 
 
 def bootstrap_mean(values: Array, seed: int) -> Mean:
-    """Return the mean of values, one for each subject, with the percentile interval of means of resampled subjects.
+    """Return the mean of values, one for each subject, with the percentile interval of means of resampled subjects; NaN does not count.
 
     The draws depend on the seed and the number of subjects alone, so that two methods measured on the same subjects are resampled alike.
     """
     values = np.asarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
     if len(values) < 2:
         return Mean(float(values.mean()) if len(values) else float("nan"), float("nan"), float("nan"), len(values))
     picks = numpy_generator(seed, "bootstrap", len(values)).integers(len(values), size=(RESAMPLES, len(values)))

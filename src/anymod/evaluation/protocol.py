@@ -52,6 +52,7 @@ class Evaluation:
     training: str
     """Where the references were fitted, in words."""
     seed: int
+    draws: SynthesisOptions
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def evaluate(
         )
     fitted = f"{len(training)} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
     examples = [results[task.subject][1] for task in tasks]
-    return Evaluation(scores, examples, description, cohort.name, options.split, fitted, options.seed)
+    return Evaluation(scores, examples, description, cohort.name, options.split, fitted, options.seed, options.draws)
 
 
 def _with_slices(cache: SliceCache, measured: Sequence[Subject], order: list[str]) -> tuple[Subject, ...]:
@@ -129,11 +130,8 @@ def in_model_order(cohort: Cohort, description: ModelDescription) -> Cohort:
         raise ModalityError("no known modality", cohort.root, why, f"this model knows {', '.join(description.names)}")
     if unknown:
         logger.warning("left out, as the model does not know them: %s", ", ".join(unknown))
-    # The model's own constants: a cohort's would put its images on another scale.
-    modalities = tuple(
-        Modality(each.name, known[each.name].group if each.name in known else each.group, each.harmonized_median)
-        for each in description.modalities
-    )
+    # The model's own groups and constants, as in synthesis: a cohort's would put its images on another scale.
+    modalities = tuple(Modality(each.name, each.group, each.harmonized_median) for each in description.modalities)
     subjects = tuple(
         replace(subject, paths={name: subject.paths[name] for name in description.names if name in subject.paths})
         for subject in cohort.subjects

@@ -66,6 +66,7 @@ def facts(evaluation: Evaluation) -> dict[str, Any]:
         "references_fitted_on": evaluation.training,
         "data_range": 2.0,
         "seed": evaluation.seed,
+        "draws": evaluation.draws.draws(),
     }
 
 
@@ -77,6 +78,7 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
         "",
         f"Cohort `{told['cohort']}`, split `{told['split']}`, {told['subjects']} subject(s); model `{told['model_sha256'][:12]}`.",
         f"References fitted on {told['references_fitted_on']}.",
+        "Images drawn with " + ", ".join(f"{name} {value}" for name, value in told["draws"].items()) + ".",
         "",
         "Means over subjects with 95 % bootstrap intervals, in the model's grid, inside the foreground (the target's own, where something"
         " shown has foreground too). Intensities in [-1, 1], data range 2; PSNR of equal images counts as 100 dB. SSIM is two-dimensional"

@@ -89,4 +89,10 @@ def _per_subject(scores: Sequence[Score], metric: str) -> list[float]:
     values = defaultdict(list)
     for score in scores:
         values[score.subject].append(getattr(score, metric))
-    return [float(np.mean(values[subject])) for subject in sorted(values)]
+    return [_mean_of_known(values[subject]) for subject in sorted(values)]
+
+
+def _mean_of_known(values: Sequence[float]) -> float:
+    """Return the mean of what is not NaN (a volume of one slice has no change through the plane); NaN where nothing is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")

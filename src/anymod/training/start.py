@@ -151,7 +151,7 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return {dotted name: value as text} of nested mappings."""
     flat: dict[str, str] = {}
     for key, value in content.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and f"{prefix}{key}" != "data.repeats":  # whose order counts
             flat |= _flat(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = repr(value)
