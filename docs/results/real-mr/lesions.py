@@ -41,8 +41,9 @@ def main(
         t1, flair = (read_volume(table.path(subject, name)) for name in ("t1", "flair"))
         label = orient(read_labels(table.root / subject.label), "RAS").data > 0
         options = SynthesisOptions(("flair",), temperature=1.0, samples=8)
-        made = synthesizer.synthesize({"t1": t1}, options)
-        own = place({"flair": flair}, None, synthesizer.model, synthesizer.description).ranges["flair"]
+        mask = read_labels(table.root / subject.mask) if subject.mask else None
+        made = synthesizer.synthesize({"t1": t1}, options, mask)
+        own = place({"flair": flair}, mask, synthesizer.model, synthesizer.description).ranges["flair"]
         truth = np.clip((orient(flair, "RAS").data - own.low) / (own.high - own.low), 0, 1)
         mean = (orient(made.images["flair"], "RAS").data - low) / (high - low)
         spread = orient(made.standard_deviations["flair"], "RAS").data / (high - low)
