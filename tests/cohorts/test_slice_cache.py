@@ -225,19 +225,24 @@ def test_harmonized_targets_without_white_matter_are_refused(make_cohort: MakeCo
         build(make_cohort({"a": ("t1",)}, extras={"tissue": grey}, folder="grey"), harmonized)
 
 
-def test_an_anchored_core_lies_at_the_constant_in_inputs_and_targets(make_cohort: MakeCohort) -> None:
+@pytest.mark.parametrize("lowest", [0.0, 5.0])
+def test_an_anchored_core_lies_at_the_constant_in_inputs_and_targets(make_cohort: MakeCohort, lowest: float) -> None:
     cohort = make_cohort({"a": ("t1", "us"), "b": ("t1",)}, medians={"t1": 0.4})
-    cache = build(cohort, CacheSettings(image_size=(12, 10), intensity=IntensityRule(anchor="core")))
+    rule = IntensityRule(anchor="core", lower_percentile=lowest)
+    cache = build(cohort, CacheSettings(image_size=(12, 10), intensity=rule))
     for subject in (0, 1):
         volume = read_volume(cohort.path(cohort.subjects[subject], "t1"))
         foreground = foreground_of(volume.data)
         median = core_median(volume.data, foreground, volume.spacing_mm)
-        expected = measure_harmonized_range(volume.data, foreground, median, 0.4, floor=FLOOR)
+        expected = measure_harmonized_range(volume.data, foreground, median, 0.4, floor=FLOOR, lower_percentile=lowest)
         batch = cache.read([subject] * 8, range(8), context=0)
         scaled = scale(volume.data, expected, foreground).transpose(2, 0, 1)
         np.testing.assert_allclose(batch.images[:, 0, 0].numpy(), scaled, atol=1e-6)
         torch.testing.assert_close(batch.targets, batch.images[:, :, 0])
-    plain = build(make_cohort({"a": ("t1", "us")}, folder="plain"))
+    plain = build(
+        make_cohort({"a": ("t1", "us")}, folder="plain"),
+        CacheSettings(image_size=(12, 10), intensity=IntensityRule(lower_percentile=lowest)),
+    )
     assert cache.input_range(0, 1) == plain.input_range(0, 1)  # ultrasound keeps the percentile
     assert cache.harmonized_medians == (0.4, None)
 

@@ -36,9 +36,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def test_a_core_without_its_place_is_refused(folder: Path) -> None:
-    edit(folder, intensity={"anchor": "core", "upper_percentile": 99.95, "scope": "volume"})
-    with pytest.raises(ModelFolderError, match=r"needs the harmonized_median of"):
+CORE = {"anchor": "core", "upper_percentile": 99.95, "scope": "volume"}
+
+
+@pytest.mark.parametrize("change", [{"intensity": CORE}, {"targets": "harmonized"}])
+def test_white_matter_without_its_place_is_refused(folder: Path, change: dict[str, object]) -> None:
+    edit(folder, **change)
+    with pytest.raises(ModelFolderError, match=r"need the harmonized_median of"):
         load_model(folder)
 
 

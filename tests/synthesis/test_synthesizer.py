@@ -83,7 +83,7 @@ def test_a_hidden_target_has_typical_units_and_a_shown_one_its_own(synthesizer: 
 
 
 def test_harmonized_images_are_on_their_common_scale_but_ultrasound_on_its_own() -> None:
-    modalities = [each.model_dump() for each in tiny_description(tiny_model()).modalities]
+    modalities = [{**each.model_dump(), "harmonized_median": 0.5} for each in tiny_description(tiny_model()).modalities]
     modalities[0]["group"] = "us"
     description = tiny_description(
         tiny_model(), targets="harmonized", modalities=tuple(ModelModality(**each) for each in modalities)
@@ -95,8 +95,11 @@ def test_harmonized_images_are_on_their_common_scale_but_ultrasound_on_its_own()
     assert units["t1"][0] == pytest.approx(image.data[image.data > 0].min())
 
 
-def test_a_core_is_anchored_as_in_training(tmp_path: Path) -> None:
-    rule = IntensityRule(anchor="core")
+@pytest.mark.parametrize(
+    "rule",
+    [IntensityRule(anchor="core"), IntensityRule(anchor="core", lower_percentile=4), IntensityRule(lower_percentile=4)],
+)
+def test_images_are_scaled_as_in_training(tmp_path: Path, rule: IntensityRule) -> None:
     cohort = write_tiny_cohort(tmp_path / "cohort", {"a": ("t1", "t2"), "b": ("t1",)}, {"a": "train", "b": "train"})
     settings = CacheSettings(spacing_mm=1.0, image_size=(16, 20), intensity=rule)
     cache = build_cache(cohort, cohort.subjects, settings, tmp_path / "cache")

@@ -72,6 +72,17 @@ def test_the_range_runs_from_the_minimum_to_the_percentile_of_the_foreground():
     assert intensities.high == pytest.approx(np.percentile(data[data > 0], 95), rel=1e-6)
 
 
+def test_an_overshoot_does_not_decide_the_range_with_a_lower_percentile():
+    data = np.concatenate([[-1000.0], np.arange(1.0, 1001.0)]).reshape(1, 7, 143).astype(np.float32)
+    everywhere = np.ones(data.shape, dtype=bool)
+    measured = measure_range(data, everywhere, 99.0, lower_percentile=1.0)
+    assert (measured.low, measured.high) == (10.0, 990.0)
+    assert measured == IntensityRule(lower_percentile=1.0, upper_percentile=99.0).measure(data, everywhere)
+    anchored = measure_harmonized_range(data, everywhere, 500.0, 0.5, lower_percentile=1.0)
+    assert (anchored.low, anchored.high) == (10.0, pytest.approx(990.0))
+    assert measure_range(data, everywhere, 99.0).low == -1000.0
+
+
 def test_known_values_are_scaled_as_the_method_says():
     data = np.array([[0, 10, 60, 110, 500]], dtype=np.float32)
     scaled = scale(data, IntensityRange(10.0, 110.0), data > 0)

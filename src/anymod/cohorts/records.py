@@ -31,7 +31,8 @@ class CacheSettings(Settings):
 
 
 class WhiteMatter(Settings):
-    """Of one image: minimum and median of white matter or of the core (raw); where the median lies from minimum to 99.9th percentile."""
+    """Of one image: lower end of its range and median of white matter or of the core (raw); where the median lies from there to the
+    99.9th percentile."""
 
     low: float
     median: float

@@ -29,11 +29,11 @@ from anymod.errors import CohortError, OutputError, VolumeError
 from anymod.files import write_json
 from anymod.volumes import (
     Grid,
+    IntensityRule,
     Volume,
     background_of,
     core_median,
     foreground_centre_mm,
-    measure_range,
     model_grid,
     resample,
 )
@@ -78,9 +78,9 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         name=task.subject.name,
         key=key,
         observed=tuple(name in images.volumes for name in task.cohort.modality_names),
-        volume_ranges=tuple(_volume_range(images, name, rule.upper_percentile) for name in task.cohort.modality_names),
+        volume_ranges=tuple(_volume_range(images, name, rule) for name in task.cohort.modality_names),
         backgrounds=tuple(_background(images, name) for name in task.cohort.modality_names),
-        slice_ranges=_slice_ranges(planes, foreground, rule.upper_percentile) if rule.scope == "slice" else None,
+        slice_ranges=_slice_ranges(planes, foreground, rule) if rule.scope == "slice" else None,
         white_matter=white_matter,
         cores=tuple(_core(task, images, modality) for modality in task.cohort.modalities),
         foreground_fractions=tuple(tuple(row) for row in foreground.mean((2, 3)).round(6).tolist()),
@@ -138,12 +138,12 @@ def _to_planes(task: SlicingTask, images: SubjectImages, grid: Grid) -> tuple[Ar
     return planes, foreground, max(0.0, 1 - size_here / size_there)
 
 
-def _volume_range(images: SubjectImages, modality: str, percentile: float) -> RawRange | None:
+def _volume_range(images: SubjectImages, modality: str, rule: IntensityRule) -> RawRange | None:
     if modality not in images.volumes:
         return None
     volume = images.volumes[modality]
     # On the image's own grid, as synthesis measures it too.
-    measured = measure_range(volume.data, images.foregrounds[modality], percentile, volume.source)
+    measured = rule.measure(volume.data, images.foregrounds[modality], volume.source)
     return measured.low, measured.high
 
 
@@ -153,16 +153,16 @@ def _background(images: SubjectImages, modality: str) -> float | None:
     return background_of(images.volumes[modality].data, images.foregrounds[modality])
 
 
-def _slice_ranges(planes: Array, foreground: Array, percentile: float) -> tuple[tuple[RawRange | None, ...], ...]:
+def _slice_ranges(planes: Array, foreground: Array, rule: IntensityRule) -> tuple[tuple[RawRange | None, ...], ...]:
     return tuple(
-        tuple(_plane_range(plane, inside, percentile) for plane, inside in zip(*both, strict=True))
+        tuple(_plane_range(plane, inside, rule) for plane, inside in zip(*both, strict=True))
         for both in zip(planes, foreground, strict=True)
     )
 
 
-def _plane_range(plane: Array, inside: Array, percentile: float) -> RawRange | None:
+def _plane_range(plane: Array, inside: Array, rule: IntensityRule) -> RawRange | None:
     try:
-        measured = measure_range(plane, inside, percentile)
+        measured = rule.measure(plane, inside)
     except VolumeError:  # nothing there, or one value: the slice is shown as background
         return None
     return measured.low, measured.high
@@ -182,7 +182,7 @@ def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) 
         why = f"no voxel of {modality.name}'s foreground has label 2 or 41 (white matter)"
         raise CohortError("no white matter", where, why, "mend the tissue map, or choose targets: percentile")
     median = float(np.median(data[white_matter]))
-    return _as_white_matter(data[foreground], median, f"{modality.name}'s white matter", where)
+    return _as_white_matter(data[foreground], median, task.settings.intensity, f"{modality.name}'s white matter", where)
 
 
 def _core(task: SlicingTask, images: SubjectImages, modality: Modality) -> WhiteMatter | None:
@@ -192,16 +192,15 @@ def _core(task: SlicingTask, images: SubjectImages, modality: Modality) -> White
     volume, foreground = images.volumes[modality.name], images.foregrounds[modality.name]
     # On the image's own grid, as synthesis measures it too.
     median = core_median(volume.data, foreground, volume.spacing_mm, volume.source)
-    return _as_white_matter(
-        volume.data[foreground], median, f"{modality.name}'s core", f"subject '{task.subject.name}'"
-    )
+    where = f"subject '{task.subject.name}'"
+    return _as_white_matter(volume.data[foreground], median, task.settings.intensity, f"{modality.name}'s core", where)
 
 
-def _as_white_matter(values: Array, median: float, what: str, where: str) -> WhiteMatter:
-    low, brightest = float(values.min()), float(np.percentile(values, BRIGHTEST_PERCENTILE))
+def _as_white_matter(values: Array, median: float, rule: IntensityRule, what: str, where: str) -> WhiteMatter:
+    low, brightest = (float(np.percentile(values, each)) for each in (rule.lower_percentile, BRIGHTEST_PERCENTILE))
     if not low < median < brightest:
         why = f"the median {median:g} of {what} is not inside its range {low:g} to {brightest:g}"
-        raise CohortError("unusable white matter", where, why, "check image and tissue map")
+        raise CohortError("unusable intensities", where, why, "look at it with 'anymod check'; leave the image out")
     return WhiteMatter(low=low, median=median, share=(median - low) / (brightest - low))
 
 

@@ -66,10 +66,11 @@ class ModelDescription(Settings):
     weights_sha256: str = ""
 
     @model_validator(mode="after")
-    def _knows_where_cores_lie(self) -> ModelDescription:
+    def _knows_where_white_matter_lies(self) -> ModelDescription:
         for modality in self.modalities:
-            if self.intensity.has_core(modality.group) and modality.harmonized_median is None:
-                raise ValueError(f"intensity.anchor core needs the harmonized_median of {modality.name}")
+            harmonized = self.targets == "harmonized" and modality.group != "us"
+            if (harmonized or self.intensity.has_core(modality.group)) and modality.harmonized_median is None:
+                raise ValueError(f"anchor core and harmonized targets need the harmonized_median of {modality.name}")
         return self
 
     @property

@@ -21,7 +21,6 @@ from anymod.volumes import (
     foreground_centre_mm,
     foreground_of,
     measure_harmonized_range,
-    measure_range,
     model_grid,
     orient,
     orient_grid,
@@ -100,9 +99,11 @@ def _input_range(volume: Volume, foreground: Array, modality: ModelModality, rul
     where = volume.source or modality.name
     constant = modality.harmonized_median
     if constant is None or not rule.has_core(modality.group):
-        return measure_range(volume.data, foreground, rule.upper_percentile, where)
+        return rule.measure(volume.data, foreground, where)
     median = core_median(volume.data, foreground, volume.spacing_mm, where)
-    return measure_harmonized_range(volume.data, foreground, median, constant, where, floor=INPUT_FLOOR)
+    return measure_harmonized_range(
+        volume.data, foreground, median, constant, where, floor=INPUT_FLOOR, lower_percentile=rule.lower_percentile
+    )
 
 
 def scaled_planes(planes: Array, inside: Array, intensities: IntensityRange, rule: IntensityRule) -> Array:
@@ -112,7 +113,7 @@ def scaled_planes(planes: Array, inside: Array, intensities: IntensityRange, rul
     scaled = np.full(planes.shape, -1.0, dtype=np.float32)
     for number, (plane, part) in enumerate(zip(planes, inside, strict=True)):
         try:
-            scaled[number] = scale(plane, measure_range(plane, part, rule.upper_percentile), part)
+            scaled[number] = scale(plane, rule.measure(plane, part), part)
         except VolumeError:  # nothing there, or one value: shown as background, as in the slice cache
             continue
     return scaled

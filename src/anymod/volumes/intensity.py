@@ -52,6 +52,12 @@ class IntensityRule(Settings):
         description="what keeps its place: a percentile of the foreground, at 1; or the median of the foreground's innermost three"
         " tenths, in a brain close to white matter, at the modality's own level (ultrasound always keeps the percentile)",
     )
+    lower_percentile: float = Field(
+        default=0.0,
+        ge=0,
+        lt=50,
+        description="of the foreground, mapped to its floor; 0, the minimum, may be an overshoot",
+    )
     upper_percentile: float = Field(default=99.95, gt=50, le=100, description="of the foreground, mapped to 1")
     scope: Literal["volume", "slice"] = Field(default="volume", description="what the range is measured over")
 
@@ -61,25 +67,37 @@ class IntensityRule(Settings):
             raise ValueError("a slice has no core: choose scope volume with anchor core")
         return self
 
+    def measure(self, data: Array, foreground: Array, source: str = "the image") -> IntensityRange:
+        """Return the range between the rule's two percentiles of the foreground, whatever the anchor; see `measure_range`."""
+        return measure_range(data, foreground, self.upper_percentile, source, lower_percentile=self.lower_percentile)
+
     def has_core(self, group: str) -> bool:
         """Return whether images of a group (`mr`, `us`) are scaled by their core."""
         return self.anchor == "core" and group != "us"
 
 
-def measure_range(data: Array, foreground: Array, upper_percentile: float, source: str = "the image") -> IntensityRange:
-    """Return the range from the minimum to a percentile of the foreground, for a volume or one slice.
+def measure_range(
+    data: Array,
+    foreground: Array,
+    upper_percentile: float,
+    source: str = "the image",
+    *,
+    lower_percentile: float = 0.0,
+) -> IntensityRange:
+    """Return the range between two percentiles of the foreground, for a volume or one slice.
 
     Args:
         data: Raw intensities, of any shape.
         foreground: Boolean, the same shape.
         upper_percentile: Percentile (0 to 100) that is mapped to 1.
         source: Names the image in errors.
+        lower_percentile: Percentile that is mapped to the floor; 0 is the minimum.
 
     Raises:
         VolumeError: The foreground is empty or has one value up to the percentile.
     """
     values = _values_inside(data, foreground, source)
-    low, high = float(values.min()), float(np.percentile(values, upper_percentile))
+    low, high = (float(np.percentile(values, each)) for each in (lower_percentile, upper_percentile))
     if not (math.isfinite(high) and low < high):
         why = f"its foreground is {low:g} up to percentile {upper_percentile:g}"
         raise VolumeError("unusable intensities", source, why, "leave this image out, or give a mask")
@@ -94,8 +112,9 @@ def measure_harmonized_range(
     source: str = "the image",
     *,
     floor: float = TARGET_FLOOR,
+    lower_percentile: float = 0.0,
 ) -> IntensityRange:
-    """Return the range that maps the foreground's minimum to 0 and white matter's median to `constant`, on the scale [0, 1].
+    """Return the range that maps the foreground's lower end to 0 and white matter's median to `constant`, on the scale [0, 1].
 
     `scale` then stretches that to [floor, 1], clipped.
 
@@ -105,17 +124,18 @@ def measure_harmonized_range(
         white_matter_median: Raw median inside white matter, or an estimate of it (`core_median`).
         constant: Where it goes, in (0, 1); the modality's own.
         source: Names the image in errors.
-        floor: Scaled value of the minimum: a target needs no gap above the background, an input does.
+        floor: Scaled value of the lower end: a target needs no gap above the background, an input does.
+        lower_percentile: Of the foreground: the lower end; 0 is the minimum.
 
     Raises:
-        VolumeError: The foreground is empty, or white matter is not brighter than its minimum.
+        VolumeError: The foreground is empty, or white matter is not brighter than its lower end.
     """
     if not 0 < constant < 1:
         raise ValueError(f"white matter's place must lie in (0, 1), unlike {constant}")
-    low = float(_values_inside(data, foreground, source).min())
+    low = float(np.percentile(_values_inside(data, foreground, source), lower_percentile))
     if not (math.isfinite(white_matter_median) and white_matter_median > low):
-        why = f"its white-matter median {white_matter_median:g} is not above its minimum {low:g}"
-        raise VolumeError("unusable intensities", source, why, "check the tissue labels")
+        why = f"its white-matter median {white_matter_median:g} is not above its darkest values, {low:g}"
+        raise VolumeError("unusable intensities", source, why, "check the image, and the tissue labels if it has some")
     return IntensityRange(low, low + (white_matter_median - low) / constant, floor)
 
 
