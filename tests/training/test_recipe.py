@@ -42,6 +42,7 @@ def test_values_can_be_laid_over_a_recipe() -> None:
             "{objective: {adversarial_weight: 0.1}, training: {critic_depth: 6}}",
             r"critic_depth 6 needs slices of at least 192 pixels.*\(96, 96\)",
         ),
+        ("{objective: {shown_targets: as_shown}, data: {targets: harmonized}}", "choose data.targets percentile"),
         ("data: {repeats: {'sim-*': 0}}", "greater than or equal to 1"),
         ("- a", "no mapping"),
         ("a: [", "unreadable YAML"),

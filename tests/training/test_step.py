@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from anymod.core.objectives import absolute_error
 from anymod.errors import DivergenceError
 from anymod.models import MMHVAE, MMHVAESettings, Objective
 from anymod.training.adversary import build_critics
-from anymod.training.step import Adversary, StepPlan, Update, model_step
+from anymod.training.step import Adversary, StepPlan, Update, batch_as_shown, model_step
 
 SMALL = MMHVAESettings(widths=(4, 6), image_size=(16, 16), unshuffle=2, head_channels=3, head_blocks=0)
 SILENT = Adversary(build_critics(2, 4, 1), 0.0, everything=False)
@@ -48,6 +49,35 @@ def test_draws_one_after_the_other_give_the_gradient_of_all_at_once() -> None:
     model_step(apart, optimizer, batch, plan, Update(0, math.inf, nullcontext))
     for ours, theirs in zip(apart.parameters(), together.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_shown_targets_may_be_what_the_network_saw() -> None:
+    batch = small_batch()
+    images = torch.stack([batch.images[:, :, 0] - 1, batch.images[:, :, 0] / 2, batch.images[:, :, 0] + 1], dim=2)
+    batch = replace(batch, images=images, observed=torch.tensor([[True, True], [True, False]]))
+    shown = torch.tensor([[True, False], [True, True]])  # the last one is a slip: nobody observed it
+    compared = batch_as_shown(batch, shown)
+    torch.testing.assert_close(compared.targets[:, 0], images[:, 0, 1])  # the slice itself, not a neighbour
+    torch.testing.assert_close(compared.targets[:, 1], batch.targets[:, 1])
+    assert compared.images is batch.images
+
+
+def test_each_draw_is_compared_with_what_it_showed() -> None:
+    shown = torch.tensor([[[True, False], [True, True]], [[False, True], [True, False]]])
+    noise, objective, batch = shared_noise(0, "x"), Objective(absolute_error, 0.1), small_batch()
+    batch = replace(batch, targets=batch.targets.square())
+    model, report = small_model(), []
+    for as_shown in (False, True):
+        plan = StepPlan(shown, [noise, noise], objective, SILENT, as_shown)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        report.append(model_step(model, optimizer, batch, plan, Update(0, math.inf, nullcontext)).terms)
+    compared = [batch_as_shown(batch, each) for each in shown]
+    expected = [
+        float(small_model().losses(each, draw[None], noise, objective).terms["reconstruction"].detach())
+        for each, draw in zip(compared, shown, strict=True)
+    ]
+    assert report[1]["reconstruction"] == pytest.approx(sum(expected) / 2, rel=1e-5)
+    assert report[0]["reconstruction"] != pytest.approx(report[1]["reconstruction"], rel=1e-3)
 
 
 def test_gradients_are_shortened_and_their_norm_reported() -> None:

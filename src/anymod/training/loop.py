@@ -177,7 +177,8 @@ class Run:
         shown = self._shown(step)[:, rows].to(self.share.device)
         noises = [self._noise(step, draw, rows) for draw in range(len(shown))]
         update = self._update(step)
-        plan = StepPlan(shown, noises, objective, adversary)
+        as_shown = recipe.objective.shown_targets == "as_shown"
+        plan = StepPlan(shown, noises, objective, adversary, as_shown)
         report = model_step(self.model, self.optimizer, batch, plan, update)
         self.averaged.update_parameters(self.model)
         values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": rate}

@@ -56,6 +56,11 @@ class ObjectiveSection(Settings):
     likelihood: Literal["laplace", "normal"] = Field(
         default="laplace", description="absolute or squared error (pitfall T1)"
     )
+    shown_targets: Literal["clean", "as_shown"] = Field(
+        default="clean",
+        description="what the image of a shown modality is compared with: the subject's, or what the network saw, gamma and bias field"
+        " of the augmentation included",
+    )
     label_weight: float = Field(
         default=1.0, ge=1, le=100, description="how often a voxel counts that a label map marks, such as a tumour's"
     )
@@ -116,6 +121,10 @@ class Recipe(Settings):
     def _consistent(self) -> Recipe:
         if self.objective.adversarial_start < self.objective.critic_start:
             raise ValueError("objective.adversarial_start comes before objective.critic_start: nobody could judge yet")
+        if self.objective.shown_targets == "as_shown" and self.data.targets == "harmonized":
+            raise ValueError(
+                "objective.shown_targets as_shown compares on the input's scale: choose data.targets percentile"
+            )
         smallest = LEAST_JUDGED * 2**self.training.critic_depth
         size = self.model.settings.image_size
         if self.objective.adversarial_weight > 0 and min(size) < smallest:

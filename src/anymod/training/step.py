@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -75,12 +75,16 @@ class Adversary:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What a step does: the subsets its rows show, (k, b, m), the noise of each draw, and what is minimized."""
+    """What a step does: the subsets its rows show, (k, b, m), the noise of each draw, and what is minimized.
+
+    With `as_shown` a shown image is compared with what the network saw of it, the augmentation's changes of brightness included.
+    """
 
     shown_per_draw: ShownPerDraw
     noises: Sequence[Noise]
     objective: Objective
     adversary: Adversary
+    as_shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,12 @@ class StepReport:
     terms: dict[str, float]
     gradient_norm: float
     fakes: list[Tensor]
+
+
+def batch_as_shown(batch: Batch, shown: Tensor) -> Batch:
+    """Return the batch with the images themselves as targets of what `shown` (b, m) shows; hidden ones keep theirs."""
+    middle = batch.images[:, :, batch.images.shape[2] // 2]
+    return replace(batch, targets=torch.where((shown & batch.observed)[:, :, None, None], middle, batch.targets))
 
 
 def model_step(
@@ -103,7 +113,8 @@ def model_step(
     fakes = []
     for shown, noise in zip(plan.shown_per_draw, plan.noises, strict=True):
         with update.autocast():
-            outcome = model.losses(batch, shown[None], noise, plan.objective)
+            compared = batch_as_shown(batch, shown) if plan.as_shown else batch
+            outcome = model.losses(compared, shown[None], noise, plan.objective)
             terms = dict(outcome.terms)
             if plan.adversary.weight > 0:
                 rows = judged_rows(shown, batch.observed, everything=plan.adversary.everything)
