@@ -33,7 +33,7 @@ def test_it_prints_tables_and_writes_the_report(place: Path) -> None:
     assert "Hidden targets" in result.stdout
     assert "Shown targets" in result.stdout
     written = {path.name for path in (place / "report").iterdir()}
-    assert written == {"scores.csv", "summary.csv", "summary.md", "summary.json", "figures"}
+    assert written == {"scores.csv", "summary.csv", "summary.md", "summary.json", "best-and-worst.png", "figures"}
 
 
 def test_json_is_all_that_is_printed(place: Path) -> None:

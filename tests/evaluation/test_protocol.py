@@ -110,6 +110,7 @@ def test_the_report_holds_all_rows_tables_and_pictures(evaluation: Evaluation, t
     assert json.loads((tmp_path / "summary.json").read_text())["summary"] == content["summary"]
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["a.png"]
     assert imread(tmp_path / "figures/a.png").shape[0] > 400
+    assert imread(tmp_path / "best-and-worst.png").shape[0] > 400
 
 
 def test_what_is_printed_has_the_references_beside_the_model(evaluation: Evaluation) -> None:

@@ -42,7 +42,7 @@ def evaluate(
         typer.Option("--mirror", help="At temperature 0: mean over the head and its mirror image, at twice the time."),
     ] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps the slices for another time.")] = None,
-    figures: Annotated[int, typer.Option(min=0, help="Subjects to draw picture grids of.")] = 4,
+    figures: Annotated[int, typer.Option(min=0, help="Subjects to draw picture grids of; 0: no pictures.")] = 4,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",

@@ -1,13 +1,14 @@
-"""A subject's picture grid: the truth on top, then what every shown subset gives, each beside its error."""
+"""Picture grids: a subject's truth on top, then what every shown subset gives; and each target's best and worst case."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from anymod.core.subsets import subset_name
-from anymod.evaluation.scores import Example
+from anymod.core.subsets import parse_subset, subset_name
+from anymod.evaluation.scores import MODEL, Example, Score
 from anymod.synthesis.pictures import NOTICE, Cell, Colours, Page, Picture, draw_grid, window
 from anymod.synthesis.planes import CONVENTION, SIDES, axial, surroundings
 from anymod.types import Array
@@ -37,6 +38,43 @@ def draw_example(path: Path, example: Example, modalities: tuple[str, ...]) -> N
     columns = [text for target in targets for text in (modalities[target], "error")]
     note = f"Rows: what was shown. A frame marks a target that was shown (a reconstruction).\n{CONVENTION} {NOTICE}"
     draw_grid(path, cells, Page(f"{example.subject}: every target from every shown subset", rows, columns, note))
+
+
+def draw_extremes(
+    path: Path, examples: Sequence[Example], scores: Sequence[Score], modalities: tuple[str, ...]
+) -> None:
+    """Write each hidden target's best and worst case by the model's PSNR as a PNG: what was shown, the truth, the synthesis, its error.
+
+    Without a hidden target nothing is written.
+    """
+    known = {example.subject: example for example in examples}
+    cells: list[list[Cell]] = []
+    rows = []
+    for number, target in enumerate(modalities):
+        hidden = [each for each in scores if (each.kind, each.method, each.target) == ("hidden", MODEL, target)]
+        for name, choose in (("best", max), ("worst", min)) if hidden else ():
+            score = choose(hidden, key=lambda each: each.psnr_db)
+            rows.append(f"{target}, {name}\n{score.subject}\n{score.psnr_db:.1f} dB")
+            cells.append(_case(known[score.subject], parse_subset(score.shown, modalities), number, len(modalities)))
+    if cells:
+        columns = [*modalities, "truth", "synthetic", "error"]
+        note = f"Frames: what was shown. Best and worst by PSNR over the whole volume; one slice of it.\n{CONVENTION} {NOTICE}"
+        draw_grid(path, cells, Page("Each hidden target's best and worst case", rows, columns, note))
+
+
+def _case(example: Example, subset: int, target: int, modalities: int) -> list[Cell]:
+    """Return a row of `draw_extremes`: the shown images at their modalities' places, then truth, synthesis and error."""
+    box = surroundings(np.logical_or.reduce(list(example.insides.values())))
+    truth, inside, image = example.truths[target], example.insides[target], example.syntheses[subset, target]
+    row: list[Cell] = [None] * modalities
+    for number in range(modalities):
+        if subset >> number & 1:
+            shown = example.truths[number]
+            levels = grey_levels(shown, example.insides[number])
+            row[number] = Picture(axial(shown[box]), levels, marked=True, sides=SIDES["axial"])
+    levels = grey_levels(truth, inside)
+    compared = [Picture(axial(plane[box]), levels) for plane in (truth, image)]
+    return [*row, *compared, Picture(axial(error_of(image, truth, inside)[box]), ERROR)]
 
 
 def grey_levels(truth: Array, inside: Array) -> Colours:

@@ -1,4 +1,4 @@
-"""A report folder: `scores.csv`, `summary.csv`, `summary.md`, `summary.json`, `figures/`."""
+"""A report folder: `scores.csv`, `summary.csv`, `summary.md`, `summary.json`, `best-and-worst.png`, `figures/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anymod.evaluation.bootstrap import Mean
-from anymod.evaluation.figures import draw_example
+from anymod.evaluation.figures import draw_example, draw_extremes
 from anymod.evaluation.protocol import Evaluation
 from anymod.evaluation.scores import AFFINE, Score
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
@@ -39,7 +39,10 @@ KINDS = {"hidden": "Hidden targets (synthesized from other modalities)", "shown"
 
 
 def write_report(evaluation: Evaluation, folder: Path, *, figures: int = 4) -> dict[str, Any]:
-    """Write the report into a folder that exists, with pictures of the first `figures` subjects; return what `summary.json` says."""
+    """Write the report into a folder that exists; return what `summary.json` says.
+
+    Pictures show the first `figures` subjects, and each target's best and worst case; none with `figures` 0.
+    """
     lines = summarize(evaluation.scores, evaluation.seed, evaluation.description.names)
     _write_rows(
         folder / "scores.csv", [asdict(score) for score in evaluation.scores], [each.name for each in fields(Score)]
@@ -51,6 +54,10 @@ def write_report(evaluation: Evaluation, folder: Path, *, figures: int = 4) -> d
     write_json(folder / "summary.json", content)
     for example in evaluation.examples[:figures]:
         draw_example(folder / "figures" / f"{example.subject}.png", example, evaluation.description.names)
+    if figures:
+        draw_extremes(
+            folder / "best-and-worst.png", evaluation.examples, evaluation.scores, evaluation.description.names
+        )
     return {"format": 1, **content}
 
 
