@@ -222,6 +222,16 @@ def test_divergence_is_counted_per_pixel_and_modality(model: MMHVAE) -> None:
     assert total > 0
 
 
+def test_levels_may_count_differently(model: MMHVAE) -> None:
+    batch = make_batch(EVERYTHING)
+    depths = len(model.settings.widths)
+    weights = tuple(0.5 + number for number in range(depths))
+    outcome = model.losses(batch, EVERYTHING[None], noise_from(), replace(OBJECTIVE, level_weights=weights))
+    expected = sum(weights[number - 1] * nats.item() for number, nats in outcome.divergences.items())
+    assert outcome.terms["divergence"].item() == pytest.approx(0.1 * expected, rel=1e-5)
+    assert len(outcome.divergences) > 1
+
+
 def test_losses_of_several_draws_are_the_mean_of_each(model: MMHVAE) -> None:
     batch = make_batch(torch.ones(2, 3, dtype=torch.bool))
     shown = torch.tensor([[[True, False, True]] * 2, [[True, True, True]] * 2])

@@ -18,15 +18,20 @@ from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
 class Objective:
     """What a training step asks of a model.
 
-    `error` compares images pixel by pixel (`absolute_error` or `squared_error`); `kl_weight` weighs nats per pixel and modality;
-    `label_weight` is how many times a voxel counts that a label map marks, such as a tumour's; `unobserved` asks for the images that a
-    subject lacks as well, which an adversary then judges.
+    `error` compares images pixel by pixel (`absolute_error` or `squared_error`); `kl_weight` weighs nats per pixel and modality, and
+    `level_weights` those of each level, finest first (none given: all 1); `label_weight` is how many times a voxel counts that a label
+    map marks, such as a tumour's; `unobserved` asks for the images that a subject lacks as well, which an adversary then judges.
     """
 
     error: Callable[[Tensor, Tensor], Tensor]
     kl_weight: float
     unobserved: bool = False
     label_weight: float = 1.0
+    level_weights: tuple[float, ...] = ()
+
+    def level_weight(self, number: int) -> float:
+        """Return how much a nat of a level (1 finest) counts."""
+        return self.level_weights[number - 1] if self.level_weights else 1.0
 
 
 @dataclass(frozen=True)

@@ -262,7 +262,8 @@ class MMHVAE(UnifiedModel):
         per_level = {number: torch.stack(nats).mean() / pixels for number, nats in divergences.items()}
         terms = {
             "reconstruction": torch.stack(errors).mean(),
-            "divergence": objective.kl_weight * torch.stack(list(per_level.values())).sum(),
+            "divergence": objective.kl_weight
+            * torch.stack([objective.level_weight(number) * nats for number, nats in per_level.items()]).sum(),
         }
         return Outcome(terms, torch.stack(images), {number: nats.detach() for number, nats in per_level.items()})
 

@@ -171,6 +171,7 @@ class Run:
             kl_weight(step, recipe.objective),
             unobserved=learns,
             label_weight=recipe.objective.label_weight,
+            level_weights=recipe.objective.level_weights,
         )
         weight = adversarial_weight(step, recipe.objective)
         adversary = Adversary(self.critics, weight, recipe.objective.adversarial_subsets == "all")

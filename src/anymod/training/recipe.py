@@ -67,6 +67,9 @@ class ObjectiveSection(Settings):
     kl_weight: float = Field(
         default=1e-3, ge=0, description="per nat, pixel and modality; authors: 0.002 on this scale"
     )
+    level_weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(), description="how much a nat of each level counts, finest first; none given: all 1"
+    )
     kl_warmup_steps: int = Field(default=500, ge=0, description="linear rise of kl_weight from 0")
     draws: int = Field(
         default=1, ge=1, description="subsets a row shows in one step, stratified over its tickets; authors: 3"
@@ -125,6 +128,9 @@ class Recipe(Settings):
             raise ValueError(
                 "objective.shown_targets as_shown compares on the input's scale: choose data.targets percentile"
             )
+        depths = len(self.model.settings.widths)
+        if self.objective.level_weights and len(self.objective.level_weights) != depths:
+            raise ValueError(f"objective.level_weights needs one number for each of the {depths} model.settings.widths")
         smallest = LEAST_JUDGED * 2**self.training.critic_depth
         size = self.model.settings.image_size
         if self.objective.adversarial_weight > 0 and min(size) < smallest:
