@@ -92,7 +92,12 @@ def test_the_verb_writes_a_cohort(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
-    [("--spacing", "-1", "spacing_mm"), ("--modalities", "t1,us", "not"), ("--missing", "1.5", "missing")],
+    [
+        ("--spacing", "-1", "spacing_mm"),
+        ("--modalities", "t1,ct", "not"),
+        ("--probe", "linear", "probe"),
+        ("--missing", "1.5", "missing"),
+    ],
 )
 def test_the_verb_refuses_bad_values_in_one_line(tmp_path: Path, option: str, value: str, message: str) -> None:
     result = CliRunner().invoke(app, ["simulate", "--out", str(tmp_path / "c"), option, value])

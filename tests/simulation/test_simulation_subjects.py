@@ -101,11 +101,6 @@ def test_fractions_sum_to_one_and_make_a_plausible_brain() -> None:
     assert 0.015 < litres[Tissue.DEEP_GREY] < 0.06
 
 
-def test_ultrasound_says_that_it_is_not_there_yet() -> None:
-    with pytest.raises(ModalityError, match="ultrasound cannot be simulated yet"):
-        SimulationSettings(modalities=("t1", "us"))
-
-
 def test_unknown_modality_is_answered_with_the_nearest() -> None:
     with pytest.raises(ModalityError, match="did you mean 'flair'"):
         SimulationSettings(modalities=("fleir",))

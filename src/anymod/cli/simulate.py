@@ -25,7 +25,9 @@ def simulate(
     out: OutOption,
     subjects: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
     seed: SeedOption = 0,
-    modalities: Annotated[str, typer.Option(help="Any of t1, cet1, t2, flair, pd.")] = "t1,cet1,t2,flair",
+    modalities: Annotated[
+        str, typer.Option(help="Any of us, t1, cet1, t2, flair, pd; with us, images show what it looks at.")
+    ] = "t1,cet1,t2,flair",
     missing: Annotated[float, typer.Option(help="Probability that a subject lacks a modality.")] = 0.3,
     complete_test: Annotated[bool, typer.Option("--complete-test", help="Test subjects have every modality.")] = False,
     anatomy: Annotated[
@@ -35,6 +37,7 @@ def simulate(
     spacing: Annotated[float, typer.Option(help="Voxel size in mm.")] = 2.0,
     tumours: Annotated[float, typer.Option(help="Share of the subjects that have a tumour.")] = 0.7,
     whole_head: Annotated[bool, typer.Option("--whole-head", help="Keep skull and scalp.")] = False,
+    probe: Annotated[str, typer.Option(help="Of the ultrasound: remind-like, resect-like, or any.")] = "any",
     validation: Annotated[float, typer.Option(help="Share of the subjects for validation.")] = 0.15,
     test: Annotated[float, typer.Option(help="Share of the subjects for the test.")] = 0.15,
     workers: WorkersOption = 1,
@@ -63,6 +66,7 @@ def simulate(
         "complete_test": complete_test,
         "whole_head": whole_head,
         "anatomy": None if anatomy is None else str(anatomy),
+        "probe": probe,
         "validation": validation,
         "test": test,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +111,14 @@ def write_subject(task: SubjectTask) -> None:
         if tumour is None
         else {"kind": tumour.kind.name, "centre_mm": list(tumour.centre), "radius_mm": tumour.radius_mm}
     )
-    write_json(
-        folder / "simulation.json", {"subject": subject.name, "tumour": about, "protocol": subject.protocol.as_dict()}
-    )
+    content = {"subject": subject.name, "tumour": about, "protocol": subject.protocol.as_dict()}
+    if subject.probe is not None:
+        probe, pose = subject.probe
+        content["ultrasound"] = {
+            "probe": asdict(probe),
+            **{name: vector.tolist() for name, vector in vars(pose).items()},
+        }
+    write_json(folder / "simulation.json", content)
 
 
 def _run(tasks: list[SubjectTask], workers: int, scheduler: str | None) -> None:

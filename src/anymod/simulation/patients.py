@@ -8,19 +8,23 @@ import numpy as np
 from scipy import ndimage
 
 from anymod.randomness import numpy_generator
+from anymod.simulation.acoustics import medium
 from anymod.simulation.anatomy import Axes, ProceduralAnatomy
+from anymod.simulation.craniotomy import box_axes, draw_target, place_probe
 from anymod.simulation.label_anatomy import LabelAnatomy, find_label_maps
 from anymod.simulation.mr import Scene, Texture, acquire
 from anymod.simulation.protocols import Protocol, draw_protocol
 from anymod.simulation.settings import SimulationSettings
 from anymod.simulation.tissues import FREESURFER_VALUES, OUTSIDE_BRAIN, TUMOUR_LABELS, Tissue
 from anymod.simulation.tumour import COARSE_MM, Tumour, depth_in_brain, draw_tumour
+from anymod.simulation.ultrasound import PROBES, Chance, Pose, Probe, compounded, sweep
 from anymod.types import Array
 from anymod.volumes import Grid, Volume
 
 # What the image shows [mm]: ((x), (y), (z)), the origin near the anterior commissure.
 BRAIN_FIELD_OF_VIEW = ((-80.0, 80.0), (-118.0, 90.0), (-74.0, 86.0))
 HEAD_FIELD_OF_VIEW = ((-96.0, 96.0), (-124.0, 108.0), (-116.0, 108.0))
+ACOUSTIC_MM = 0.5  # spacing of what ultrasound is simulated in, whatever that of the images
 
 Anatomy = ProceduralAnatomy | LabelAnatomy
 
@@ -36,6 +40,7 @@ class SimulatedSubject:
         label: tumour: 1 necrotic or non-enhancing core, 2 oedema, 4 enhancing; all 0 in a subject without one.
         protocol: the scanner and its sequences.
         tumour: kind, place and size; None without one.
+        probe: what the ultrasound was made with, and where it was held; None without ultrasound.
     """
 
     name: str
@@ -44,34 +49,91 @@ class SimulatedSubject:
     label: Volume
     protocol: Protocol
     tumour: Tumour | None
+    probe: tuple[Probe, Pose] | None = None
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A head with its tumour, which can be looked at on any grid; `coarse` and `depth` lie on `coarse_axes`."""
+
+    anatomy: Anatomy
+    tumour: Tumour | None
+    coarse_axes: Axes
+    coarse: Array
+    depth: Array
+
+    @classmethod
+    def draw(cls, seed: int, index: int, settings: SimulationSettings) -> Patient:
+        """Return the patient of that seed and index."""
+        anatomy = choose_anatomy(seed, index, settings)
+        # Always looked for at the same coarse spacing: the tumour does not depend on the spacing of the images.
+        axes = grid_axes(settings.model_copy(update={"spacing_mm": COARSE_MM}))
+        coarse = anatomy.fractions(axes, COARSE_MM)
+        ill = numpy_generator(seed, "subject", index, "has tumour").random() < settings.tumours
+        tumour = draw_tumour(coarse, axes, seed, index) if ill else None
+        return cls(anatomy, tumour, axes, coarse, depth_in_brain(coarse, COARSE_MM))
+
+    def fractions(self, axes: Axes, spacing_mm: float) -> Array:
+        """Return the tissue fractions [tissue, X, Y, Z] on axes [mm], tumour and mass effect included."""
+        if self.tumour is None:
+            return self.anatomy.fractions(axes, spacing_mm)
+        places = ((axis - first[0]) / COARSE_MM for axis, first in zip(axes, self.coarse_axes, strict=True))
+        place = np.meshgrid(*places, indexing="ij")
+        depth = ndimage.map_coordinates(self.depth, place, order=1, mode="nearest", output=np.float32)
+        fractions = self.anatomy.fractions(axes, spacing_mm, self.tumour.displacement(axes, depth))
+        self.tumour.grow_into(fractions, axes, spacing_mm)
+        return fractions
 
 
 def simulate_subject(seed: int, index: int, settings: SimulationSettings | None = None) -> SimulatedSubject:
     """Return the subject of that seed and index with every modality of the settings, missing ones too."""
     settings = settings or SimulationSettings()
-    axes = grid_axes(settings)
-    anatomy = choose_anatomy(seed, index, settings)
-    tumour, displacement = _place_tumour(anatomy, axes, seed, index, settings)
-    fractions = anatomy.fractions(axes, settings.spacing_mm, displacement)
-    if tumour is not None:
-        tumour.grow_into(fractions, axes, settings.spacing_mm)
+    patient = Patient.draw(seed, index, settings)
+    probe = hold_probe(patient, seed, index, settings) if "us" in settings.modalities else None
+    axes = grid_axes(settings) if probe is None else box_axes(*probe, settings.spacing_mm)
+    fractions = patient.fractions(axes, settings.spacing_mm)
     scene = Scene(fractions, Texture.draw(seed, index, axes), axes, settings.spacing_mm, seed, index)
-    protocol = draw_protocol(numpy_generator(seed, "subject", index, "protocol"), settings.modalities)
+    magnetic = tuple(modality for modality in settings.modalities if modality != "us")
+    protocol = draw_protocol(numpy_generator(seed, "subject", index, "protocol"), magnetic)
     foreground = np.ones(fractions.shape[1:], bool) if settings.whole_head else brain_mask(fractions)
     prevailing = np.where(foreground, fractions.argmax(axis=0), Tissue.AIR)
     grid = axes_grid(axes, settings.spacing_mm)
     name = f"sim-{index:04d}"
+    images = {modality: _stored(acquire(scene, modality, protocol), foreground) for modality in magnetic}
+    if probe is not None:
+        images["us"] = insonify(patient, *probe, scene).astype(np.int16)
     return SimulatedSubject(
         name=name,
-        images={
-            modality: Volume(_stored(acquire(scene, modality, protocol), foreground), grid, f"{name}/{modality}")
-            for modality in settings.modalities
-        },
+        images={modality: Volume(images[modality], grid, f"{name}/{modality}") for modality in settings.modalities},
         tissue=Volume(tissue_map(prevailing, axes), grid, f"{name}/tissue"),
         label=Volume(tumour_labels(prevailing), grid, f"{name}/label"),
         protocol=protocol,
-        tumour=tumour,
+        tumour=patient.tumour,
+        probe=probe,
     )
+
+
+def hold_probe(patient: Patient, seed: int, index: int, settings: SimulationSettings) -> tuple[Probe, Pose]:
+    """Return the probe and where it is held: over the tumour, or, without one, over some white matter."""
+    generator = numpy_generator(seed, "subject", index, "craniotomy")
+    probes = [probe for probe in PROBES if settings.probe in (probe.name, "any")]
+    probe = probes[int(generator.integers(len(probes)))]
+    target = draw_target(patient.coarse, patient.coarse_axes, patient.depth, generator)
+    if patient.tumour is not None:
+        target = patient.tumour.centre
+    return probe, place_probe(patient.coarse, patient.coarse_axes, target, generator)
+
+
+def insonify(patient: Patient, probe: Probe, pose: Pose, scene: Scene) -> Array:
+    """Return the ultrasound [X, Y, Z] on the scene's axes, uint8: 1 to 255 where the sweep looked, 0 elsewhere."""
+    axes, fractions = scene.axes, scene.fractions
+    if scene.spacing_mm != ACOUSTIC_MM:
+        axes = box_axes(probe, pose, ACOUSTIC_MM)
+        fractions = patient.fractions(axes, ACOUSTIC_MM)
+    generator = numpy_generator(scene.seed, "subject", scene.index, "acquisition", "us")
+    seen = medium(fractions, axes, ACOUSTIC_MM, scene.seed, scene.index)
+    brightness, beams = sweep(probe, pose, seen, axes, Chance.draw(generator), generator)
+    return compounded(probe, pose, brightness, beams, scene.axes, generator)
 
 
 def grid_axes(settings: SimulationSettings) -> Axes:
@@ -116,23 +178,6 @@ def tissue_map(prevailing: Array, axes: Axes) -> Array:
 def tumour_labels(prevailing: Array) -> Array:
     """Return the tumour's label of each voxel's prevailing tissue [X, Y, Z], 0 where that is none of the tumour's."""
     return np.array([TUMOUR_LABELS.get(tissue, 0) for tissue in Tissue], np.int16)[prevailing]
-
-
-def _place_tumour(
-    anatomy: Anatomy, axes: Axes, seed: int, index: int, settings: SimulationSettings
-) -> tuple[Tumour | None, tuple[Array, Array, Array] | None]:
-    if numpy_generator(seed, "subject", index, "has tumour").random() >= settings.tumours:
-        return None, None
-    # Always looked for at the same coarse spacing: the tumour does not depend on the spacing of the images.
-    coarse_axes = grid_axes(settings.model_copy(update={"spacing_mm": COARSE_MM}))
-    coarse = anatomy.fractions(coarse_axes, COARSE_MM)
-    tumour = draw_tumour(coarse, coarse_axes, seed, index)
-    depth = depth_in_brain(coarse, COARSE_MM)
-    place = np.meshgrid(
-        *((axis - first[0]) / COARSE_MM for axis, first in zip(axes, coarse_axes, strict=True)), indexing="ij"
-    )
-    fine_depth = ndimage.map_coordinates(depth, place, order=1, mode="nearest", output=np.float32)
-    return tumour, tumour.displacement(axes, fine_depth)
 
 
 def _stored(image: Array, foreground: Array) -> Array:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from anymod.configuration import Settings, nearest
 from anymod.errors import ModalityError
-from anymod.simulation.protocols import MODALITIES
+from anymod.simulation.protocols import MODALITIES as MAGNETIC
+
+MODALITIES = (*MAGNETIC, "us")
 
 
 class SimulationSettings(Settings):
@@ -21,12 +24,15 @@ class SimulationSettings(Settings):
     complete_test: bool = False  # test subjects have every modality
     whole_head: bool = False  # False: skull-stripped, background exactly 0
     anatomy: Path | None = None  # folder of FreeSurfer label maps; None: procedural
+    probe: Literal["any", "remind-like", "resect-like"] = "any"  # for ultrasound; any: drawn per subject
     validation: float = Field(default=0.15, ge=0.0, lt=1.0)
     test: float = Field(default=0.15, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
     def _known_modalities(self) -> SimulationSettings:
         check_modalities(self.modalities)
+        if "us" in self.modalities and self.whole_head:
+            raise ValueError("ultrasound looks at an opened skull: leave out 'us', or the whole head")
         return self
 
 
@@ -35,11 +41,6 @@ def check_modalities(modalities: tuple[str, ...]) -> None:
     if not modalities:
         raise ModalityError("no modality", "--modalities", "none is named", f"name some of {', '.join(MODALITIES)}")
     for modality in modalities:
-        if modality == "us":
-            why = "ultrasound cannot be simulated yet"
-            raise ModalityError(
-                "unknown modality", "--modalities", why, "leave 'us' out; MR modalities can be simulated"
-            )
         if modality not in MODALITIES:
             why = f"'{modality}' cannot be simulated"
             raise ModalityError("unknown modality", "--modalities", why, nearest(modality, MODALITIES))

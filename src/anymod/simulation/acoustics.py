@@ -1,0 +1,94 @@
+"""What ultrasound meets in tissue: scatterers, changes of impedance, attenuation.
+
+Sources: attenuation of soft tissue 7 Np/m/MHz = 0.6 dB/cm/MHz (Duck 1990, as cited in doi 10.1016/j.ultrasmedbio.2013.12.025, table 1);
+fat and muscle 0.8 and 1.2 dB/cm/MHz, impedance of fat, muscle and cortical bone 1.39, 1.68 and 6.5 MRayl, attenuation of bone 1 to 10
+dB/cm/MHz (doi 10.3390/s23135942, table A2). All else is this project's choice, so that pictures look as those of the RESECT database do:
+tumour, folds, falx and choroid plexus bright, fluid and vessels dark, grey matter slightly darker than white.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from anymod.randomness import numpy_generator
+from anymod.simulation.anatomy import Axes
+from anymod.simulation.fields import fractal_field
+from anymod.simulation.tissues import OUTSIDE_BRAIN, Tissue
+from anymod.types import Array
+
+
+@dataclass(frozen=True)
+class Acoustics:
+    """Of one tissue: scattered power relative to white matter [dB], impedance [MRayl], attenuation [dB/cm/MHz]."""
+
+    backscatter_db: float
+    impedance: float
+    attenuation: float
+
+
+_FLUID = Acoustics(-45.0, 1.52, 0.01)
+ACOUSTICS: dict[Tissue, Acoustics] = {
+    Tissue.AIR: _FLUID,  # outside a skull-stripped brain: the saline that fills a craniotomy
+    Tissue.CSF: _FLUID,
+    Tissue.GREY: Acoustics(-1.5, 1.58, 0.5),
+    Tissue.WHITE: Acoustics(0.0, 1.60, 0.7),
+    Tissue.DEEP_GREY: Acoustics(-2.0, 1.585, 0.55),
+    Tissue.PALLIDUM: Acoustics(-1.0, 1.59, 0.6),
+    Tissue.BRAIN_STEM: Acoustics(-1.0, 1.595, 0.65),
+    Tissue.CHOROID: Acoustics(13.0, 1.63, 0.8),
+    Tissue.VESSEL: Acoustics(-14.0, 1.61, 0.2),
+    Tissue.NECROSIS: Acoustics(-9.0, 1.55, 0.3),
+    Tissue.OEDEMA: Acoustics(3.0, 1.585, 0.5),
+    Tissue.ENHANCING: Acoustics(8.0, 1.62, 0.75),
+    Tissue.BONE: Acoustics(15.0, 6.5, 8.0),
+    Tissue.MARROW: Acoustics(6.0, 2.5, 5.0),
+    Tissue.FAT: Acoustics(3.0, 1.39, 0.8),
+    Tissue.MUSCLE: Acoustics(2.0, 1.68, 1.2),
+    Tissue.SOLID: Acoustics(7.0, 1.615, 0.65),
+}
+FOLD_DB = 8.0  # pia, arachnoid and small vessels in a fold, relative to white matter
+FOLD_WIDTH_MM = 4.0  # fluid wider than this is a ventricle or cistern, dark
+SURFACE_MM = 0.7  # standard deviation that impedance is smoothed with
+PATCHINESS = 0.35  # standard deviation of the logarithm of scattered power from place to place
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What the sound meets [X, Y, Z]: scattered power (white matter 1), impedance [MRayl], attenuation [dB/cm/MHz]."""
+
+    power: Array
+    impedance: Array
+    attenuation: Array
+
+
+def medium(fractions: Array, axes: Axes, spacing_mm: float, seed: int, index: int) -> Medium:
+    """Return the acoustic maps of tissue fractions [tissue, X, Y, Z]; folds are bright where their fluid is thin."""
+    tissues = [ACOUSTICS[tissue] for tissue in Tissue]
+    power, impedance, attenuation = (
+        np.tensordot(np.array(values, np.float32), fractions, axes=1)
+        for values in (
+            [10 ** (tissue.backscatter_db / 10) for tissue in tissues],
+            [tissue.impedance for tissue in tissues],
+            [tissue.attenuation for tissue in tissues],
+        )
+    )
+    fluid = fractions[Tissue.CSF] + fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
+    folded = fractions[Tissue.CSF] * ~opened(fluid > 0.5, FOLD_WIDTH_MM, spacing_mm)
+    power += np.float32(10 ** (FOLD_DB / 10)) * ndimage.gaussian_filter(folded, 0.4 / spacing_mm)
+    patches = fractal_field(numpy_generator(seed, "subject", index, "echogenicity"), axes, (3.0, 8.0, 25.0))
+    # Label maps are stepped, and a staircase of interfaces would sparkle like a row of beads.
+    smooth = ndimage.gaussian_filter(impedance, SURFACE_MM / spacing_mm)
+    return Medium(power * np.exp(np.float32(PATCHINESS) * patches), smooth, attenuation)
+
+
+def opened(mask: Array, width_mm: float, spacing_mm: float) -> Array:
+    """Return the part of a mask [X, Y, Z] that a ball of this diameter covers without leaving it (a morphological opening)."""
+    if not mask.any() or mask.all():
+        return mask
+    centres = ndimage.distance_transform_edt(mask, sampling=spacing_mm) > width_mm / 2
+    if not centres.any():
+        return np.zeros_like(mask)
+    return mask & (ndimage.distance_transform_edt(~centres, sampling=spacing_mm) <= width_mm / 2)

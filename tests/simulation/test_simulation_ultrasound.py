@@ -1,0 +1,199 @@
+"""Ultrasound: geometry by known points, speckle and attenuation by their laws, and a subject whose probe sees its tumour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from anymod.simulation import SimulationSettings, patients, simulate_subject
+from anymod.simulation.acoustics import Medium, medium, opened
+from anymod.simulation.craniotomy import box_axes
+from anymod.simulation.tissues import Tissue
+from anymod.simulation.ultrasound import (
+    INTERFACE_GAIN,
+    PROBES,
+    Beams,
+    Chance,
+    Pose,
+    Probe,
+    beam_coordinates,
+    compounded,
+    interface_echoes,
+    kept_of_noise,
+    sweep,
+    world_coordinates,
+)
+
+QUIET = Chance(0.0, (0.0, 0.0), -300.0)
+DOWN = Pose(np.array([3.0, -5.0, 40.0]), np.array([0.0, 0.0, -1.0]), np.array([1.0, 0, 0]), np.array([0.0, -1.0, 0]))
+# Fewer frames and a range that nothing leaves: what is black or white says nothing of a law.
+LINEAR = replace(PROBES[1], dynamic_range_db=300.0, frames=20)
+
+
+def test_known_points_have_known_beams():
+    probe = replace(PROBES[0], radius_mm=20.0)
+    points = np.array(
+        [
+            [3.0, -5.0, 30.0],
+            [3.0, -5.0, 20.0],
+            [3.0 + 30 * np.sin(0.2), -5.0, 60 - 30 * np.cos(0.2)],
+            [3.0, -35.0, 30.0],
+        ]
+    )
+    depth, beam, frame = beam_coordinates(probe, DOWN, tuple(points.T))
+    np.testing.assert_allclose(depth[:3], [10, 20, 10], atol=1e-4)
+    np.testing.assert_allclose(beam, [0, 0, np.degrees(0.2), 0], atol=1e-4)
+    np.testing.assert_allclose(frame, [0, 0, 0, 45], atol=1e-4)
+
+
+@given(st.sampled_from(PROBES), st.floats(0.5, 70), st.floats(-30, 30), st.floats(-30, 30), st.integers(0, 10_000))
+@settings(max_examples=50)
+def test_world_and_beam_coordinates_undo_each_other(probe: Probe, depth: float, beam: float, frame: float, seed: int):
+    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))[0]
+    pose = Pose(np.array([10.0, -40.0, 55.0]), turn[0], turn[1], turn[2])
+    there = world_coordinates(probe, pose, np.array([depth]), np.array([beam]), np.array([frame]))
+    back = beam_coordinates(probe, pose, there)
+    np.testing.assert_allclose(np.concatenate(back), [depth, beam, frame], atol=2e-3)
+
+
+def uniform_medium(attenuation: float) -> tuple[Medium, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    axes = tuple(np.array([-200.0, 200.0]) for _ in range(3))
+    ones = np.ones((2, 2, 2), np.float32)
+    return Medium(ones, 1.6 * ones, attenuation * ones), axes  # type: ignore[return-value]
+
+
+def echoes_db(probe: Probe, attenuation: float) -> tuple[np.ndarray, Beams]:
+    """Return the envelope in dB relative to white matter's mean power, [depth, beam, frame]."""
+    seen, axes = uniform_medium(attenuation)
+    brightness, beams = sweep(probe, DOWN, seen, axes, QUIET, np.random.default_rng(0))
+    return (brightness - 0.11) * probe.dynamic_range_db, beams
+
+
+def test_speckle_is_rayleigh_distributed_and_keeps_its_power():
+    decibels, beams = echoes_db(LINEAR, 0.6)
+    deep = 10 ** (decibels[beams.depth > 50] / 20)  # beyond the clutter of the near field
+    assert (deep**2).mean() == pytest.approx(1.0, rel=0.03)
+    assert deep.mean() == pytest.approx(np.sqrt(np.pi) / 2, rel=0.02)
+    assert decibels[beams.depth > 50].std() == pytest.approx(5.57, rel=0.03)  # of 20 log10 of a Rayleigh variable
+
+
+def test_what_attenuates_more_than_the_scanner_thinks_grows_darker_with_depth():
+    decibels, beams = echoes_db(LINEAR, 0.8)
+    part = beams.depth > 45
+    slope = np.polyfit(beams.depth[part], 10 * np.log10((10 ** (decibels[part] / 10)).mean((1, 2))), 1)[0]
+    assert slope == pytest.approx(-2 * LINEAR.frequency_mhz * 0.2 / 10, rel=0.05)
+
+
+def test_speckle_is_narrowest_across_at_the_focus_and_alike_along_the_beam():
+    probe = replace(LINEAR, focus_mm=20.0)
+    decibels, beams = echoes_db(probe, 0.6)
+
+    def kept(depth: float, axis: int, lag_mm: float, step_mm: float) -> float:
+        envelope = 10 ** (decibels[np.abs(beams.depth - depth) < 4] / 20)
+        lag = max(1, round(lag_mm / step_mm))
+        first, second = np.delete(envelope, np.s_[-lag:], axis), np.delete(envelope, np.s_[:lag], axis)
+        return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+    steps = [np.radians(beams.beam[1] - beams.beam[0]) * (probe.radius_mm + depth) for depth in (20, 62)]
+    assert kept(62, 1, 0.9, steps[1]) > kept(20, 1, 0.9, steps[0]) + 0.1
+    assert kept(62, 0, 0.12, 0.12) == pytest.approx(kept(20, 0, 0.12, 0.12), abs=0.05)
+
+
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 3.0])
+def test_what_a_filter_leaves_of_noise(sigma: float):
+    noise = np.random.default_rng(0).standard_normal(400_000)
+    assert ndimage.gaussian_filter1d(noise, sigma).std() == pytest.approx(kept_of_noise(sigma), rel=0.02)
+
+
+def test_a_surface_that_faces_the_beam_sends_most_back():
+    beams = Beams.of(LINEAR)
+    depth, middle = beams.depth[:, None, None], len(beams.beam) // 2
+    across = np.sin(np.radians(beams.beam))[None, :, None] * (LINEAR.radius_mm + depth)
+    facing = np.broadcast_to(1.6 + 0.001 * depth, (len(beams.depth), len(beams.beam), 1))
+    tilted = 1.6 + 0.001 * (depth + across) / np.sqrt(2)
+    echo, weaker = (interface_echoes(each, beams, LINEAR)[100, middle, 0] for each in (facing, tilted))
+    assert echo == pytest.approx(INTERFACE_GAIN * 0.001 / (2 * 1.6), rel=0.02)
+    assert weaker / echo == pytest.approx(2**-0.5 * 2**-2, rel=0.05)  # less change along the beam, and cos^4
+
+
+def test_the_volume_holds_what_the_sweep_saw_and_nothing_else():
+    axes = tuple(np.arange(-60.0, 61.0, 2.0) + centre for centre in (3.0, -5.0, 10.0))
+    brightness, beams = np.full((3, 3, 3), 0.5, np.float32), Beams.of(LINEAR)
+    small = Beams(
+        beams.depth[[0, len(beams.depth) // 2, -1]],
+        beams.beam[[0, len(beams.beam) // 2, -1]],
+        np.array([-22.0, 0.0, 22.0]),
+    )
+    image = compounded(replace(LINEAR, frames=3), DOWN, brightness, small, axes, np.random.default_rng(0))
+    x, y, z = np.meshgrid(*axes, indexing="ij")
+    depth, beam, frame = beam_coordinates(LINEAR, DOWN, (x, y, z))
+    surely = (depth > 1) & (depth < 69) & (abs(beam) < 20) & (abs(frame) < 21)
+    never = (depth < 0.4) | (depth > 70.1) | (abs(beam) > 26) | (abs(frame) > 22.1)
+    assert (image[surely] == 128).all() and surely.sum() > 1000
+    assert (image[never] == 0).all()
+
+
+def test_an_opening_removes_what_is_thinner_than_the_ball():
+    x, y, z = np.meshgrid(*(np.arange(-15.0, 16.0),) * 3, indexing="ij")
+    ball, sheet = x**2 + y**2 + z**2 <= 8**2, np.abs(x - 12) <= 1
+    kept = opened(ball | sheet, 8.0, 1.0)
+    assert kept[15, 15, 15] and kept[15 + 7, 15, 15]
+    assert not kept[27].any()
+    assert not opened(np.zeros((4, 4, 4), bool), 4.0, 1.0).any()
+    assert opened(np.ones((4, 4, 4), bool), 4.0, 1.0).all()
+
+
+def test_thin_fluid_is_bright_and_wide_fluid_dark():
+    fractions = np.zeros((len(Tissue), 40, 40, 40), np.float32)
+    fractions[Tissue.CSF, 10:12] = fractions[Tissue.CSF, 24:36] = 1
+    fractions[Tissue.WHITE] = 1 - fractions[Tissue.CSF]
+    axes = tuple(0.5 * np.arange(40.0) for _ in range(3))
+    seen = medium(fractions, axes, 0.5, seed=0, index=0)
+    fold, white, ventricle = (float(np.median(seen.power[part])) for part in (np.s_[10:12], np.s_[16:20], np.s_[28:32]))
+    assert fold > 2 * white > 100 * ventricle
+
+
+@pytest.fixture
+def coarse_acoustics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patients, "ACOUSTIC_MM", 2.0)  # seconds in place of a quarter of a minute
+
+
+SETTINGS = SimulationSettings(modalities=("us", "t2"), tumours=1.0, missing=0.0)
+
+
+@pytest.mark.usefixtures("coarse_acoustics")
+def test_the_probe_stands_outside_of_the_brain_and_looks_at_the_tumour():
+    subject = simulate_subject(3, 1, SETTINGS)
+    probe, pose = subject.probe  # type: ignore[misc]
+    offset = np.asarray(subject.tumour.centre) - pose.contact  # type: ignore[union-attr]
+    np.testing.assert_allclose(offset / np.linalg.norm(offset), pose.inward, atol=1e-6)
+    frame = np.stack([pose.inward, pose.lateral, pose.elevation])
+    np.testing.assert_allclose(frame @ frame.T, np.eye(3), atol=1e-9)
+    image = subject.images["us"]
+    assert image.shape == (48, 48, 32) and image.grid == subject.images["t2"].grid
+    assert image.data.dtype == np.int16 and 0 < image.data.max() <= 255
+    inside = image.data > 0
+    assert 0.2 < inside.mean() < 0.8
+    seen = (subject.label.data > 0) & inside
+    assert seen.sum() > 0.5 * (subject.label.data > 0).sum() > 0
+    x, y, z = box_axes(probe, pose, 2.0)
+    np.testing.assert_allclose(image.grid.affine[:3, 3], [x[0], y[0], z[0]])
+
+
+@pytest.mark.usefixtures("coarse_acoustics")
+def test_a_subject_is_the_same_again_and_its_mr_does_not_depend_on_the_probe():
+    first, again = (simulate_subject(3, 2, SETTINGS.model_copy(update={"tumours": 0.0})) for _ in range(2))
+    np.testing.assert_array_equal(first.images["us"].data, again.images["us"].data)
+    assert first.tumour is None and first.probe is not None
+    named = simulate_subject(3, 2, SETTINGS.model_copy(update={"probe": "remind-like"}))
+    assert named.probe is not None and named.probe[0].name == "remind-like"
+
+
+def test_ultrasound_of_a_closed_skull_is_refused():
+    with pytest.raises(ValueError, match="opened skull"):
+        SimulationSettings(modalities=("us",), whole_head=True)
