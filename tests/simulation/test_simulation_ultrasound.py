@@ -17,6 +17,7 @@ from anymod.simulation.tissues import Tissue
 from anymod.simulation.ultrasound import (
     INTERFACE_GAIN,
     PROBES,
+    WHITE_MATTER_GREY,
     Beams,
     Chance,
     Pose,
@@ -29,10 +30,10 @@ from anymod.simulation.ultrasound import (
     world_coordinates,
 )
 
-QUIET = Chance(0.0, (0.0, 0.0), -300.0)
+QUIET = Chance(0.0, (0.0, 0.0), -300.0, -300.0)
 DOWN = Pose(np.array([3.0, -5.0, 40.0]), np.array([0.0, 0.0, -1.0]), np.array([1.0, 0, 0]), np.array([0.0, -1.0, 0]))
 # Fewer frames and a range that nothing leaves: what is black or white says nothing of a law.
-LINEAR = replace(PROBES[1], dynamic_range_db=300.0, frames=20)
+LINEAR = replace(PROBES[1], dynamic_range_db=1000.0, frames=20)
 
 
 def test_known_points_have_known_beams():
@@ -71,7 +72,7 @@ def echoes_db(probe: Probe, attenuation: float) -> tuple[np.ndarray, Beams]:
     """Return the envelope in dB relative to white matter's mean power, [depth, beam, frame]."""
     seen, axes = uniform_medium(attenuation)
     brightness, beams = sweep(probe, DOWN, seen, axes, QUIET, np.random.default_rng(0))
-    return (brightness - 0.11) * probe.dynamic_range_db, beams
+    return (brightness - WHITE_MATTER_GREY) * probe.dynamic_range_db, beams
 
 
 def test_speckle_is_rayleigh_distributed_and_keeps_its_power():

@@ -22,11 +22,15 @@ FWHM = 2.355  # full width at half height of a Gaussian, in standard deviations
 AXIAL_STEP_MM, BEAM_STEP_MM = 0.12, 0.45  # between samples along a beam; between beams at the focus
 SLABS = 32  # of equal depth, each with one width of the beam
 INTERFACE_GAIN, INTERFACE_SHARPNESS = (
-    600.0,
+    400.0,
     4,
 )  # echo per relative change of impedance and mm; power of the cosine to the beam
 MEAN_ATTENUATION = 0.6  # dB/cm/MHz: what the scanner's gain over depth makes up for
-WHITE_MATTER_GREY = 0.11  # brightness, from 0 to 1, of an echo as strong as white matter's mean
+PIXEL_MM, FINE_MM = (
+    0.24,
+    0.5,
+)  # of the scanner's own pictures; spacing up to which a volume holds samples of them, not means
+WHITE_MATTER_GREY = 0.06  # brightness, from 0 to 1, of an echo as strong as white matter's mean
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ class Probe:
 
 # Choices of this project, so that pictures look like those of the two databases; their papers give no more than the kind of probe.
 PROBES = (
-    Probe("remind-like", 8.0, 0.6, 20.0, 33.0, 30.0, 70.0, 35.0, 2.5, 1.5, 75.0, 120),
-    Probe("resect-like", 7.0, 0.6, 60.0, 24.0, 22.0, 70.0, 40.0, 2.8, 1.8, 72.0, 120),
+    Probe("remind-like", 8.0, 0.6, 20.0, 33.0, 30.0, 70.0, 35.0, 2.0, 1.0, 115.0, 120),
+    Probe("resect-like", 7.0, 0.6, 60.0, 24.0, 22.0, 70.0, 40.0, 2.2, 1.0, 110.0, 120),
 )
 
 
@@ -107,17 +111,20 @@ def world_coordinates(probe: Probe, pose: Pose, depth: Array, beam: Array, frame
 
 @dataclass(frozen=True)
 class Chance:
-    """What differs between two operations with one probe: gain of the picture and over depth, noise of the electronics, all in dB."""
+    """What differs between two operations with one probe, all in dB: gain of the picture and over depth; relative to white matter's
+    echo, noise of the electronics at depth 0 and haze of sound that went astray."""
 
     gain_db: float
     depth_gain_db: tuple[float, ...]
     noise_db: float
+    haze_db: float
 
     @classmethod
     def draw(cls, generator: np.random.Generator) -> Chance:
         """Return one operation's."""
         curve = generator.normal(0, 2.5, 5)
-        return cls(float(generator.normal(-3, 4)), tuple(map(float, curve)), float(generator.uniform(-62, -50)))
+        gain_db, noise_db, haze_db = generator.normal(-3, 4), generator.uniform(-62, -50), generator.uniform(-3, 5)
+        return cls(float(gain_db), tuple(map(float, curve)), float(noise_db), float(haze_db))
 
 
 @dataclass(frozen=True)
@@ -219,11 +226,11 @@ def _unmatched_attenuation(probe: Probe, attenuation: Array) -> Array:
 
 
 def _unwanted(probe: Probe, depth: Array, chance: Chance) -> Array:
-    """Return the amplitude, by depth, of noise of the electronics, which the gain over depth lifts, and of clutter near the array."""
+    """Return the amplitude, by depth, of noise of the electronics, which the gain over depth lifts, of haze, of the array's echo."""
     made_up_db = 2 * probe.frequency_mhz * MEAN_ATTENUATION * depth / 10
     electronics = 10 ** ((chance.noise_db + made_up_db) / 20)
-    clutter = 5.0 * np.exp(-depth / 1.2) + 0.5 * np.exp(-depth / 6.0)
-    return np.hypot(electronics, clutter).astype(np.float32)
+    clutter = 60.0 * np.exp(-depth / 0.6) + 0.5 * np.exp(-depth / 6.0)
+    return np.sqrt(electronics**2 + clutter**2 + 10 ** (chance.haze_db / 10)).astype(np.float32)
 
 
 def compounded(
@@ -235,8 +242,9 @@ def compounded(
     """
     spacing = float(axes[0][1] - axes[0][0])
     frame_mm = np.radians(beams.frame[1] - beams.frame[0]) * (probe.radius_mm + probe.focus_mm)
-    # The mean over a voxel, as wide in samples as it is at the focus.
-    size = [max(1, round(spacing / step)) for step in (AXIAL_STEP_MM, BEAM_STEP_MM, frame_mm)]
+    # The mean over a pixel of the scanner, or over a larger voxel, as wide in samples as it is at the focus.
+    width = PIXEL_MM if spacing <= FINE_MM else spacing
+    size = [max(1, round(width / step)) for step in (AXIAL_STEP_MM, BEAM_STEP_MM, frame_mm)]
     brightness = ndimage.uniform_filter(brightness, size)
     x, y, z = np.meshgrid(*(axis.astype(np.float32) for axis in axes), indexing="ij")
     depth, beam, frame = beam_coordinates(probe, pose, (x, y, z))
@@ -249,6 +257,7 @@ def compounded(
     for place, (_, at) in zip(places, samples, strict=True):
         inside &= (place >= 0) & (place <= len(at) - 1)
     image = np.zeros(inside.shape, np.uint8)
-    seen = ndimage.map_coordinates(brightness, [place[inside] for place in places], order=1, output=np.float32)
-    image[inside] = 1 + np.rint(254 * seen).astype(np.uint8)
+    # The nearest sample, as freehand volumes are put together: interpolation would smooth speckle away.
+    samples_there = tuple(np.rint(place[inside]).astype(np.intp) for place in places)
+    image[inside] = 1 + np.rint(254 * brightness[samples_there]).astype(np.uint8)
     return image
