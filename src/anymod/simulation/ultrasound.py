@@ -21,15 +21,11 @@ SPEED_MM_PER_US = 1.54  # of sound, as scanners assume it
 FWHM = 2.355  # full width at half height of a Gaussian, in standard deviations
 AXIAL_STEP_MM, BEAM_STEP_MM = 0.12, 0.45  # between samples along a beam; between beams at the focus
 SLABS = 32  # of equal depth, each with one width of the beam
-INTERFACE_GAIN, INTERFACE_SHARPNESS = (
-    400.0,
-    4,
-)  # echo per relative change of impedance and mm; power of the cosine to the beam
+INTERFACE_GAIN = 400.0  # echo per relative change of impedance and mm
+INTERFACE_SHARPNESS = 4  # power of the cosine to the beam
 MEAN_ATTENUATION = 0.6  # dB/cm/MHz: what the scanner's gain over depth makes up for
-PIXEL_MM, FINE_MM = (
-    0.24,
-    0.5,
-)  # of the scanner's own pictures; spacing up to which a volume holds samples of them, not means
+PIXEL_MM = 0.24  # of the scanner's own pictures
+FINE_MM = 0.5  # spacing up to which a volume holds samples of these pictures, not means
 WHITE_MATTER_GREY = 0.06  # brightness, from 0 to 1, of an echo as strong as white matter's mean
 
 
