@@ -75,6 +75,7 @@ def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> P
         if records is not None:
             records.close()
     fabric.barrier()
+    _leave_group()
     return out / loop.MODEL if fabric.is_global_zero else None
 
 
@@ -114,6 +115,14 @@ def _launch(device: str, processes: int, precision: str) -> Any:
         raise ConfigurationError("no such device", f"--device {device}", str(error).rstrip("."), remedy) from error
     fabric.launch()
     return fabric
+
+
+def _leave_group() -> None:
+    """Leave the group of processes, if there is one: a process that ends in it may abort, its threads still running."""
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _check_modalities(cohort: Cohort, observed: set[str]) -> None:
