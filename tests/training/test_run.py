@@ -150,6 +150,25 @@ def test_a_run_can_start_from_a_models_weights(cohort: Cohort, finished: Path, t
     assert description.training["started_from"] == load_model(finished / "model")[1].weights_sha256
 
 
+def test_a_model_that_sees_no_neighbours_can_learn_to_see_them(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(start_from=str(finished / "model"), **STANDING)
+    wider = recipe.model.settings.model_copy(update={"context_slices": 1})
+    train(
+        recipe.model_copy(update={"model": recipe.model.model_copy(update={"settings": wider})}),
+        cohort,
+        tmp_path / "run",
+        device="cpu",
+    )
+    narrow, _ = load_model(finished / "model")
+    wide, _ = load_model(tmp_path / "run/model")
+    images = torch.rand((2, 3, 3, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    shown = torch.tensor([[True, False, True], [True, True, False]])
+    with torch.no_grad():
+        ours = wide.synthesize(images, shown, (0, 1, 2), 0.0, None)
+        theirs = narrow.synthesize(images[:, :, 1:2], shown, (0, 1, 2), 0.0, None)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
 def test_starting_from_a_model_of_another_shape_names_what_differs(
     cohort: Cohort, finished: Path, tmp_path: Path
 ) -> None:

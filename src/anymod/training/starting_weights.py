@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
 
 from anymod.errors import ConfigurationError
 from anymod.models import UnifiedModel, load_model
@@ -14,6 +16,7 @@ FIELD = "training.start_from"
 def take_weights(model: UnifiedModel, recipe: Recipe, modalities: Sequence[str]) -> str:
     """Give `model` the weights of the recipe's `start_from` and return their SHA-256.
 
+    That model may see fewer neighbouring slices: what sees the new ones begins at zero, so the network computes the same at first.
     Raises ModelFolderError where there is no such model, ConfigurationError where it knows other modalities or has another shape.
     """
     source, description = load_model(str(recipe.training.start_from))
@@ -22,9 +25,25 @@ def take_weights(model: UnifiedModel, recipe: Recipe, modalities: Sequence[str])
         raise ConfigurationError("unusable model", FIELD, why, "give the cohort the same modalities in the same order")
     mine = recipe.model.settings.model_dump(mode="json")
     theirs = type(recipe.model.settings).model_validate(description.settings, strict=False).model_dump(mode="json")
-    differing = [name for name, value in mine.items() if theirs[name] != value]
+    fewer = theirs["context_slices"] < mine["context_slices"]
+    differing = [
+        name for name, value in mine.items() if theirs[name] != value and not (name == "context_slices" and fewer)
+    ]
     if description.architecture != recipe.model.architecture or differing:
         why = f"{', '.join(differing) or 'the architecture'} of that model differ from the recipe's"
         raise ConfigurationError("unusable model", FIELD, why, "copy the section 'model' from its model.yaml")
-    model.load_state_dict(source.state_dict())
+    model.load_state_dict(_with_more_context(source.state_dict(), model.state_dict()))
     return description.weights_sha256
+
+
+def _with_more_context(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return their weights; those of a layer with more input channels in `mine` lie in the middle, the slice itself, between zeros."""
+    widened = {}
+    for name, weight in theirs.items():
+        if weight.shape == mine[name].shape:
+            widened[name] = weight
+            continue
+        beside = (mine[name].shape[1] - weight.shape[1]) // 2
+        widened[name] = mine[name].new_zeros(mine[name].shape)
+        widened[name][:, beside : beside + weight.shape[1]] = weight
+    return widened
