@@ -114,13 +114,14 @@ def validate(
         return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as problem:
         first = problem.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        field = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             remedy = nearest(str(first["loc"][-1]), known_keys(model, first["loc"][:-1]))
             raise error("unknown key", where, f"'{field}' does not exist", remedy) from None
         value = first["input"]
         found = "" if isinstance(value, dict | list) else f" (found {value!r})"
-        raise error("invalid value", where, f"'{field}': {first['msg']}{found}", "mend the value") from None
+        why = (f"'{field}': " if field else "") + first["msg"].removeprefix("Value error, ") + found
+        raise error("invalid value", where, why, "mend the value") from None
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

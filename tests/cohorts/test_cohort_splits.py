@@ -77,3 +77,18 @@ def test_wrong_list_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(CohortError, match=message):
         splits_from_list(path, ["a", "b"])
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=12, max_size=40), st.integers(0, 1000))
+def test_strata_are_split_in_proportion(kinds: list[str], seed: int) -> None:
+    strata = {f"s{number}": kind for number, kind in enumerate(kinds)}
+    splits = draw_splits(list(strata), seed, 0.25, 0.25, strata=strata)
+    for kind in set(kinds):
+        total = kinds.count(kind)
+        test = sum(split == "test" and strata[name] == kind for name, split in splits.items())
+        assert abs(test - 0.25 * total) <= 1.5
+    assert sum(split == "test" for split in splits.values()) == round(0.25 * len(kinds))
+
+
+def test_one_stratum_changes_nothing() -> None:
+    assert draw_splits(NAMES, 4, strata=dict.fromkeys(NAMES, "x")) == draw_splits(NAMES, 4)

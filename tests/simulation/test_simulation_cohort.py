@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,35 @@ def test_modalities_are_missing_at_the_asked_rate_and_one_always_stays() -> None
     assert counts.mean() == pytest.approx(2.8 / (1 - 0.3**4), abs=0.06)
 
 
+def test_with_ultrasound_images_are_missing_as_in_remind() -> None:
+    settings = SimulationSettings(modalities=("us", "cet1", "t2", "flair"))
+    observed = [draw_observed(0, index, settings) for index in range(4000)]
+    shares = [np.mean([name in names for names in observed]) for name in settings.modalities]
+    np.testing.assert_allclose(shares, [1, 98 / 104, 66 / 104, 21 / 104], atol=0.025)
+    some = settings.model_copy(update={"missing": {"t2": 0.5}})
+    assert [some.missing_rate(name) for name in settings.modalities] == [0, 0, 0.5, 0]
+
+
+def test_splits_hold_each_kind_of_subject_in_proportion(tmp_path: Path) -> None:
+    settings = FAST.model_copy(update={"modalities": ("t1", "t2"), "missing": 0.4, "validation": 0.25, "test": 0.25})
+    made = simulate_cohort(tmp_path / "c", 24, 3, settings)
+    kinds = {subject.observed for subject in made.subjects}
+    for kind in kinds:
+        total = sum(subject.observed == kind for subject in made.subjects)
+        for split in ("validation", "test"):
+            there = sum(subject.observed == kind for subject in made.of_split(split))
+            assert abs(there - 0.25 * total) <= 1
+
+
+def test_white_matter_medians_are_told(cohort: Cohort) -> None:
+    for subject in cohort.subjects:
+        about = json.loads((cohort.root / "subjects" / subject.name / "simulation.json").read_text())
+        white = np.isin(read_labels(cohort.path(subject, "tissue")).data, (2, 41))
+        for name in subject.observed:
+            truth = np.median(read_volume(cohort.path(subject, name)).data[white])
+            assert about["white_matter_median"][name] == pytest.approx(truth)
+
+
 def test_no_rate_means_nothing_is_missing() -> None:
     assert draw_observed(0, 0, SimulationSettings(missing=0.0)) == ("t1", "cet1", "t2", "flair")
 
@@ -97,6 +127,10 @@ def test_the_verb_writes_a_cohort(tmp_path: Path) -> None:
         ("--modalities", "t1,ct", "not"),
         ("--probe", "linear", "probe"),
         ("--missing", "1.5", "missing"),
+        ("--missing", "t2=much", "no probability"),
+        ("--missing", "us=0.5", "not simulated"),
+        ("--brain-shift", "5", "add 'us'"),
+        ("--preview", "p.png", "--out"),
     ],
 )
 def test_the_verb_refuses_bad_values_in_one_line(tmp_path: Path, option: str, value: str, message: str) -> None:
@@ -107,10 +141,23 @@ def test_the_verb_refuses_bad_values_in_one_line(tmp_path: Path, option: str, va
     assert not (tmp_path / "c").exists()
 
 
+SHIFTED = SimulationSettings(modalities=("us", "t2"), spacing_mm=4.0, acoustic_mm=4.0, shift_mm=8.0)
+
+
+def test_a_preview_is_one_picture_and_no_cohort(tmp_path: Path) -> None:
+    arguments = ["simulate", "--preview", str(tmp_path / "p.png"), "--spacing", "8", "--modalities", "t1"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["p.png"]
+    assert CliRunner().invoke(app, arguments).exit_code == 1  # it is there already
+    assert CliRunner().invoke(app, [*arguments, "--overwrite"]).exit_code == 0
+
+
 @pytest.mark.slow
-def test_workers_do_not_change_the_cohort(tmp_path: Path) -> None:
-    one = simulate_cohort(tmp_path / "one" / "c", 2, 5, FAST)
-    two = simulate_cohort(tmp_path / "two" / "c", 2, 5, FAST, workers=2)
+@pytest.mark.parametrize("settings", [FAST, SHIFTED], ids=["mr", "us"])
+def test_workers_do_not_change_the_cohort(tmp_path: Path, settings: SimulationSettings) -> None:
+    one = simulate_cohort(tmp_path / "one" / "c", 2, 5, settings)
+    two = simulate_cohort(tmp_path / "two" / "c", 2, 5, settings, workers=2)
     for path in sorted(one.root.rglob("*")):
         if path.is_file():
             assert sha256(path) == sha256(two.root / path.relative_to(one.root)), path.name

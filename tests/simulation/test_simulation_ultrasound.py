@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from anymod.simulation import SimulationSettings, patients, simulate_subject
+from anymod.simulation import SimulationSettings, simulate_subject
 from anymod.simulation.acoustics import Medium, medium, opened
 from anymod.simulation.craniotomy import box_axes
 from anymod.simulation.tissues import Tissue
@@ -159,15 +159,10 @@ def test_thin_fluid_is_bright_and_wide_fluid_dark():
     assert fold > 2 * white > 100 * ventricle
 
 
-@pytest.fixture
-def coarse_acoustics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patients, "ACOUSTIC_MM", 2.0)  # seconds in place of a quarter of a minute
+# Coarse acoustics: seconds in place of a quarter of a minute.
+SETTINGS = SimulationSettings(modalities=("us", "t2"), tumours=1.0, missing=0.0, acoustic_mm=2.0)
 
 
-SETTINGS = SimulationSettings(modalities=("us", "t2"), tumours=1.0, missing=0.0)
-
-
-@pytest.mark.usefixtures("coarse_acoustics")
 def test_the_probe_stands_outside_of_the_brain_and_looks_at_the_tumour():
     subject = simulate_subject(3, 1, SETTINGS)
     probe, pose = subject.probe  # type: ignore[misc]
@@ -186,7 +181,6 @@ def test_the_probe_stands_outside_of_the_brain_and_looks_at_the_tumour():
     np.testing.assert_allclose(image.grid.affine[:3, 3], [x[0], y[0], z[0]])
 
 
-@pytest.mark.usefixtures("coarse_acoustics")
 def test_a_subject_is_the_same_again_and_its_mr_does_not_depend_on_the_probe():
     first, again = (simulate_subject(3, 2, SETTINGS.model_copy(update={"tumours": 0.0})) for _ in range(2))
     np.testing.assert_array_equal(first.images["us"].data, again.images["us"].data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anymod.cohorts.schema import check_split
@@ -18,24 +18,39 @@ def draw_splits(
     validation: float = 0.15,
     test: float = 0.15,
     test_subjects: Sequence[str] = (),
+    strata: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the split of each subject: these fractions of all, rounded, and the rest for training.
 
     Each subject has its own draw from (seed, name) and the lowest draws test, the next validate: the order of `names` does not
     matter, and a subject more seldom moves another. Where `test_subjects` are named they alone are the test set. A fraction
-    above 0 gives at least one subject as long as two remain for training.
+    above 0 gives at least one subject as long as two remain for training. `strata` names each subject's kind, such as the images
+    it has: every split then has each kind in proportion, to within one subject.
     """
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
         why = f"validation is {validation} and test {test}"
         raise CohortError("unusable fractions", "the split", why, "give fractions from 0 whose sum is below 1")
     _check_known(test_subjects, names, "--test-subjects")
-    queue = sorted(set(names) - set(test_subjects), key=lambda name: (derive_seed(seed, "split", name), name))
+    queue = _queue(set(names) - set(test_subjects), seed, strata or {})
     splits = dict.fromkeys(test_subjects, "test")
     if not test_subjects:
         splits |= dict.fromkeys(_take(queue, test, len(names)), "test")
     splits |= dict.fromkeys(_take(queue, validation, len(names)), "validation")
     splits |= dict.fromkeys(queue, "train")
     return {name: splits[name] for name in names}
+
+
+def _queue(names: set[str], seed: int, strata: Mapping[str, str]) -> list[str]:
+    """Return the names by their draws, so that whatever is taken from the front has each stratum in proportion."""
+    drawn = sorted(names, key=lambda name: (derive_seed(seed, "split", name), name))
+    members: dict[str, list[str]] = {}
+    for name in drawn:
+        members.setdefault(strata.get(name, ""), []).append(name)
+    place: dict[str, float] = {}
+    for stratum, those in members.items():
+        offset = derive_seed(seed, "stratum", stratum) / 2**63  # else small strata would all come late
+        place |= {name: (rank + offset) / len(those) for rank, name in enumerate(those)}
+    return sorted(drawn, key=lambda name: place[name])
 
 
 def _take(queue: list[str], fraction: float, total: int) -> list[str]:

@@ -6,18 +6,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, read_cohort, write_cohort
 from anymod.errors import ConfigurationError
 from anymod.executors import completed, subject_executor
-from anymod.files import staged_folder, write_json
+from anymod.files import staged_folder, write_json, write_text
 from anymod.progress import track
 from anymod.randomness import numpy_generator
 from anymod.simulation.label_anatomy import find_label_maps
-from anymod.simulation.patients import simulate_subject
+from anymod.simulation.patients import SimulatedSubject, Surgery, simulate_subject
 from anymod.simulation.settings import SimulationSettings
+from anymod.simulation.tissues import FREESURFER_VALUES, Tissue
 from anymod.volumes import write_volume
 
 MISSING_DRAWS = 1000  # enough that a subject without any image, drawn again, is not met in practice
+
+LANDMARK_COLUMNS = "id,mr_x,mr_y,mr_z,us_x,us_y,us_z"  # RAS+ millimetres
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ def simulate_cohort(
     if settings.anatomy is not None:
         find_label_maps(settings.anatomy)  # fails here, before anything is written
     names = [f"sim-{index:04d}" for index in range(subjects)]
-    splits = draw_splits(names, seed, settings.validation, settings.test)
+    strata = {name: "+".join(draw_observed(seed, index, settings)) for index, name in enumerate(names)}
+    splits = draw_splits(names, seed, settings.validation, settings.test, strata=strata)
     keep = [] if settings.anatomy is None else [settings.anatomy]
     with staged_folder(Path(out), overwrite=overwrite, keep=keep) as folder:
         tasks = _tasks(folder, splits, seed, settings)
@@ -88,10 +94,11 @@ def _cohort(
 
 
 def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[str, ...]:
-    """Return the modalities that a subject has: each is missing with the settings' probability, and at least one stays."""
+    """Return the modalities that a subject has: each is missing at the settings' rate, and at least one stays."""
     generator = numpy_generator(seed, "subject", index, "missing")
+    rates = np.array([settings.missing_rate(name) for name in settings.modalities])
     for _ in range(MISSING_DRAWS):
-        kept = generator.random(len(settings.modalities)) >= settings.missing
+        kept = generator.random(len(rates)) >= rates
         if kept.any():
             return tuple(name for name, keep in zip(settings.modalities, kept, strict=True) if keep)
     return settings.modalities[:1]
@@ -111,14 +118,38 @@ def write_subject(task: SubjectTask) -> None:
         if tumour is None
         else {"kind": tumour.kind.name, "centre_mm": list(tumour.centre), "radius_mm": tumour.radius_mm}
     )
-    content = {"subject": subject.name, "tumour": about, "protocol": subject.protocol.as_dict()}
+    content = {
+        "subject": subject.name,
+        "tumour": about,
+        "protocol": subject.protocol.as_dict(),
+        "white_matter_median": _white_matter_medians(subject, task.observed),
+    }
     if subject.probe is not None:
         probe, pose = subject.probe
         content["ultrasound"] = {
             "probe": asdict(probe),
             **{name: vector.tolist() for name, vector in vars(pose).items()},
         }
+    if subject.surgery is not None:
+        _write_surgery(folder, subject.surgery)
     write_json(folder / "simulation.json", content)
+
+
+def _write_surgery(folder: Path, surgery: Surgery) -> None:
+    """Write what is known of a shifted brain: the transform, landmarks, and the maps as they lie in the ultrasound."""
+    surgery.shift.write(folder / "us_to_mr.tfm")
+    rows = [(number, *mr, *us) for number, (us, mr) in enumerate(surgery.landmarks, start=1)]
+    lines = [",".join([str(row[0]), *(f"{value:.4f}" for value in row[1:])]) for row in rows]
+    write_text(folder / "landmarks.csv", "\n".join([LANDMARK_COLUMNS, *lines]) + "\n")
+    write_volume(folder / "us_label.nii.gz", surgery.label, "anymod simulated tumour in the ultrasound")
+    write_volume(folder / "us_tissue.nii.gz", surgery.tissue, "anymod simulated tissue in the ultrasound")
+
+
+def _white_matter_medians(subject: SimulatedSubject, observed: tuple[str, ...]) -> dict[str, float]:
+    """Return the median of white matter of each observed MR image that shows some."""
+    white = np.isin(subject.tissue.data, FREESURFER_VALUES[Tissue.WHITE])
+    names = [name for name in observed if name != "us" and white.any()]
+    return {name: float(np.median(subject.images[name].data[white])) for name in names}
 
 
 def _run(tasks: list[SubjectTask], workers: int, scheduler: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from anymod.errors import ModalityError
 from anymod.simulation.anatomy import Axes
 from anymod.simulation.tissues import OUTSIDE_BRAIN, Tissue
 from anymod.simulation.ultrasound import Pose, Probe
@@ -41,6 +42,9 @@ def draw_target(
     """Return a point [mm] in white matter above the tentorium, for a subject without a tumour."""
     above = (axes[2] > -12)[None, None, :]
     candidates = np.argwhere((fractions[Tissue.WHITE] > 0.6) & (depth > 10) & above)
+    if not len(candidates):
+        why = "no white matter lies 10 mm below the surface and above the tentorium"
+        raise ModalityError("nothing to look at", "ultrasound", why, "give label maps of whole brains")
     x, y, z = candidates[generator.integers(len(candidates))]
     return float(axes[0][x]), float(axes[1][y]), float(axes[2][z])
 

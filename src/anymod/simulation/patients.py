@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -15,6 +15,7 @@ from anymod.simulation.label_anatomy import LabelAnatomy, find_label_maps
 from anymod.simulation.mr import Scene, Texture, acquire
 from anymod.simulation.protocols import Protocol, draw_protocol
 from anymod.simulation.settings import SimulationSettings
+from anymod.simulation.surgery import BrainShift, find_landmarks, warped
 from anymod.simulation.tissues import FREESURFER_VALUES, OUTSIDE_BRAIN, TUMOUR_LABELS, Tissue
 from anymod.simulation.tumour import COARSE_MM, Tumour, depth_in_brain, draw_tumour
 from anymod.simulation.ultrasound import PROBES, Chance, Pose, Probe, compounded, sweep
@@ -24,7 +25,6 @@ from anymod.volumes import Grid, Volume
 # What the image shows [mm]: ((x), (y), (z)), the origin near the anterior commissure.
 BRAIN_FIELD_OF_VIEW = ((-80.0, 80.0), (-118.0, 90.0), (-74.0, 86.0))
 HEAD_FIELD_OF_VIEW = ((-96.0, 96.0), (-124.0, 108.0), (-116.0, 108.0))
-ACOUSTIC_MM = 0.5  # spacing of what ultrasound is simulated in, whatever that of the images
 
 Anatomy = ProceduralAnatomy | LabelAnatomy
 
@@ -41,6 +41,7 @@ class SimulatedSubject:
         protocol: the scanner and its sequences.
         tumour: kind, place and size; None without one.
         probe: what the ultrasound was made with, and where it was held; None without ultrasound.
+        surgery: how the brain had shifted when the ultrasound was made; None where it had not.
     """
 
     name: str
@@ -50,6 +51,23 @@ class SimulatedSubject:
     protocol: Protocol
     tumour: Tumour | None
     probe: tuple[Probe, Pose] | None = None
+    surgery: Surgery | None = None
+
+
+@dataclass(frozen=True)
+class Surgery:
+    """What is known of a brain that has shifted.
+
+    Attributes:
+        shift: from points of the ultrasound to points of the MR images.
+        landmarks: points of the ultrasound and of the MR images [n, 2, 3], RAS+ millimetres.
+        tissue, label: the maps as they lie in the ultrasound, 0 where it did not look.
+    """
+
+    shift: BrainShift
+    landmarks: Array
+    tissue: Volume
+    label: Volume
 
 
 @dataclass(frozen=True)
@@ -89,19 +107,24 @@ def simulate_subject(seed: int, index: int, settings: SimulationSettings | None 
     """Return the subject of that seed and index with every modality of the settings, missing ones too."""
     settings = settings or SimulationSettings()
     patient = Patient.draw(seed, index, settings)
-    probe = hold_probe(patient, seed, index, settings) if "us" in settings.modalities else None
+    probe, shift = open_skull(patient, seed, index, settings) if "us" in settings.modalities else (None, None)
     axes = grid_axes(settings) if probe is None else box_axes(*probe, settings.spacing_mm)
     fractions = patient.fractions(axes, settings.spacing_mm)
     scene = Scene(fractions, Texture.draw(seed, index, axes), axes, settings.spacing_mm, seed, index)
     magnetic = tuple(modality for modality in settings.modalities if modality != "us")
     protocol = draw_protocol(numpy_generator(seed, "subject", index, "protocol"), magnetic)
     foreground = np.ones(fractions.shape[1:], bool) if settings.whole_head else brain_mask(fractions)
+    name = f"sim-{index:04d}"
+    images, surgery = {}, None
+    if probe is not None:
+        images["us"] = insonify(patient, *probe, scene, settings.acoustic_mm, shift).astype(np.int16)
+        if shift is not None:
+            surgery = _surgery(shift, scene, images["us"] > 0, name)
+        if settings.crop_to_us:
+            foreground &= images["us"] > 0
+    images |= {modality: _stored(acquire(scene, modality, protocol), foreground) for modality in magnetic}
     prevailing = np.where(foreground, fractions.argmax(axis=0), Tissue.AIR)
     grid = axes_grid(axes, settings.spacing_mm)
-    name = f"sim-{index:04d}"
-    images = {modality: _stored(acquire(scene, modality, protocol), foreground) for modality in magnetic}
-    if probe is not None:
-        images["us"] = insonify(patient, *probe, scene).astype(np.int16)
     return SimulatedSubject(
         name=name,
         images={modality: Volume(images[modality], grid, f"{name}/{modality}") for modality in settings.modalities},
@@ -110,6 +133,35 @@ def simulate_subject(seed: int, index: int, settings: SimulationSettings | None 
         protocol=protocol,
         tumour=patient.tumour,
         probe=probe,
+        surgery=surgery,
+    )
+
+
+def open_skull(
+    patient: Patient, seed: int, index: int, settings: SimulationSettings
+) -> tuple[tuple[Probe, Pose], BrainShift | None]:
+    """Return the probe and where it is held, and how the brain has shifted by then; the array follows the brain's surface."""
+    probe, pose = hold_probe(patient, seed, index, settings)
+    if settings.shift_mm == 0:
+        return (probe, pose), None
+    generator = numpy_generator(seed, "subject", index, "brain shift")
+    shift = BrainShift.draw(box_axes(probe, pose, COARSE_MM), pose, settings.shift_mm, generator)
+    return (probe, replace(pose, contact=shift.origin_of(pose.contact))), shift
+
+
+def _surgery(shift: BrainShift, scene: Scene, seen: Array, name: str) -> Surgery:
+    """Return the maps in the ultrasound's space, where it looked (`seen`), and landmarks."""
+    fractions, known = warped(scene.fractions, scene.axes, shift)
+    prevailing = np.where(seen & known & brain_mask(fractions), fractions.argmax(axis=0), Tissue.AIR)
+    inside = ndimage.binary_erosion(prevailing != Tissue.AIR, iterations=max(1, round(2.0 / scene.spacing_mm)))
+    points = find_landmarks(fractions[Tissue.CSF], inside, scene.axes)
+    there = np.stack(shift.moved(list(points.T)), axis=1)
+    grid = axes_grid(scene.axes, scene.spacing_mm)
+    return Surgery(
+        shift,
+        np.stack([points, there], axis=1),
+        Volume(tissue_map(prevailing, scene.axes), grid, f"{name}/us_tissue"),
+        Volume(tumour_labels(prevailing), grid, f"{name}/us_label"),
     )
 
 
@@ -124,15 +176,21 @@ def hold_probe(patient: Patient, seed: int, index: int, settings: SimulationSett
     return probe, place_probe(patient.coarse, patient.coarse_axes, target, generator)
 
 
-def insonify(patient: Patient, probe: Probe, pose: Pose, scene: Scene) -> Array:
-    """Return the ultrasound [X, Y, Z] on the scene's axes, uint8: 1 to 255 where the sweep looked, 0 elsewhere."""
+def insonify(
+    patient: Patient, probe: Probe, pose: Pose, scene: Scene, acoustic_mm: float, shift: BrainShift | None = None
+) -> Array:
+    """Return the ultrasound [X, Y, Z] on the scene's axes, uint8: 1 to 255 where the sweep looked, 0 elsewhere.
+
+    What sound meets is simulated at `acoustic_mm`, whatever the spacing of the images.
+    """
     axes, fractions = scene.axes, scene.fractions
-    if scene.spacing_mm != ACOUSTIC_MM:
-        axes = box_axes(probe, pose, ACOUSTIC_MM)
-        fractions = patient.fractions(axes, ACOUSTIC_MM)
+    if scene.spacing_mm != acoustic_mm:
+        axes = box_axes(probe, pose, acoustic_mm)
+        fractions = patient.fractions(axes, acoustic_mm)
     generator = numpy_generator(scene.seed, "subject", scene.index, "acquisition", "us")
-    seen = medium(fractions, axes, ACOUSTIC_MM, scene.seed, scene.index)
-    brightness, beams = sweep(probe, pose, seen, axes, Chance.draw(generator), generator)
+    seen = medium(fractions, axes, acoustic_mm, scene.seed, scene.index)
+    moved = {} if shift is None else {"moved": shift.moved}
+    brightness, beams = sweep(probe, pose, seen, axes, Chance.draw(generator), generator, **moved)
     return compounded(probe, pose, brightness, beams, scene.axes, generator)
 
 

@@ -8,6 +8,7 @@ are blurred by the point-spread function: along the beam a Gaussian as long as t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,16 +151,22 @@ class Beams:
 
 
 def sweep(
-    probe: Probe, pose: Pose, seen: Medium, axes: Axes, chance: Chance, generator: np.random.Generator
+    probe: Probe,
+    pose: Pose,
+    seen: Medium,
+    axes: Axes,
+    chance: Chance,
+    generator: np.random.Generator,
+    moved: Callable[[tuple[Array, Array, Array]], tuple[Array, Array, Array]] = lambda points: points,
 ) -> tuple[Array, Beams]:
     """Return the log-compressed envelope of all frames [depth, beam, frame], from 0 to 1, and where its samples lie.
 
-    `seen` lies on `axes` [mm] and goes on beyond them as at their ends.
+    `seen` lies on `axes` [mm] and goes on beyond them as at their ends; `moved` returns where in it lies what is met at world points [mm].
     """
     beams = Beams.of(probe)
     places = [
         ((along - axis[0]) / (axis[1] - axis[0])).astype(np.float32)
-        for along, axis in zip(beams.world(probe, pose), axes, strict=True)
+        for along, axis in zip(moved(beams.world(probe, pose)), axes, strict=True)
     ]
     power, impedance, attenuation = (
         ndimage.map_coordinates(each, places, order=1, mode="nearest", output=np.float32)
