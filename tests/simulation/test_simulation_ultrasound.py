@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from anymod.simulation import SimulationSettings, simulate_subject
-from anymod.simulation.acoustics import Medium, medium, opened
+from anymod.simulation.acoustics import Medium, medium, middle_sheet, opened
 from anymod.simulation.craniotomy import box_axes
 from anymod.simulation.tissues import Tissue
 from anymod.simulation.ultrasound import (
@@ -149,14 +149,26 @@ def test_an_opening_removes_what_is_thinner_than_the_ball():
     assert opened(np.ones((4, 4, 4), bool), 4.0, 1.0).all()
 
 
-def test_thin_fluid_is_bright_and_wide_fluid_dark():
-    fractions = np.zeros((len(Tissue), 40, 40, 40), np.float32)
-    fractions[Tissue.CSF, 10:12] = fractions[Tissue.CSF, 24:36] = 1
+def test_a_fold_holds_a_bright_sheet_and_wide_fluid_is_dark():
+    fractions = np.zeros((len(Tissue), 60, 60, 60), np.float32)
+    fractions[Tissue.CSF, 10:14] = fractions[Tissue.CSF, 30:48] = 1
     fractions[Tissue.WHITE] = 1 - fractions[Tissue.CSF]
-    axes = tuple(0.5 * np.arange(40.0) for _ in range(3))
+    axes = tuple(0.5 * np.arange(60.0) for _ in range(3))
     seen = medium(fractions, axes, 0.5, seed=0, index=0)
-    fold, white, ventricle = (float(np.median(seen.power[part])) for part in (np.s_[10:12], np.s_[16:20], np.s_[28:32]))
-    assert fold > 2 * white > 100 * ventricle
+    # Mean echoes, not medians: a sheet is strong here and weak there.
+    fold, white, ventricle = (float(np.mean(seen.power[part])) for part in (np.s_[11:13], np.s_[18:26], np.s_[36:42]))
+    assert fold > 30 * white and white > 100 * ventricle
+    assert seen.attenuation[12, 30, 30] > 0.4 and seen.attenuation[38, 30, 30] < 0.05  # a fold spares no sound
+
+
+def test_the_sheet_stands_in_the_middle():
+    mask = np.zeros((21, 21, 21), bool)
+    mask[8:13] = True
+    sheet = middle_sheet(mask, 0.25)
+    assert sheet[10, 10, 10] == pytest.approx(1.0, abs=0.1)
+    assert sheet[10, 10, 10] > sheet[9, 10, 10] > sheet[8, 10, 10] > 0
+    np.testing.assert_allclose(sheet[10 - 3 : 10, 10, 10], sheet[13:10:-1, 10, 10], rtol=1e-5)
+    assert not middle_sheet(np.zeros((4, 4, 4), bool), 0.5).any()
 
 
 # Coarse acoustics: seconds in place of a quarter of a minute.

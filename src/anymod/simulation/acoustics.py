@@ -31,7 +31,7 @@ class Acoustics:
 
 _FLUID = Acoustics(-45.0, 1.52, 0.01)
 ACOUSTICS: dict[Tissue, Acoustics] = {
-    Tissue.AIR: _FLUID,  # outside a skull-stripped brain: the saline that fills a craniotomy
+    Tissue.AIR: Acoustics(-30.0, 1.52, 0.5),  # outside a skull-stripped brain: saline, and edges of the opening
     Tissue.CSF: _FLUID,
     Tissue.GREY: Acoustics(-1.5, 1.58, 0.5),
     Tissue.WHITE: Acoustics(0.0, 1.60, 0.7),
@@ -41,18 +41,29 @@ ACOUSTICS: dict[Tissue, Acoustics] = {
     Tissue.CHOROID: Acoustics(13.0, 1.63, 0.8),
     Tissue.VESSEL: Acoustics(-14.0, 1.61, 0.2),
     Tissue.NECROSIS: Acoustics(-9.0, 1.55, 0.3),
-    Tissue.OEDEMA: Acoustics(3.0, 1.585, 0.5),
-    Tissue.ENHANCING: Acoustics(8.0, 1.62, 0.75),
+    Tissue.OEDEMA: Acoustics(5.0, 1.585, 0.5),
+    Tissue.ENHANCING: Acoustics(12.0, 1.62, 0.75),
     Tissue.BONE: Acoustics(15.0, 6.5, 8.0),
     Tissue.MARROW: Acoustics(6.0, 2.5, 5.0),
     Tissue.FAT: Acoustics(3.0, 1.39, 0.8),
     Tissue.MUSCLE: Acoustics(2.0, 1.68, 1.2),
-    Tissue.SOLID: Acoustics(7.0, 1.615, 0.65),
+    Tissue.SOLID: Acoustics(11.0, 1.615, 0.65),
 }
-FOLD_DB = 8.0  # pia, arachnoid and small vessels in a fold, relative to white matter
+FOLD = Acoustics(
+    -3.0, 1.58, 0.55
+)  # pia, arachnoid and small vessels that fill a fold: like cortex, but for the sheet in its middle
 FOLD_WIDTH_MM = 4.0  # fluid wider than this is a ventricle or cistern, dark
+SHEET_DB, SHEET_IMPEDANCE, SHEET_MM = (
+    31.0,
+    0.6,
+    0.25,
+)  # of that sheet: scattered power, impedance over the fold's, standard deviation
+BEADS = 1.0  # standard deviation of the logarithm of a sheet's strength: vessels cross it here and there
 SURFACE_MM = 0.7  # standard deviation that impedance is smoothed with
-PATCHINESS = 0.35  # standard deviation of the logarithm of scattered power from place to place
+PATCHINESS, SPARKLE = (
+    0.7,
+    1.3,
+)  # standard deviations of the logarithm of scattered power: over 3 to 25 mm, and from voxel to voxel
 
 
 @dataclass(frozen=True)
@@ -65,23 +76,42 @@ class Medium:
 
 
 def medium(fractions: Array, axes: Axes, spacing_mm: float, seed: int, index: int) -> Medium:
-    """Return the acoustic maps of tissue fractions [tissue, X, Y, Z]; folds are bright where their fluid is thin."""
-    tissues = [ACOUSTICS[tissue] for tissue in Tissue]
+    """Return the acoustic maps of tissue fractions [tissue, X, Y, Z]; where fluid is thin, it is a fold with a bright sheet in it."""
+    fluid = fractions[Tissue.CSF] + fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
+    folds = ~opened(fluid > 0.5, FOLD_WIDTH_MM, spacing_mm)
+    folded = fractions[Tissue.CSF] * folds
+    shares = np.concatenate([fractions, folded[None]])
+    shares[Tissue.CSF] -= folded
+    tissues = [*(ACOUSTICS[tissue] for tissue in Tissue), FOLD]
     power, impedance, attenuation = (
-        np.tensordot(np.array(values, np.float32), fractions, axes=1)
+        np.tensordot(np.array(values, np.float32), shares, axes=1)
         for values in (
             [10 ** (tissue.backscatter_db / 10) for tissue in tissues],
             [tissue.impedance for tissue in tissues],
             [tissue.attenuation for tissue in tissues],
         )
     )
-    fluid = fractions[Tissue.CSF] + fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
-    folded = fractions[Tissue.CSF] * ~opened(fluid > 0.5, FOLD_WIDTH_MM, spacing_mm)
-    power += np.float32(10 ** (FOLD_DB / 10)) * ndimage.gaussian_filter(folded, 0.4 / spacing_mm)
-    patches = fractal_field(numpy_generator(seed, "subject", index, "echogenicity"), axes, (3.0, 8.0, 25.0))
+    beads = fractal_field(numpy_generator(seed, "subject", index, "beads"), axes, (5.0, 14.0))
+    sheet = middle_sheet((fluid > 0.5) & folds, spacing_mm) * np.exp(np.float32(BEADS) * (beads - 1))
+    power += np.float32(10 ** (SHEET_DB / 10)) * sheet
+    patches = np.float32(PATCHINESS) * fractal_field(
+        numpy_generator(seed, "subject", index, "echogenicity"), axes, (3.0, 8.0, 25.0)
+    )
+    # Few scatterers outshine the rest, as small vessels do.
+    sparkles = numpy_generator(seed, "subject", index, "sparkle").standard_normal(power.shape, dtype=np.float32)
+    patches += np.float32(SPARKLE) * (sparkles - np.float32(SPARKLE / 2))
     # Label maps are stepped, and a staircase of interfaces would sparkle like a row of beads.
     smooth = ndimage.gaussian_filter(impedance, SURFACE_MM / spacing_mm)
-    return Medium(power * np.exp(np.float32(PATCHINESS) * patches), smooth, attenuation)
+    smooth += np.float32(SHEET_IMPEDANCE) * np.minimum(sheet, 1.5)
+    return Medium(power * np.exp(patches), smooth, attenuation)
+
+
+def middle_sheet(mask: Array, spacing_mm: float) -> Array:
+    """Return a sheet [X, Y, Z] of about 1 along the middle of thin layers of a mask, fading within `SHEET_MM`."""
+    depth = ndimage.distance_transform_edt(mask)
+    middle = mask & (depth >= ndimage.maximum_filter(depth, 3) - 1e-3)
+    sigma = SHEET_MM / spacing_mm
+    return ndimage.gaussian_filter(middle.astype(np.float32), sigma) * np.float32(max(np.sqrt(2 * np.pi) * sigma, 1.0))
 
 
 def opened(mask: Array, width_mm: float, spacing_mm: float) -> Array:

@@ -22,10 +22,10 @@ SPEED_MM_PER_US = 1.54  # of sound, as scanners assume it
 FWHM = 2.355  # full width at half height of a Gaussian, in standard deviations
 AXIAL_STEP_MM, BEAM_STEP_MM = 0.12, 0.45  # between samples along a beam; between beams at the focus
 SLABS = 32  # of equal depth, each with one width of the beam
-INTERFACE_GAIN = 400.0  # echo per relative change of impedance and mm
+INTERFACE_GAIN = 300.0  # echo per relative change of impedance and mm
 INTERFACE_SHARPNESS = 4  # power of the cosine to the beam
 MEAN_ATTENUATION = 0.6  # dB/cm/MHz: what the scanner's gain over depth makes up for
-PIXEL_MM = 0.24  # of the scanner's own pictures
+PIXEL_MM = 0.4  # of the scanner's own pictures
 FINE_MM = 0.5  # spacing up to which a volume holds samples of these pictures, not means
 WHITE_MATTER_GREY = 0.06  # brightness, from 0 to 1, of an echo as strong as white matter's mean
 
@@ -65,8 +65,8 @@ class Probe:
 
 # Choices of this project, so that pictures look like those of the two databases; their papers give no more than the kind of probe.
 PROBES = (
-    Probe("remind-like", 8.0, 0.6, 20.0, 33.0, 30.0, 70.0, 35.0, 2.0, 1.0, 115.0, 120),
-    Probe("resect-like", 7.0, 0.6, 60.0, 24.0, 22.0, 70.0, 40.0, 2.2, 1.0, 110.0, 120),
+    Probe("remind-like", 8.0, 0.6, 20.0, 33.0, 30.0, 70.0, 35.0, 3.4, 1.6, 125.0, 120),
+    Probe("resect-like", 7.0, 0.6, 60.0, 24.0, 22.0, 70.0, 40.0, 3.6, 1.6, 120.0, 120),
 )
 
 
@@ -120,7 +120,7 @@ class Chance:
     def draw(cls, generator: np.random.Generator) -> Chance:
         """Return one operation's."""
         curve = generator.normal(0, 2.5, 5)
-        gain_db, noise_db, haze_db = generator.normal(-3, 4), generator.uniform(-62, -50), generator.uniform(-3, 5)
+        gain_db, noise_db, haze_db = generator.normal(-3, 4), generator.uniform(-62, -50), generator.uniform(-8, 3)
         return cls(float(gain_db), tuple(map(float, curve)), float(noise_db), float(haze_db))
 
 
@@ -172,7 +172,8 @@ def sweep(
         ndimage.map_coordinates(each, places, order=1, mode="nearest", output=np.float32)
         for each in (seen.power, seen.impedance, seen.attenuation)
     )
-    speckle = _complex_noise(generator, power.shape) * np.sqrt(power)
+    # Haze has gone astray in the same tissue, and looks like its speckle.
+    speckle = _complex_noise(generator, power.shape) * np.sqrt(power + np.float32(10 ** (chance.haze_db / 10)))
     echoes = _blurred(speckle, interface_echoes(impedance, beams, probe), beams, probe)
     echoes *= 10 ** (-_unmatched_attenuation(probe, attenuation) / 20)
     echoes += _unwanted(probe, beams.depth, chance)[:, None, None] * _complex_noise(generator, power.shape)
@@ -229,11 +230,11 @@ def _unmatched_attenuation(probe: Probe, attenuation: Array) -> Array:
 
 
 def _unwanted(probe: Probe, depth: Array, chance: Chance) -> Array:
-    """Return the amplitude, by depth, of noise of the electronics, which the gain over depth lifts, of haze, of the array's echo."""
+    """Return the amplitude, by depth, of noise of the electronics, which the gain over depth lifts, and of the array's echo."""
     made_up_db = 2 * probe.frequency_mhz * MEAN_ATTENUATION * depth / 10
     electronics = 10 ** ((chance.noise_db + made_up_db) / 20)
-    clutter = 60.0 * np.exp(-depth / 0.6) + 0.5 * np.exp(-depth / 6.0)
-    return np.sqrt(electronics**2 + clutter**2 + 10 ** (chance.haze_db / 10)).astype(np.float32)
+    clutter = 1500.0 * np.exp(-((depth / 1.3) ** 2)) + 0.5 * np.exp(-depth / 6.0)
+    return np.hypot(electronics, clutter).astype(np.float32)
 
 
 def compounded(
