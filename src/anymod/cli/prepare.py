@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,22 +22,30 @@ from anymod.cli.options import (
 
 if TYPE_CHECKING:
     from anymod.cohorts import Cohort
-    from anymod.preparation import FoundSubject
+    from anymod.preparation import FoundSubject, Skipped
 
 
 class Source(StrEnum):
-    """Kinds of archives."""
+    """Kinds of archives: any folder, with patterns, or one of `anymod.preparation.archives`."""
 
     folder = "folder"
+    remind = "remind"
+    upenn_gbm = "upenn_gbm"
+    resect_seg = "resect_seg"
+    brats = "brats"
+    bids = "bids"
+    ixi = "ixi"
 
 
 def prepare(
     raw: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the files lie in, at any depth.")],
-    pattern: Annotated[
-        list[str], typer.Option(metavar="NAME=GLOB", help="A modality and its files below DIR; repeat.")
-    ],
     out: OutOption,
-    source: Annotated[Source, typer.Option(help="Kind of archive.")] = Source.folder,
+    source: Annotated[
+        Source, typer.Option(help="An archive whose names are known, or folder: any names, told by --pattern.")
+    ] = Source.folder,
+    pattern: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=GLOB", help="A modality and its files below DIR; repeat.")
+    ] = None,
     subject_from: Annotated[
         str | None,
         typer.Option(
@@ -76,15 +85,18 @@ def prepare(
     """Make a cohort from a tree of files: find, check, split, and write NIfTI files that all other verbs read.
 
     A subject is what the first folder below DIR is named after, or what --subject-from finds in the path. Images of one subject
-    must share a grid; --resample-to puts them on one. Nothing is registered: positions in the files are taken as they are.
+    must share a grid; --resample-to puts them on one (--source remind, resect_seg and ixi do so unasked). Nothing is registered:
+    positions in the files are taken as they are.
 
     Example: anymod prepare --raw scans --pattern t1='**/t1.nii.gz' --pattern flair='**/flair.nii.gz' --out cohort
     """
     configure(quiet, verbose)
     from anymod.preparation import (
+        ARCHIVES,
         PreparationOptions,
         SplitChoice,
         check_cohort,
+        find_in_archive,
         find_subjects,
         parse_patterns,
         prepare_cohort,
@@ -92,13 +104,26 @@ def prepare(
         write_report,
     )
 
-    patterns = parse_patterns(pattern)
     extras = {"mask": mask_pattern, "label": label_pattern, "tissue": tissue_pattern}
-    columns = patterns | {column: glob for column, glob in extras.items() if glob is not None}
-    found = find_subjects(raw, columns, subject_from, leave_out=out)
+    columns: dict[str, str] = {}
+    skipped: tuple[Skipped, ...] = ()
+    if source is Source.folder:
+        if not pattern:
+            raise typer.BadParameter("--source folder needs --pattern: say which files are which modality")
+        patterns = parse_patterns(pattern)
+        modalities = tuple(patterns)
+        columns = patterns | {column: glob for column, glob in extras.items() if glob is not None}
+        found = find_subjects(raw, columns, subject_from, leave_out=out)
+    else:
+        asked = {"--pattern": pattern, "--subject-from": subject_from}
+        _refuse_beside(f"--source {source.value}", asked | {f"--{name}-pattern": glob for name, glob in extras.items()})
+        archive = ARCHIVES[source.value]
+        found, skipped = find_in_archive(raw, archive, leave_out=out)
+        modalities = tuple(name for name in archive.modalities if any(name in each.files for each in found))
+        resample_to = resample_to or (archive.reference if archive.reference in modalities else None)
     names = split_names(test_subjects)
     if split_list is not None:
-        drawn: dict[str, object] = {
+        drawn = {
             "--split-seed": split_seed,
             "--validation": validation,
             "--test": test,
@@ -108,7 +133,7 @@ def prepare(
     if names:
         _refuse_beside("--test-subjects", {"--test": test})
     options = PreparationOptions(
-        modalities=tuple(patterns),
+        modalities=modalities,
         splits=SplitChoice(
             SplitChoice.seed if split_seed is None else split_seed,
             SplitChoice.validation if validation is None else validation,
@@ -123,8 +148,10 @@ def prepare(
     )
     provenance = {"source": source.value, "patterns": columns, "subject_from": subject_from}
     cohort = prepare_cohort(found, options, out, provenance, overwrite=overwrite)
-    _print_found(found, cohort, list(columns))
-    for folder in unused_folders(raw, found, leave_out=out) if subject_from is None else []:
+    _print_found(found, cohort, [*modalities, *extras])
+    for each in skipped:
+        typer.echo(f"skipped {each.path.relative_to(raw)}: {each.why}")
+    for folder in unused_folders(raw, found, leave_out=out) if source is Source.folder and subject_from is None else []:
         typer.echo(f"nothing found in {raw / folder}")
     report = check_cohort(out, workers, scheduler)
     for finding in report.all_findings:
@@ -132,10 +159,10 @@ def prepare(
     typer.echo(f"cohort: {out}\npictures: {write_report(report, out)}")
 
 
-def _refuse_beside(option: str, others: dict[str, object]) -> None:
+def _refuse_beside(option: str, others: Mapping[str, object]) -> None:
     """Raise typer.BadParameter where one of the options `others`, which `option` decides, was given too."""
     for other, given in others.items():
-        if given is not None and given != ():
+        if given is not None and given not in ((), []):
             raise typer.BadParameter(f"{option} and {other} exclude each other: leave {other} out")
 
 

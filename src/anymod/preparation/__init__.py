@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anymod.preparation.archives import ARCHIVES, Skipped, find_in_archive
 from anymod.preparation.checking import check_cohort
 from anymod.preparation.findings import CheckReport, Finding, text_table
 from anymod.preparation.folder_source import FoundSubject, find_subjects, parse_patterns, unused_folders
@@ -9,12 +10,15 @@ from anymod.preparation.html_report import write_report
 from anymod.preparation.pipeline import PreparationOptions, SplitChoice, prepare_cohort
 
 __all__ = [
+    "ARCHIVES",
     "CheckReport",
     "Finding",
     "FoundSubject",
     "PreparationOptions",
+    "Skipped",
     "SplitChoice",
     "check_cohort",
+    "find_in_archive",
     "find_subjects",
     "parse_patterns",
     "prepare_cohort",

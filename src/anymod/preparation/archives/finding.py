@@ -1,0 +1,115 @@
+"""Subjects of an archive whose files are named after what they show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
+from anymod.errors import CohortError
+from anymod.preparation.folder_source import FoundSubject
+
+IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".mnc")
+NOT_KNOWN = "its name is none that is known of this archive"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Files of one kind: a regular expression, without regard to case, that fits a path's last part or parts.
+
+    Its group `subject` names the subject. A folder counts as a file, as a DICOM series is one.
+    """
+
+    column: str
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Archive:
+    """How an archive names its files.
+
+    `kinds` are tried in order, and of two files for one image of a subject the earlier kind's is taken. `left_out` holds
+    (pattern, why) of what is passed over and is tried first. `reference` is the modality whose grid the others are put on where
+    the archive's own images do not share one.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    reference: str | None = None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Return what it can have, in the order of the kinds."""
+        return tuple(dict.fromkeys(kind.column for kind in self.kinds if kind.column not in EXTRA_COLUMNS))
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not taken, and why."""
+
+    path: Path
+    why: str
+
+
+def find_in_archive(
+    raw: Path, archive: Archive, leave_out: Path | None = None
+) -> tuple[tuple[FoundSubject, ...], tuple[Skipped, ...]]:
+    """Return the archive's subjects below `raw`, sorted by name, and every image file that is not taken.
+
+    Raises CohortError where nothing is found. Names that begin with a dot, and everything in `leave_out`, are passed over.
+    """
+    if not raw.is_dir():
+        raise CohortError("no folder", raw, "there is no such folder", "check --raw")
+    candidates: dict[tuple[str, str], list[tuple[int, Path]]] = {}
+    skipped = []
+    for path, rank, subject in _recognized(raw, raw, archive, leave_out):
+        if isinstance(rank, str):
+            skipped.append(Skipped(path, rank))
+        else:
+            candidates.setdefault((subject, archive.kinds[rank].column), []).append((rank, path))
+    files: dict[str, dict[str, Path]] = {}
+    for (subject, column), found in candidates.items():
+        best, *others = sorted(found)
+        files.setdefault(subject, {})[column] = best[1]
+        skipped += [Skipped(path, f"{best[1].name} is taken for {column}") for _, path in others]
+    subjects = []
+    for name in sorted(files):
+        if set(files[name]) <= set(EXTRA_COLUMNS):
+            skipped += [Skipped(path, f"subject '{name}' has no image") for path in files[name].values()]
+            continue
+        columns = [*archive.modalities, *EXTRA_COLUMNS]
+        there = {column: files[name][column] for column in columns if column in files[name]}
+        subjects.append(FoundSubject(check_subject_name(name, raw), there))
+    if not subjects:
+        why = f"no file is named as in {archive.name}"
+        raise CohortError("nothing found", raw, why, "check --raw, or use --source folder with --pattern")
+    return tuple(subjects), tuple(sorted(skipped, key=lambda each: each.path))
+
+
+def _recognized(
+    folder: Path, raw: Path, archive: Archive, leave_out: Path | None
+) -> Iterator[tuple[Path, int | str, str]]:
+    """Yield (path, number of its kind, subject), or (path, why it is passed over, ""); a folder that is either is not entered."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or (leave_out is not None and path.resolve() == leave_out.resolve()):
+            continue
+        name = path.relative_to(raw).as_posix()
+        why = next((why for pattern, why in archive.left_out if _fits(pattern, name)), None)
+        if why is not None:
+            yield path, why, ""
+            continue
+        matches = ((rank, _fits(kind.pattern, name)) for rank, kind in enumerate(archive.kinds))
+        rank, match = next(((rank, match) for rank, match in matches if match), (0, None))
+        if match is not None:
+            yield path, rank, match["subject"]
+        elif path.is_dir():
+            yield from _recognized(path, raw, archive, leave_out)
+        elif path.name.lower().endswith(IMAGE_SUFFIXES):
+            yield path, NOT_KNOWN, ""
+
+
+def _fits(pattern: str, name: str) -> re.Match[str] | None:
+    return re.fullmatch(rf"(?:.*/)?{pattern}", name, re.IGNORECASE)
