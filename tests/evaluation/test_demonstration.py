@@ -14,6 +14,7 @@ from anymod.evaluation.demonstration import _slice_of_interest, shown_ways
     [
         (("t1", "cet1", "t2", "flair"), [("t1",), ("t2", "flair"), ("t1", "t2", "flair")]),
         (("us", "t2"), [("us",)]),
+        (("us", "t2", "cet1", "flair"), [("us",), ("t2", "cet1", "flair"), ("us", "t2")]),
         (("a", "b", "c"), [("a",), ("a", "b")]),
     ],
 )

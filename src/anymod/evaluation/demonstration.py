@@ -32,6 +32,8 @@ TRIES = 8  # of subjects with a tumour, until one enhances
 PATIENT = "patient"
 SHOWN = (("t1",), ("t2", "flair"), ("t1", "t2", "flair"))
 """What is shown: one image, a pair without the tumour's contrast agent, everything but the contrast-enhanced image."""
+SHOWN_WITH_US = (("us",), ("t2", "cet1", "flair"), ("us", "t2"))
+"""What is shown to a model that knows ultrasound: it alone, MR alone, a mixture."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def shown_ways(names: Sequence[str]) -> list[tuple[str, ...]]:
     if len(names) < 2:
         remedy = "give a model of two modalities or more"
         raise ModelFolderError("nothing to hide", "the model", f"it knows {', '.join(names)} alone", remedy)
-    usual: list[tuple[str, ...]] = [way for way in SHOWN if set(way) < set(names)]
+    ways = SHOWN_WITH_US if "us" in names else SHOWN
+    usual: list[tuple[str, ...]] = [way for way in ways if set(way) < set(names)]
     return usual or list(dict.fromkeys([tuple(names[:1]), tuple(names[:-1])]))
 
 
