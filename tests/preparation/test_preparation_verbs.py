@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from anymod.cli import app
 from anymod.cohorts import read_cohort
+from anymod.simulation import SimulationSettings, simulate_cohort
+from anymod.volumes import Grid, Volume, read_labels, write_volume
 
 PATTERNS = ["--pattern", "t1=**/t1.nii.gz", "--pattern", "t2=**/t2.nii.gz"]
 
@@ -106,3 +109,39 @@ def test_real_images_pass_the_check(shared: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "problem" not in result.stdout
     assert read_cohort(tmp_path / "cohort").modalities[0].group == "us"
+
+
+def test_a_shifted_brain_is_put_back_by_its_transform(tmp_path: Path) -> None:
+    settings = SimulationSettings(
+        modalities=("us", "t2"), spacing_mm=2.0, acoustic_mm=2.0, missing=0.0, tumours=1.0, shift_mm=12.0
+    )
+    raw = simulate_cohort(tmp_path / "raw", 1, 7, settings).root
+    arguments = ["prepare", "--raw", str(raw), "--subject-from", "subjects/{subject}/", "--resample-to", "us"]
+    arguments += ["--pattern", "us=**/us.nii.gz", "--pattern", "t2=**/t2.nii.gz"]
+    arguments += ["--tissue-pattern", "**/tissue.nii.gz", "--out", str(tmp_path / "cohort")]
+    transforms = ["--transform-pattern", "t2=**/us_to_mr.tfm", "--transform-pattern", "tissue=**/us_to_mr.tfm"]
+    result = CliRunner().invoke(app, [*arguments, *transforms])
+    assert result.exit_code == 0, result.output
+    made = read_cohort(tmp_path / "cohort")
+    truth = read_labels(raw / "subjects/sim-0000/us_tissue.nii.gz").data
+    moved = read_labels(made.path(made.subjects[0], "tissue")).data
+    before = read_labels(raw / "subjects/sim-0000/tissue.nii.gz").data
+    seen = truth > 0
+    assert (moved == truth)[seen].mean() > (before == truth)[seen].mean() + 0.03
+    assert "t2 transform" in (made.root / "sources.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("extra", "status", "message"),
+    [
+        (["--transform-pattern", "t1=**/*.tfm"], 2, "needs --resample-to"),
+        (["--transform-pattern", "t9=**/*.tfm", "--resample-to", "t1"], 1, "did you mean 't1'"),
+        (["--transform-pattern", "t1=**/*.tfm", "--resample-to", "t1"], 1, "missing transform"),
+    ],
+)
+def test_transforms_have_to_be_there(tmp_path: Path, extra: list[str], status: int, message: str) -> None:
+    write_volume(tmp_path / "raw/a/t1.nii.gz", Volume(np.ones((4, 4, 4), np.int16), Grid((4, 4, 4), np.eye(4))))
+    arguments = ["prepare", "--raw", str(tmp_path / "raw"), "--pattern", "t1=**/t1.nii.gz"]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "c"), *extra])
+    assert result.exit_code == status
+    assert message in " ".join(result.output.split())

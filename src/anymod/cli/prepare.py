@@ -62,6 +62,13 @@ def prepare(
             metavar="NAME", help="Modality whose grid a subject's other files are put on, by their positions."
         ),
     ] = None,
+    transform_pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=GLOB",
+            help="ITK transforms (.tfm) from points of the grid of --resample-to to points of NAME's files; repeat.",
+        ),
+    ] = None,
     spacing: Annotated[float | None, typer.Option(min=0.01, metavar="MM", help="Resample to cubic voxels.")] = None,
     split_list: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Table with the columns subject,split.")
@@ -99,8 +106,10 @@ def prepare(
         find_in_archive,
         find_subjects,
         parse_patterns,
+        parse_transform_patterns,
         prepare_cohort,
         unused_folders,
+        with_transforms,
         write_report,
     )
 
@@ -114,8 +123,13 @@ def prepare(
         modalities = tuple(patterns)
         columns = patterns | {column: glob for column, glob in extras.items() if glob is not None}
         found = find_subjects(raw, columns, subject_from, leave_out=out)
+        if transform_pattern:
+            if resample_to is None:
+                raise typer.BadParameter("--transform-pattern needs --resample-to: the image whose points it takes")
+            transforms = parse_transform_patterns(transform_pattern, columns)
+            found = with_transforms(raw, found, transforms, subject_from, leave_out=out)
     else:
-        asked = {"--pattern": pattern, "--subject-from": subject_from}
+        asked = {"--pattern": pattern, "--subject-from": subject_from, "--transform-pattern": transform_pattern}
         _refuse_beside(f"--source {source.value}", asked | {f"--{name}-pattern": glob for name, glob in extras.items()})
         archive = ARCHIVES[source.value]
         found, skipped = find_in_archive(raw, archive, leave_out=out)
@@ -146,7 +160,12 @@ def prepare(
         workers=workers,
         scheduler=scheduler,
     )
-    provenance = {"source": source.value, "patterns": columns, "subject_from": subject_from}
+    provenance = {
+        "source": source.value,
+        "patterns": columns,
+        "subject_from": subject_from,
+        "transforms": list(transform_pattern or []),
+    }
     cohort = prepare_cohort(found, options, out, provenance, overwrite=overwrite)
     _print_found(found, cohort, [*modalities, *extras])
     for each in skipped:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from anymod.preparation.archives import ARCHIVES, Skipped, find_in_archive
 from anymod.preparation.checking import check_cohort
 from anymod.preparation.findings import CheckReport, Finding, text_table
-from anymod.preparation.folder_source import FoundSubject, find_subjects, parse_patterns, unused_folders
+from anymod.preparation.folder_source import (
+    FoundSubject,
+    find_subjects,
+    parse_patterns,
+    parse_transform_patterns,
+    unused_folders,
+    with_transforms,
+)
 from anymod.preparation.html_report import write_report
 from anymod.preparation.pipeline import PreparationOptions, SplitChoice, prepare_cohort
 
@@ -21,8 +28,10 @@ __all__ = [
     "find_in_archive",
     "find_subjects",
     "parse_patterns",
+    "parse_transform_patterns",
     "prepare_cohort",
     "text_table",
     "unused_folders",
+    "with_transforms",
     "write_report",
 ]

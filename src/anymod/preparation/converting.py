@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 from anymod.cohorts import check_same_grid
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
+from anymod.files import sha256
 from anymod.preparation.folder_source import FoundSubject
 from anymod.volumes import (
     Grid,
@@ -20,6 +22,7 @@ from anymod.volumes import (
     image_fingerprint,
     model_grid,
     read_labels,
+    read_transform,
     read_volume,
     resample,
     write_volume,
@@ -63,29 +66,38 @@ def convert_subject(task: ConversionTask) -> ConvertedSubject:
         write_volume(task.folder / files[column], replace(volume, data=compact(volume.data)))
         source = task.found.files[column]
         sources[column] = source, image_fingerprint(source)
+        if column in task.found.transforms:
+            sources[f"{column} transform"] = task.found.transforms[column], sha256(task.found.transforms[column])
     return ConvertedSubject(task.found.name, files, sources)
 
 
 def on_one_grid(volumes: Mapping[str, Volume], task: ConversionTask) -> dict[str, Volume]:
     """Return the volumes as they came where they share a grid and keep it, else resampled to the one that was asked for."""
     reference = task.resample_to
+    transforms = {column: read_transform(file) for column, file in task.found.transforms.items()}
+    if transforms and reference not in volumes:
+        why = f"transforms start from {reference}, which it lacks"
+        raise VolumeError("no grid to put images on", f"subject '{task.found.name}'", why, "leave the subject out")
     if reference is None or reference not in volumes:
         check_same_grid(dict(volumes), task.found.name)
         reference = next(iter(volumes))
     grid = volumes[reference].grid
     if task.spacing_mm is not None:
         grid = model_grid(grid, task.spacing_mm)
-    return {column: _put_on(grid, volume, column in EXTRA_COLUMNS) for column, volume in volumes.items()}
+    return {
+        column: _put_on(grid, volume, column in EXTRA_COLUMNS, transforms.get(column))
+        for column, volume in volumes.items()
+    }
 
 
-def _put_on(grid: Grid, volume: Volume, labels: bool) -> Volume:
-    if volume.grid.same_as(grid):
+def _put_on(grid: Grid, volume: Volume, labels: bool, transform: sitk.Transform | None) -> Volume:
+    if transform is None and volume.grid.same_as(grid):
         return replace(volume, grid=grid)
     if labels:
-        return resample(volume, grid, labels=True)
+        return resample(volume, grid, labels=True, transform=transform)
     # What the scan did not cover becomes background, which need not be 0.
     background = float(np.median(volume.data[~foreground_of(volume.data)]))
-    there = resample(volume, grid, outside=background)
+    there = resample(volume, grid, outside=background, transform=transform)
     try:
         check_image(there)
     except VolumeError:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_modality_name, check_subject_name
+from anymod.configuration import nearest
 from anymod.errors import CohortError
 
 
 @dataclass(frozen=True)
 class FoundSubject:
-    """The source files of one subject by column: its modalities, and mask, label or tissue where there are any."""
+    """The source files of one subject by column: its modalities, and mask, label or tissue where there are any.
+
+    `transforms` holds ITK's for some of the columns: from points of the grid that images are put on to points of the column's file.
+    """
 
     name: str
     files: dict[str, Path]
+    transforms: dict[str, Path] = field(default_factory=dict)
 
 
 def parse_patterns(texts: Sequence[str]) -> dict[str, str]:
@@ -29,6 +34,21 @@ def parse_patterns(texts: Sequence[str]) -> dict[str, str]:
             raise CohortError("unreadable pattern", f"--pattern {text}", "there is no name or no pattern", remedy)
         if check_modality_name(name, "--pattern") in patterns:
             raise CohortError("duplicate modality", f"--pattern {text}", f"'{name}' has a pattern already", "drop one")
+        patterns[name] = pattern
+    return patterns
+
+
+def parse_transform_patterns(texts: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return column -> glob pattern of its transforms from texts such as `t2=**/us_to_mr.tfm`; each column must have files."""
+    patterns: dict[str, str] = {}
+    for text in texts:
+        name, _, pattern = text.partition("=")
+        if not pattern:
+            remedy = "write name=pattern, such as t2='**/us_to_mr.tfm'"
+            raise CohortError("unreadable pattern", f"--transform-pattern {text}", "there is no pattern", remedy)
+        if name not in columns:
+            remedy = nearest(name, list(columns))
+            raise CohortError("unknown name", f"--transform-pattern {text}", f"'{name}' has no files", remedy)
         patterns[name] = pattern
     return patterns
 
@@ -71,6 +91,38 @@ def find_subjects(
             why = f"subject '{subject.name}' has {', '.join(subject.files)} and no image"
             raise CohortError("subject without images", raw, why, "add an image or narrow the patterns")
     return subjects
+
+
+def with_transforms(
+    raw: Path,
+    subjects: Sequence[FoundSubject],
+    patterns: Mapping[str, str],
+    subject_from: str | None = None,
+    leave_out: Path | None = None,
+) -> tuple[FoundSubject, ...]:
+    """Return the subjects with the transform that each pattern finds for its column; one file may serve several columns.
+
+    Raises CohortError where a subject has a file but no transform for it, while a pattern asks for one, or has two.
+    """
+    name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
+    found: dict[tuple[str, str], Path] = {}
+    for column, pattern in patterns.items():
+        for file in _matches(raw, pattern, leave_out):
+            key = name_of(file, raw), column
+            if key in found:
+                why = f"'{pattern}' also matches {found[key]}"
+                raise CohortError("two transforms for one image", file, why, "make the pattern narrower")
+            found[key] = file
+    complete = []
+    for subject in subjects:
+        needed = [column for column in patterns if column in subject.files]
+        for column in needed:
+            if (subject.name, column) not in found:
+                why = f"no file matches '{patterns[column]}' for {column}"
+                remedy = "add its transform, or the identity where it is aligned already"
+                raise CohortError("missing transform", f"subject '{subject.name}'", why, remedy)
+        complete.append(replace(subject, transforms={column: found[subject.name, column] for column in needed}))
+    return tuple(complete)
 
 
 def unused_folders(raw: Path, subjects: Sequence[FoundSubject], leave_out: Path | None = None) -> list[str]:

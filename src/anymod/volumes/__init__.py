@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anymod.volumes.orientation import orient, orient_grid
     from anymod.volumes.reading import image_fingerprint, inspect_volume, read_labels, read_volume
     from anymod.volumes.resampling import resample
+    from anymod.volumes.transforms import read_transform
     from anymod.volumes.writing import write_volume
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "orient",
     "orient_grid",
     "read_labels",
+    "read_transform",
     "read_volume",
     "resample",
     "scale",
@@ -67,6 +69,7 @@ _HOMES = {
     "orient": "orientation",
     "orient_grid": "orientation",
     "read_labels": "reading",
+    "read_transform": "transforms",
     "read_volume": "reading",
     "resample": "resampling",
     "scale": "intensity",

@@ -14,13 +14,16 @@ from scipy.ndimage import gaussian_filter1d
 
 from anymod.volumes.affines import Array
 from anymod.volumes.grid import Grid, Volume
+from anymod.volumes.transforms import as_transform, between_voxels
 
 FULL_WIDTHS_PER_DEVIATION = 2.3548200450309493  # 2 sqrt(2 ln 2): full width at half maximum of a Gaussian
 WHOLE_WITHIN = 1e-6  # of a voxel; over 1000 voxels that is a thousandth of one
 LEAST_REDUCTION = 1.05  # voxels that grow by less are not smoothed: the kernel would be far below a voxel
 
 
-def resample(volume: Volume, grid: Grid, *, labels: bool = False, outside: float = 0.0) -> Volume:
+def resample(
+    volume: Volume, grid: Grid, *, labels: bool = False, outside: float = 0.0, transform: sitk.Transform | None = None
+) -> Volume:
     """Return the volume on `grid`; voxels outside of the old box (its outer faces, not its voxel centres) get `outside`.
 
     Args:
@@ -28,20 +31,21 @@ def resample(volume: Volume, grid: Grid, *, labels: bool = False, outside: float
         grid: Where to; it may point and slant differently.
         labels: Take the nearest voxel's value, with no smoothing; the type is kept. Else the result is float32.
         outside: Value where the volume has nothing.
+        transform: Takes points of `grid` to the points of the volume that show the same (ITK's: LPS millimetres); without one, a
+            point is where it is.
     """
-    if volume.grid.same_as(grid, tolerance_mm=1e-4):
+    if transform is None and volume.grid.same_as(grid, tolerance_mm=1e-4):
         return replace(volume, grid=grid)
     between = _without_rounding(np.linalg.inv(volume.affine) @ grid.affine)  # index on `grid` -> index in `volume`
+    way = between_voxels(grid.affine, transform, volume.affine) if transform is not None else as_transform(between)
     if labels:
         stored = volume.data.astype(np.uint8) if volume.data.dtype == np.bool_ else volume.data
-        data = _interpolate(stored, grid, between, sitk.sitkNearestNeighbor, outside).astype(
-            volume.data.dtype, copy=False
-        )
+        data = _interpolate(stored, grid, way, sitk.sitkNearestNeighbor, outside).astype(volume.data.dtype, copy=False)
     else:
         smooth = _smoothed(volume.data.astype(np.float32, copy=False), between)
         # Where all voxels coincide with old ones, linear interpolation would copy them but for 1e-12, and background has to stay exact.
-        copies = (between == np.rint(between)).all()
-        data = _interpolate(smooth, grid, between, sitk.sitkNearestNeighbor if copies else sitk.sitkLinear, outside)
+        copies = transform is None and (between == np.rint(between)).all()
+        data = _interpolate(smooth, grid, way, sitk.sitkNearestNeighbor if copies else sitk.sitkLinear, outside)
     return replace(volume, data=data, grid=grid)
 
 
@@ -51,15 +55,12 @@ def _without_rounding(between: Array) -> Array:
     return np.where(np.abs(between - whole) < WHOLE_WITHIN, whole, between)
 
 
-def _interpolate(data: Array, grid: Grid, between: Array, interpolator: int, outside: float) -> Array:
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(between[:3, :3].ravel().tolist())
-    transform.SetTranslation(between[:3, 3].tolist())
+def _interpolate(data: Array, grid: Grid, way: sitk.Transform, interpolator: int, outside: float) -> Array:
     image = sitk.GetImageFromArray(data.T)  # SimpleITK's arrays are [z, y, x]
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize(grid.shape)
     resampler.SetInterpolator(interpolator)
-    resampler.SetTransform(transform)
+    resampler.SetTransform(way)
     resampler.SetDefaultPixelValue(float(outside))
     return sitk.GetArrayFromImage(resampler.Execute(image)).T
 
