@@ -25,7 +25,7 @@ def draw_splits(
     Each subject has its own draw from (seed, name) and the lowest draws test, the next validate: the order of `names` does not
     matter, and a subject more seldom moves another. Where `test_subjects` are named they alone are the test set. A fraction
     above 0 gives at least one subject as long as two remain for training. `strata` names each subject's kind, such as the images
-    it has: every split then has each kind in proportion, to within one subject.
+    it has: every split then has each kind in proportion, to within two subjects.
     """
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
         why = f"validation is {validation} and test {test}"
