@@ -172,16 +172,16 @@ def test_workers_do_not_change_the_cohort(tmp_path: Path, settings: SimulationSe
 def test_a_cluster_that_loses_a_worker_makes_the_same_cohort(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
     one = simulate_cohort(tmp_path / "one" / "c", 6, 5, FAST)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        with ThreadPoolExecutor(1) as aside:
-            made = aside.submit(
-                simulate_cohort, tmp_path / "two" / "c", 6, 5, FAST, scheduler=cluster.scheduler_address
-            )
-            while not list((tmp_path / "two").rglob("simulation.json")):
-                time.sleep(0.05)
-                assert not made.done()
-            os.kill(cluster.workers[0].pid, signal.SIGKILL)
-            two = made.result(timeout=300)
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        made = aside.submit(simulate_cohort, tmp_path / "two" / "c", 6, 5, FAST, scheduler=cluster.scheduler_address)
+        while not list((tmp_path / "two").rglob("simulation.json")):
+            time.sleep(0.05)
+            assert not made.done()
+        os.kill(cluster.workers[0].pid, signal.SIGKILL)
+        two = made.result(timeout=300)
     for path in sorted(one.root.rglob("*")):
         if path.is_file():
             assert sha256(path) == sha256(two.root / path.relative_to(one.root)), path.name

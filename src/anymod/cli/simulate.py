@@ -36,7 +36,7 @@ def simulate(
         typer.Option(
             metavar="RATES",
             help="Probability that a subject lacks a modality: one for all, or such as t2=0.4,flair=0.8. "
-            "Without it 0.3, or with us as in the ReMIND database: never us, seldom cet1, mostly flair.",
+            "Without it 0.3, or with us as in the ReMIND database: never us, seldom cet1, mostly flair (t1, pd 0.3).",
         ),
     ] = None,
     complete_test: Annotated[bool, typer.Option("--complete-test", help="Test subjects have every modality.")] = False,
@@ -99,7 +99,8 @@ def simulate(
         typer.echo(f"the first subject is drawn in {preview}")
         return
     if out is None or preview is not None:
-        raise ConfigurationError("nothing to write", "--out", "give it or --preview, not both", "give one of them")
+        why = "neither is given" if out is None else "both are given"
+        raise ConfigurationError("unclear what to write", "--out and --preview", why, "give one of them")
     cohort = simulate_cohort(out, subjects, seed, settings, workers=workers, scheduler=scheduler, overwrite=overwrite)
     observed = ", ".join(
         f"{name} {sum(name in subject.paths for subject in cohort.subjects)}" for name in cohort.modality_names
@@ -111,7 +112,13 @@ def _rates(text: str | None) -> object:
     """Return one number, numbers by name, or None; what is no number stays text, which the settings refuse by name."""
     if text is None or "=" not in text:
         return _number(text)
-    return {name.strip(): _number(value) for name, _, value in (part.partition("=") for part in text.split(","))}
+    rates: dict[str, object] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals or name.strip() in rates:
+            raise typer.BadParameter(f"--missing {text}: write each modality once, such as t2=0.4,flair=0.8")
+        rates[name.strip()] = _number(value)
+    return rates
 
 
 def _number(text: str | None) -> object:

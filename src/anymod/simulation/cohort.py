@@ -130,8 +130,9 @@ def write_subject(task: SubjectTask) -> None:
             "probe": asdict(probe),
             **{name: vector.tolist() for name, vector in vars(pose).items()},
         }
-    if subject.surgery is not None:
+    if subject.surgery is not None and "us" in task.observed:
         _write_surgery(folder, subject.surgery)
+        content["brain_shift"] = {"longest_mm": subject.surgery.shift.longest_mm}
     write_json(folder / "simulation.json", content)
 
 

@@ -15,10 +15,10 @@ from anymod.simulation.label_anatomy import LabelAnatomy, find_label_maps
 from anymod.simulation.mr import Scene, Texture, acquire
 from anymod.simulation.protocols import Protocol, draw_protocol
 from anymod.simulation.settings import SimulationSettings
-from anymod.simulation.surgery import BrainShift, find_landmarks, warped
+from anymod.simulation.surgery import BrainShift, find_landmarks, warped, widened
 from anymod.simulation.tissues import FREESURFER_VALUES, OUTSIDE_BRAIN, TUMOUR_LABELS, Tissue
 from anymod.simulation.tumour import COARSE_MM, Tumour, depth_in_brain, draw_tumour
-from anymod.simulation.ultrasound import PROBES, Chance, Pose, Probe, compounded, sweep
+from anymod.simulation.ultrasound import PROBES, Chance, Pose, Probe, compounded, sweep, unmoved
 from anymod.types import Array
 from anymod.volumes import Grid, Volume
 
@@ -109,7 +109,11 @@ def simulate_subject(seed: int, index: int, settings: SimulationSettings | None 
     patient = Patient.draw(seed, index, settings)
     probe, shift = open_skull(patient, seed, index, settings) if "us" in settings.modalities else (None, None)
     axes = grid_axes(settings) if probe is None else box_axes(*probe, settings.spacing_mm)
-    fractions = patient.fractions(axes, settings.spacing_mm)
+    # What the brain brings in from beside the images when it shifts has to be known, too.
+    wide = axes if shift is None else widened(axes, shift.longest_mm)
+    reached = patient.fractions(wide, settings.spacing_mm)
+    edge = (len(wide[0]) - len(axes[0])) // 2
+    fractions = reached[(slice(None), *(slice(edge, edge + len(axis)) for axis in axes))]
     scene = Scene(fractions, Texture.draw(seed, index, axes), axes, settings.spacing_mm, seed, index)
     magnetic = tuple(modality for modality in settings.modalities if modality != "us")
     protocol = draw_protocol(numpy_generator(seed, "subject", index, "protocol"), magnetic)
@@ -117,18 +121,20 @@ def simulate_subject(seed: int, index: int, settings: SimulationSettings | None 
     name = f"sim-{index:04d}"
     images, surgery = {}, None
     if probe is not None:
-        images["us"] = insonify(patient, *probe, scene, settings.acoustic_mm, shift).astype(np.int16)
-        if shift is not None:
-            surgery = _surgery(shift, scene, images["us"] > 0, name)
+        met = (wide, reached) if settings.acoustic_mm == settings.spacing_mm else None
+        images["us"] = insonify(patient, *probe, scene, settings.acoustic_mm, shift, met).astype(np.int16)
         if settings.crop_to_us:
             foreground &= images["us"] > 0
+        if shift is not None:
+            surgery = _surgery(shift, (wide, reached), scene, (images["us"] > 0, foreground), name)
     images |= {modality: _stored(acquire(scene, modality, protocol), foreground) for modality in magnetic}
     prevailing = np.where(foreground, fractions.argmax(axis=0), Tissue.AIR)
+    right = np.broadcast_to(axes[0][:, None, None] >= 0, prevailing.shape)
     grid = axes_grid(axes, settings.spacing_mm)
     return SimulatedSubject(
         name=name,
         images={modality: Volume(images[modality], grid, f"{name}/{modality}") for modality in settings.modalities},
-        tissue=Volume(tissue_map(prevailing, axes), grid, f"{name}/tissue"),
+        tissue=Volume(tissue_map(prevailing, right), grid, f"{name}/tissue"),
         label=Volume(tumour_labels(prevailing), grid, f"{name}/label"),
         protocol=protocol,
         tumour=patient.tumour,
@@ -149,18 +155,30 @@ def open_skull(
     return (probe, replace(pose, contact=shift.origin_of(pose.contact))), shift
 
 
-def _surgery(shift: BrainShift, scene: Scene, seen: Array, name: str) -> Surgery:
-    """Return the maps in the ultrasound's space, where it looked (`seen`), and landmarks."""
-    fractions, known = warped(scene.fractions, scene.axes, shift)
-    prevailing = np.where(seen & known & brain_mask(fractions), fractions.argmax(axis=0), Tissue.AIR)
-    inside = ndimage.binary_erosion(prevailing != Tissue.AIR, iterations=max(1, round(2.0 / scene.spacing_mm)))
-    points = find_landmarks(fractions[Tissue.CSF], inside, scene.axes)
-    there = np.stack(shift.moved(list(points.T)), axis=1)
+def _surgery(
+    shift: BrainShift, reached: tuple[Axes, Array], scene: Scene, shown: tuple[Array, Array], name: str
+) -> Surgery:
+    """Return the maps in the ultrasound's space, and landmarks; `shown` is where ultrasound and MR images are not 0."""
+    points = shift.moved(np.meshgrid(*(axis.astype(np.float32) for axis in scene.axes), indexing="ij"))
+    wide, tissues = reached
+    fractions = warped(tissues, wide, points)
+    prevailing = np.where(shown[0] & brain_mask(fractions), fractions.argmax(axis=0), Tissue.AIR)
+    places = [np.rint((along - axis[0]) / scene.spacing_mm) for along, axis in zip(points, scene.axes, strict=True)]
+    indices = tuple(
+        np.clip(place, 0, size - 1).astype(np.intp) for place, size in zip(places, shown[1].shape, strict=True)
+    )
+    imaged = shown[1][indices] & np.logical_and.reduce(
+        [(p >= 0) & (p < n) for p, n in zip(places, shown[1].shape, strict=True)]
+    )
+    margin = max(1, round(2.0 / scene.spacing_mm))
+    inside = ndimage.binary_erosion(prevailing != Tissue.AIR, iterations=margin) & imaged
+    landmarks = find_landmarks(fractions[Tissue.CSF], inside, scene.axes)
+    there = np.stack(shift.moved(list(landmarks.T)), axis=1)
     grid = axes_grid(scene.axes, scene.spacing_mm)
     return Surgery(
         shift,
-        np.stack([points, there], axis=1),
-        Volume(tissue_map(prevailing, scene.axes), grid, f"{name}/us_tissue"),
+        np.stack([landmarks, there], axis=1),
+        Volume(tissue_map(prevailing, points[0] >= 0), grid, f"{name}/us_tissue"),
         Volume(tumour_labels(prevailing), grid, f"{name}/us_label"),
     )
 
@@ -170,27 +188,36 @@ def hold_probe(patient: Patient, seed: int, index: int, settings: SimulationSett
     generator = numpy_generator(seed, "subject", index, "craniotomy")
     probes = [probe for probe in PROBES if settings.probe in (probe.name, "any")]
     probe = probes[int(generator.integers(len(probes)))]
-    target = draw_target(patient.coarse, patient.coarse_axes, patient.depth, generator)
     if patient.tumour is not None:
         target = patient.tumour.centre
+    else:
+        target = draw_target(patient.coarse, patient.coarse_axes, patient.depth, generator)
     return probe, place_probe(patient.coarse, patient.coarse_axes, target, generator)
 
 
 def insonify(
-    patient: Patient, probe: Probe, pose: Pose, scene: Scene, acoustic_mm: float, shift: BrainShift | None = None
+    patient: Patient,
+    probe: Probe,
+    pose: Pose,
+    scene: Scene,
+    acoustic_mm: float,
+    shift: BrainShift | None,
+    met: tuple[Axes, Array] | None,
 ) -> Array:
     """Return the ultrasound [X, Y, Z] on the scene's axes, uint8: 1 to 255 where the sweep looked, 0 elsewhere.
 
-    What sound meets is simulated at `acoustic_mm`, whatever the spacing of the images.
+    What sound meets is simulated at `acoustic_mm`, whatever the spacing of the images; `met` holds axes and tissue fractions of that
+    spacing where they are known already.
     """
-    axes, fractions = scene.axes, scene.fractions
-    if scene.spacing_mm != acoustic_mm:
+    if met is None:
         axes = box_axes(probe, pose, acoustic_mm)
-        fractions = patient.fractions(axes, acoustic_mm)
+        axes = axes if shift is None else widened(axes, shift.longest_mm)
+        met = axes, patient.fractions(axes, acoustic_mm)
+    axes, fractions = met
     generator = numpy_generator(scene.seed, "subject", scene.index, "acquisition", "us")
     seen = medium(fractions, axes, acoustic_mm, scene.seed, scene.index)
-    moved = {} if shift is None else {"moved": shift.moved}
-    brightness, beams = sweep(probe, pose, seen, axes, Chance.draw(generator), generator, **moved)
+    moved = unmoved if shift is None else shift.moved
+    brightness, beams = sweep(probe, pose, seen, axes, Chance.draw(generator), generator, moved)
     return compounded(probe, pose, brightness, beams, scene.axes, generator)
 
 
@@ -227,10 +254,10 @@ def brain_mask(fractions: Array) -> Array:
     return ndimage.binary_fill_holes(inside)
 
 
-def tissue_map(prevailing: Array, axes: Axes) -> Array:
-    """Return FreeSurfer's value of each voxel's prevailing tissue [X, Y, Z]; left is where x is negative."""
+def tissue_map(prevailing: Array, right: Array) -> Array:
+    """Return FreeSurfer's value of each voxel's prevailing tissue; `right` tells which voxels are of the right side (all [X, Y, Z])."""
     table = np.array([FREESURFER_VALUES[tissue] for tissue in Tissue], np.int16)
-    return table[prevailing, (axes[0] >= 0).astype(np.intp)[:, None, None]]
+    return table[prevailing, right.astype(np.intp)]
 
 
 def tumour_labels(prevailing: Array) -> Array:

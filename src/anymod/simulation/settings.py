@@ -28,7 +28,7 @@ class SimulationSettings(Settings):
     complete_test: bool = False  # test subjects have every modality
     whole_head: bool = False  # False: skull-stripped, background exactly 0
     anatomy: Path | None = None  # folder of FreeSurfer label maps; None: procedural
-    shift_mm: float = Field(default=0.0, ge=0.0, le=20.0)  # largest displacement of the brain before the ultrasound
+    shift_mm: float = Field(default=0.0, ge=0.0, le=15.0)  # largest displacement of the brain before the ultrasound
     crop_to_us: bool = False  # MR images are 0 where the ultrasound did not look
     probe: Literal["any", "remind-like", "resect-like"] = "any"  # for ultrasound; any: drawn per subject
     acoustic_mm: float = Field(default=0.5, ge=0.25, le=4.0)  # spacing of the tissue that ultrasound is simulated in

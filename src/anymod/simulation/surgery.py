@@ -22,7 +22,8 @@ from anymod.types import Array
 NODE_MM = 24.0  # between nodes: the finest change of a displacement
 MARGIN_MM = 24.0  # by which the lattice reaches beyond the images
 SETTLED_MM = 30.0  # how far about the opening tissue settles or swells (standard deviation of a Gaussian)
-RANDOM_SHARE = 0.35  # of the displacement: neither towards the opening nor away from it
+RANDOM_SHARE = 0.35  # of the displacement: in any direction, anywhere
+SWELLING = 0.25  # share of the brains that swell when they are opened; the others sink
 LEAST_SHARE = 0.3  # of the largest shift asked for: what a subject has at least
 LANDMARKS, APART_MM = 20, 7.0  # at most so many a subject, at least so far from one another
 
@@ -31,27 +32,33 @@ LANDMARKS, APART_MM = 20, 7.0  # at most so many a subject, at least so far from
 class BrainShift:
     """A displacement [mm]: what the ultrasound shows at x lay at x + u(x) when the MR images were taken.
 
-    `coefficients` [3, X, Y, Z] stand on nodes `NODE_MM` apart from `origin` (RAS+ millimetres).
+    `coefficients` [3, X, Y, Z] stand on nodes `NODE_MM` apart from `origin` (RAS+ millimetres); `longest_mm` is the length of the
+    longest u that was met when it was drawn.
     """
 
     origin: Array
     coefficients: Array
+    longest_mm: float
 
     @classmethod
     def draw(cls, axes: Axes, pose: Pose, largest_mm: float, generator: np.random.Generator) -> BrainShift:
-        """Return a shift about the opening of a patient imaged on axes [mm]; it is longest there by 0.3 to 1 times `largest_mm`."""
+        """Return a shift about the opening of a patient imaged on axes [mm]; its longest u is 0.3 to 1 times `largest_mm`.
+
+        It is measured at all these places and beyond by `largest_mm`, as the images follow the array to where the brain has gone.
+        """
         origin = np.array([axis[0] - MARGIN_MM - NODE_MM for axis in axes])
         counts = [int(np.ceil((np.ptp(axis) + 2 * MARGIN_MM) / NODE_MM)) + 3 for axis in axes]
         nodes = np.stack(np.meshgrid(*(NODE_MM * np.arange(n) for n in counts), indexing="ij")) + _along(origin)
         near = np.exp(-((nodes - _along(pose.contact)) ** 2).sum(axis=0) / (2 * SETTLED_MM**2))
-        sense = 1.0 if generator.random() < 0.25 else -1.0  # an opened brain sinks more often than it swells
+        sense = 1.0 if generator.random() < SWELLING else -1.0  # tissue that has sunk lay further out before
         settled = (1 - RANDOM_SHARE) * sense * near * _along(pose.inward)
         random = RANDOM_SHARE * generator.standard_normal(nodes.shape)
-        shift = cls(origin, settled + random)
-        places = np.meshgrid(*(axis[::8] for axis in axes), indexing="ij")
-        longest = float(np.sqrt((shift.at(places) ** 2).sum(axis=0)).max())
         wanted = largest_mm * generator.uniform(LEAST_SHARE, 1.0)
-        return cls(origin, shift.coefficients * (wanted / longest))
+        shift = cls(origin, settled + random, wanted)
+        longest = float(
+            np.sqrt((shift.at(np.meshgrid(*widened(axes, largest_mm), indexing="ij")) ** 2).sum(axis=0)).max()
+        )
+        return cls(origin, shift.coefficients * (wanted / longest), wanted)
 
     def at(self, points: Sequence[Array]) -> Array:
         """Return u [3, ...] at world points [mm], three arrays of any one shape; beyond the lattice as at its end."""
@@ -94,17 +101,21 @@ class BrainShift:
             sitk.WriteTransform(self.transform(), str(temporary))
 
 
-def warped(fractions: Array, axes: Axes, shift: BrainShift) -> tuple[Array, Array]:
-    """Return the tissue fractions [tissue, X, Y, Z] as they lie in the ultrasound, and where they are known: not from beyond the images."""
-    points = shift.moved(np.meshgrid(*(axis.astype(np.float32) for axis in axes), indexing="ij"))
+def widened(axes: Axes, margin_mm: float) -> Axes:
+    """Return evenly spaced axes [mm] that reach further by at least a margin on both sides, with the old places among the new."""
+    spacing = float(axes[0][1] - axes[0][0])
+    more = int(np.ceil(margin_mm / spacing))
+    x, y, z = (axis[0] + spacing * np.arange(-more, len(axis) + more) for axis in axes)
+    return x, y, z
+
+
+def warped(fractions: Array, axes: Axes, points: tuple[Array, Array, Array]) -> Array:
+    """Return the tissue fractions [tissue, X, Y, Z] that lie on `axes` [mm], at points [mm] inside of them: three arrays [X, Y, Z]."""
     places = [(along - axis[0]) / (axis[1] - axis[0]) for along, axis in zip(points, axes, strict=True)]
-    moved = np.zeros_like(fractions)
+    moved = np.zeros((len(fractions), *places[0].shape), np.float32)
     for tissue in np.flatnonzero(fractions.any(axis=(1, 2, 3))):
         moved[tissue] = ndimage.map_coordinates(fractions[tissue], places, order=1, mode="nearest", output=np.float32)
-    known = np.logical_and.reduce(
-        [(place >= 0) & (place <= len(axis) - 1) for place, axis in zip(places, axes, strict=True)]
-    )
-    return moved, known
+    return moved
 
 
 def find_landmarks(fluid: Array, inside: Array, axes: Axes) -> Array:
@@ -120,9 +131,11 @@ def find_landmarks(fluid: Array, inside: Array, axes: Axes) -> Array:
         for column in range(row, 3):
             product = ndimage.gaussian_filter(slopes[row] * slopes[column], 2.0 / spacing)
             tensor[..., row, column] = tensor[..., column, row] = product
+    window = 2 * round(APART_MM / spacing) + 1
+    near = ndimage.maximum_filter(inside, window)  # so that the border of `inside` makes no summits
     corner = np.zeros(fluid.shape, np.float32)
-    corner[inside] = np.linalg.eigvalsh(tensor[inside])[:, 0]
-    summits = (corner == ndimage.maximum_filter(corner, 2 * round(APART_MM / spacing) + 1)) & (corner > 0)
+    corner[near] = np.linalg.eigvalsh(tensor[near])[:, 0]
+    summits = inside & (corner > 1e-6) & (corner == ndimage.maximum_filter(corner, window))
     found = np.argwhere(summits)
     best = found[np.argsort(-corner[summits], kind="stable")[:LANDMARKS]]
     return np.stack([axis[best[:, number]] for number, axis in enumerate(axes)], axis=1)

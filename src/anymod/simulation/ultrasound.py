@@ -30,6 +30,10 @@ FINE_MM = 0.5  # spacing up to which a volume holds samples of these pictures, n
 WHITE_MATTER_GREY = 0.06  # brightness, from 0 to 1, of an echo as strong as white matter's mean
 
 
+Where = tuple[Array, Array, Array]  # points in world millimetres: three arrays of one shape
+Move = Callable[[Where], Where]
+
+
 @dataclass(frozen=True)
 class Probe:
     """A curved array and its scanner's settings.
@@ -150,6 +154,11 @@ class Beams:
         )
 
 
+def unmoved(points: Where) -> Where:
+    """Return the points: tissue is where it was."""
+    return points
+
+
 def sweep(
     probe: Probe,
     pose: Pose,
@@ -157,7 +166,7 @@ def sweep(
     axes: Axes,
     chance: Chance,
     generator: np.random.Generator,
-    moved: Callable[[tuple[Array, Array, Array]], tuple[Array, Array, Array]] = lambda points: points,
+    moved: Move = unmoved,
 ) -> tuple[Array, Beams]:
     """Return the log-compressed envelope of all frames [depth, beam, frame], from 0 to 1, and where its samples lie.
 
