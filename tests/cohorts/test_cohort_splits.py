@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anymod.cohorts import draw_splits, splits_from_list
+from anymod.cohorts import check_visits_together, draw_splits, patient_of, splits_from_list
 from anymod.errors import CohortError
 
 NAMES = [f"s{number:02d}" for number in range(20)]
@@ -93,3 +93,24 @@ def test_strata_are_split_in_proportion(kinds: list[str], seed: int) -> None:
 
 def test_one_stratum_changes_nothing() -> None:
     assert draw_splits(NAMES, 4, strata=dict.fromkeys(NAMES, "x")) == draw_splits(NAMES, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("sub-01_ses-pre", "sub-01"),
+        ("sub-01", "sub-01"),
+        ("UPENN-GBM-00001_21", "UPENN-GBM-00001"),
+        ("BraTS-GLI-00005-101", "BraTS-GLI-00005"),
+        ("BraTS20_Training_001", "BraTS20_Training_001"),
+        ("Brats18_TCIA05_396_1", "Brats18_TCIA05_396_1"),
+    ],
+)
+def test_visits_tell_their_patient(name: str, patient: str) -> None:
+    assert patient_of(name) == patient
+
+
+def test_a_patient_in_two_splits_is_refused() -> None:
+    check_visits_together({"sub-1_ses-a": "train", "sub-1_ses-b": "train", "sub-2": "test"}, "list.csv")
+    with pytest.raises(CohortError, match="'sub-1_ses-a' is in train and 'sub-1_ses-b' in test"):
+        check_visits_together({"sub-1_ses-a": "train", "sub-1_ses-b": "test"}, "list.csv")

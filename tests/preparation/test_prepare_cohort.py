@@ -11,7 +11,7 @@ import pytest
 
 from anymod.cohorts import Cohort, read_cohort
 from anymod.errors import AnymodError, CohortError, GridError, ModalityError, OutputError, VolumeError
-from anymod.preparation import PreparationOptions, SplitChoice, find_subjects, prepare_cohort
+from anymod.preparation import FoundSubject, PreparationOptions, SplitChoice, find_subjects, prepare_cohort
 from anymod.preparation.converting import compact
 from anymod.volumes import read_volume
 
@@ -139,3 +139,22 @@ def test_unknown_reference_is_refused(archive: Path) -> None:
 def test_two_workers_make_what_one_makes(archive: Path) -> None:
     one = prepare(archive).fingerprint()
     assert prepare(archive, overwrite=True, workers=2).fingerprint() == one
+
+
+def visits(*names: str) -> list[FoundSubject]:
+    return [FoundSubject(name, {"t1": Path("x")} | ({"t2": Path("y")} if "2" in name else {})) for name in names]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_visits_of_a_patient_stay_together(seed: int) -> None:
+    found = visits(*(f"sub-{patient}_ses-{visit}" for patient in range(10) for visit in "ab"))
+    splits = SplitChoice(seed, 0.2, 0.3).of(found)
+    assert all(splits[f"sub-{patient}_ses-a"] == splits[f"sub-{patient}_ses-b"] for patient in range(10))
+    assert list(splits.values()).count("test") == 6
+
+
+def test_naming_one_visit_of_a_patient_for_the_test_is_refused() -> None:
+    found = visits("sub-1_ses-a", "sub-1_ses-b", "sub-2", "sub-3", "sub-4")
+    with pytest.raises(CohortError, match="'sub-1_ses-b' is another visit"):
+        SplitChoice(test_subjects=("sub-1_ses-a",)).of(found)
+    assert SplitChoice(test_subjects=("sub-1_ses-a", "sub-1_ses-b")).of(found)["sub-1_ses-b"] == "test"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,25 @@ from anymod.cohorts.table import read_csv
 from anymod.configuration import nearest
 from anymod.errors import CohortError
 from anymod.randomness import derive_seed
+
+VISITS = tuple(map(re.compile, (r"(.+)_ses-[A-Za-z0-9]+", r"(UPENN-GBM-\d+)_\d+", r"(BraTS-[A-Za-z]+-\d+)-\d+")))
+"""Names of a patient's visit in BIDS, UPENN-GBM and BraTS from 2023: what comes before is the patient."""
+
+
+def patient_of(name: str) -> str:
+    """Return the patient that a subject's name tells of: the name itself, unless it names one of several visits."""
+    matches = (pattern.fullmatch(name) for pattern in VISITS)
+    return next((match[1] for match in matches if match), name)
+
+
+def check_visits_together(splits: Mapping[str, str], where: str | Path) -> None:
+    """Raise CohortError where visits of one patient, by their names, are in different splits: a test would know who trained."""
+    first: dict[str, str] = {}
+    for name, split in splits.items():
+        other = first.setdefault(patient_of(name), name)
+        if splits[other] != split:
+            why = f"'{other}' is in {splits[other]} and '{name}' in {split}, visits of one patient"
+            raise CohortError("patient in two splits", where, why, "put both into one")
 
 
 def draw_splits(

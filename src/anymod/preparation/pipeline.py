@@ -14,8 +14,10 @@ from anymod.cohorts import (
     Cohort,
     Modality,
     Subject,
+    check_visits_together,
     default_group,
     draw_splits,
+    patient_of,
     read_cohort,
     splits_from_list,
     write_cohort,
@@ -35,7 +37,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SplitChoice:
-    """How subjects are split: by a CSV list, or drawn from a seed with these fractions of all subjects."""
+    """How subjects are split: by a CSV list, or drawn from a seed with these fractions of all patients.
+
+    Visits of one patient, by their names, stay together, and each split has each kind of patient, by the images of the first
+    visit, in proportion.
+    """
 
     seed: int = 0
     validation: float = 0.15
@@ -43,11 +49,24 @@ class SplitChoice:
     test_subjects: tuple[str, ...] = ()
     list_file: Path | None = None
 
-    def of(self, names: Sequence[str]) -> dict[str, str]:
+    def of(self, found: Sequence[FoundSubject]) -> dict[str, str]:
         """Return the split of each subject."""
+        names = [subject.name for subject in found]
         if self.list_file is not None:
-            return splits_from_list(self.list_file, names)
-        return draw_splits(names, self.seed, self.validation, self.test, self.test_subjects)
+            splits = splits_from_list(self.list_file, names)
+            check_visits_together(splits, self.list_file)
+            return splits
+        strata: dict[str, str] = {}
+        for subject in found:
+            strata.setdefault(patient_of(subject.name), "+".join(sorted(set(subject.files) - set(EXTRA_COLUMNS))))
+        asked = tuple(dict.fromkeys(map(patient_of, self.test_subjects)))
+        drawn = draw_splits(list(strata), self.seed, self.validation, self.test, asked, strata)
+        splits = {name: drawn[patient_of(name)] for name in names}
+        unnamed = [name for name in names if splits[name] == "test" and name not in self.test_subjects]
+        if self.test_subjects and unnamed:
+            why = f"'{unnamed[0]}' is another visit of one of these patients"
+            raise CohortError("patient in two splits", "--test-subjects", why, "name all visits of a patient")
+        return splits
 
 
 @dataclass(frozen=True)
@@ -84,7 +103,7 @@ def prepare_cohort(
     if options.resample_to is not None and options.resample_to not in options.modalities:
         why = f"'{options.resample_to}' has no pattern"
         raise ModalityError("unknown modality", "--resample-to", why, f"known are {', '.join(options.modalities)}")
-    splits = options.splits.of([subject.name for subject in found])
+    splits = options.splits.of(found)
     sources = [file for subject in found for file in subject.files.values()]
     lists = [file for file in (options.splits.list_file,) if file is not None]
     with staged_folder(out, overwrite=overwrite, keep=[*sources, *lists]) as building:
