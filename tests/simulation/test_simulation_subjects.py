@@ -10,6 +10,8 @@ import pytest
 from anymod.errors import AnymodError, ModalityError, VolumeError
 from anymod.simulation import SimulatedSubject, SimulationSettings, simulate_subject
 from anymod.simulation.anatomy import ProceduralAnatomy
+from anymod.simulation.label_anatomy import LabelAnatomy
+from anymod.simulation.mr import resolved
 from anymod.simulation.patients import grid_axes
 from anymod.simulation.tissues import Tissue
 from anymod.volumes import Grid, Volume, write_volume
@@ -148,3 +150,40 @@ def test_real_label_maps_become_brains(shared: Path) -> None:
     litres = np.isin(subject.tissue.data, (2, 41, 3, 42)).sum() * 64e-6
     assert 0.6 < litres < 1.6
     assert subject.label.data.any()
+
+
+def test_the_falx_stands_between_the_hemispheres_and_spares_the_callosum() -> None:
+    axes = (np.arange(-12.0, 13.0), np.arange(-100.0, 70.0, 2.0), np.arange(-20.0, 90.0, 2.0))
+    fractions = ProceduralAnatomy(3, 0).fractions(axes, 1.0)
+    sheet = fractions[Tissue.DURA]
+    above = sheet[:, (axes[1] > -60) & (axes[1] < 30)][:, :, axes[2] > 55]
+    assert above.max() > 0.6 and np.median(above.sum(axis=0).max(axis=1)) > 0.6
+    thickness = sheet.sum(axis=0)
+    assert 0.8 < np.percentile(thickness[thickness > 0.5], 50) < 2.0  # mm
+    joined = fractions[Tissue.WHITE, 12] > 0.9  # the callosum, at the midline
+    assert joined.sum() > 50 and sheet[12][joined].max() < 0.05
+
+
+@pytest.mark.parametrize("gap", [2, 3, 4])
+def test_label_maps_get_a_falx_between_their_hemispheres(tmp_path: Path, gap: int) -> None:
+    values = np.zeros((40, 40, 40), np.int16)
+    values[4:18, 5:35, 5:35], values[18 + gap : 36, 5:35, 5:35] = 2, 41
+    values[18 : 18 + gap, 5:35, 5:35] = 24
+    values[18 : 18 + gap, 5:35, 5:10] = 14  # the third ventricle has none
+    write_volume(tmp_path / "head.nii.gz", Volume(values, Grid(values.shape, np.eye(4))))
+    anatomy = LabelAnatomy(tmp_path / "head.nii.gz", 0, 0)
+    axes = tuple(np.arange(-30.0, 30.0) + middle for middle in (0.0, -18.0, 12.0))
+    dura = anatomy.fractions(axes, 1.0)[Tissue.DURA]
+    assert 500 < dura.sum() < 1100  # 30 by 25 voxels, one thick, moved and scaled
+
+
+def test_images_are_as_fine_as_their_point_spread_function() -> None:
+    signal = np.zeros((41, 41, 41), np.float32)
+    signal[20, 20, 20] = 1
+    seen = resolved(signal, (3.0, 3.0, 5.0), 1.0)
+    half = seen[20, 20, 20] / 2
+    widths = [
+        np.interp(half, line[20:31][::-1], np.arange(10, -1, -1.0)) * 2 for line in (seen[:, 20, 20], seen[20, 20])
+    ]
+    # Beyond the voxel's own millimetre: sqrt(9 - 1) and sqrt(25 - 1).
+    np.testing.assert_allclose(widths, [8**0.5, 24**0.5], rtol=0.06)

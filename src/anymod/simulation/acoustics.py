@@ -47,23 +47,20 @@ ACOUSTICS: dict[Tissue, Acoustics] = {
     Tissue.MARROW: Acoustics(6.0, 2.5, 5.0),
     Tissue.FAT: Acoustics(3.0, 1.39, 0.8),
     Tissue.MUSCLE: Acoustics(2.0, 1.68, 1.2),
+    Tissue.DURA: Acoustics(20.0, 1.75, 1.5),
     Tissue.SOLID: Acoustics(11.0, 1.615, 0.65),
 }
 FOLD = Acoustics(
     -3.0, 1.58, 0.55
 )  # pia, arachnoid and small vessels that fill a fold: like cortex, but for the sheet in its middle
 FOLD_WIDTH_MM = 4.0  # fluid wider than this is a ventricle or cistern, dark
-SHEET_DB, SHEET_IMPEDANCE, SHEET_MM = (
-    31.0,
-    0.6,
-    0.25,
-)  # of that sheet: scattered power, impedance over the fold's, standard deviation
+SHEET_DB = 31.0  # of that sheet, scattered power relative to white matter
+SHEET_IMPEDANCE = 0.6  # over the fold's [MRayl]
+SHEET_MM = 0.25  # standard deviation of its profile
 BEADS = 1.0  # standard deviation of the logarithm of a sheet's strength: vessels cross it here and there
 SURFACE_MM = 0.7  # standard deviation that impedance is smoothed with
-PATCHINESS, SPARKLE = (
-    0.7,
-    1.3,
-)  # standard deviations of the logarithm of scattered power: over 3 to 25 mm, and from voxel to voxel
+PATCHINESS = 0.7  # standard deviation of the logarithm of scattered power, over 3 to 25 mm
+SPARKLE = 1.3  # the same from voxel to voxel
 
 
 @dataclass(frozen=True)
@@ -80,17 +77,16 @@ def medium(fractions: Array, axes: Axes, spacing_mm: float, seed: int, index: in
     fluid = fractions[Tissue.CSF] + fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
     folds = ~opened(fluid > 0.5, FOLD_WIDTH_MM, spacing_mm)
     folded = fractions[Tissue.CSF] * folds
-    shares = np.concatenate([fractions, folded[None]])
-    shares[Tissue.CSF] -= folded
     tissues = [*(ACOUSTICS[tissue] for tissue in Tissue), FOLD]
-    power, impedance, attenuation = (
-        np.tensordot(np.array(values, np.float32), shares, axes=1)
-        for values in (
-            [10 ** (tissue.backscatter_db / 10) for tissue in tissues],
-            [tissue.impedance for tissue in tissues],
-            [tissue.attenuation for tissue in tissues],
-        )
-    )
+    maps = []
+    for values in (
+        [10 ** (tissue.backscatter_db / 10) for tissue in tissues],
+        [tissue.impedance for tissue in tissues],
+        [tissue.attenuation for tissue in tissues],
+    ):
+        of_tissues = np.tensordot(np.array(values[:-1], np.float32), fractions, axes=1)
+        maps.append(of_tissues + np.float32(values[-1] - values[Tissue.CSF]) * folded)  # a fold takes its fluid's place
+    power, impedance, attenuation = maps
     beads = fractal_field(numpy_generator(seed, "subject", index, "beads"), axes, (5.0, 14.0))
     sheet = middle_sheet((fluid > 0.5) & folds, spacing_mm) * np.exp(np.float32(BEADS) * (beads - 1))
     power += np.float32(10 ** (SHEET_DB / 10)) * sheet
@@ -99,7 +95,7 @@ def medium(fractions: Array, axes: Axes, spacing_mm: float, seed: int, index: in
     )
     # Few scatterers outshine the rest, as small vessels do.
     sparkles = numpy_generator(seed, "subject", index, "sparkle").standard_normal(power.shape, dtype=np.float32)
-    patches += np.float32(SPARKLE) * (sparkles - np.float32(SPARKLE / 2))
+    patches += np.float32(SPARKLE) * sparkles - np.float32((PATCHINESS**2 + SPARKLE**2) / 2)  # power keeps its mean
     # Label maps are stepped, and a staircase of interfaces would sparkle like a row of beads.
     smooth = ndimage.gaussian_filter(impedance, SURFACE_MM / spacing_mm)
     smooth += np.float32(SHEET_IMPEDANCE) * np.minimum(sheet, 1.5)

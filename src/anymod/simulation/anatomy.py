@@ -115,6 +115,7 @@ class ProceduralAnatomy:
         inner = intracranial_hull(points, cerebrum)
         canvas.add(Tissue.CSF, coverage(inner - (2.5 if self.whole_head else 0.0), spacing_mm))
         if self.whole_head:
+            canvas.add(Tissue.DURA, coverage(inner - 3.3, spacing_mm))
             draw_skull_and_scalp(canvas, points, inner)
         return canvas.finished()
 
@@ -141,7 +142,11 @@ class ProceduralAnatomy:
         # A bend that changes inwards too, so that fissures and sulcal walls curve instead of standing straight.
         bends = [2.0 * smooth_field(self._generator(f"bend {axis}"), axes, 30.0) for axis in "xyz"]
         bent = points.moved((bends[0], bends[1], bends[2]))
-        midline = np.sqrt((points.x + 0.35 * bends[0]) ** 2 + np.clip(-brain.unsplit_region(points), 0, None) ** 2)
+        sideways = points.x + 0.35 * bends[0]
+        canvas.add(Tissue.VESSEL, coverage(brain.sagittal_sinus(points, sideways, hull), voxel))
+        dura = np.minimum(brain.falx(points, sideways, hull), brain.tentorium(points, hull))
+        canvas.add(Tissue.DURA, coverage(dura, voxel))
+        midline = np.sqrt(sideways**2 + np.clip(-brain.unsplit_region(points), 0, None) ** 2)
         split = smooth_minimum(midline, brain.lateral_fissures(bent), 2.0)
         depth = smooth_minimum(-hull, split, 3.0)
         # Rounder, so that neighbouring points project to neighbouring points even halfway between two surfaces.

@@ -166,3 +166,28 @@ def arteries_and_sinuses(points: Points) -> Array:
         ],
     )
     return np.minimum(np.minimum(np.minimum(middle, anterior), np.minimum(basilar, posterior)), deep)
+
+
+def falx(points: Points, sideways: Array, hull: Array) -> Array:
+    """Return the distance to the falx: a sheet where `sideways`, the distance from the midline, is 0, from the skull to near the callosum.
+
+    It reaches deeper behind, where it meets the tentorium, than in front; `hull` is the distance to the cerebrum's.
+    """
+    gap = np.interp(points.y, [-60, 40], [4, 16]).astype(np.float32)
+    edges = smooth_maximum(gap - unsplit_region(points), hull - 1.0, 2.0)
+    above = (
+        np.interp(points.y, [-100, -60, -30, 60], [-8, 2, -20, -20]).astype(np.float32) - points.z
+    )  # the tentorium; the nose
+    return np.maximum(np.maximum(np.abs(sideways) - 0.6, edges), above)
+
+
+def tentorium(points: Points, cerebrum: Array) -> Array:
+    """Return the distance to the tentorium: a sheet between cerebrum and cerebellum, open round the brain stem."""
+    beside = np.maximum(cerebellum_hull(points) - 4, 7 - brain_stem(points))
+    return np.maximum(np.abs(cerebrum - 0.8) - 0.6, np.maximum(beside, points.z - 8))
+
+
+def sagittal_sinus(points: Points, sideways: Array, hull: Array) -> Array:
+    """Return the distance to the superior sagittal sinus: under the skull along the midline, wider towards the back."""
+    radius = np.interp(points.y, [-100, 60], [3.4, 1.0]).astype(np.float32)
+    return np.maximum(np.sqrt(sideways**2 + (hull + radius) ** 2) - radius, np.float32(2) - points.z)

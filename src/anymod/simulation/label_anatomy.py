@@ -32,6 +32,8 @@ TISSUE_VALUES: dict[Tissue, tuple[int, ...]] = {
     Tissue.FAT: (511,),
 }
 _OUTSIDE_VALUES = (502, 506, 512, 514, 530)  # not of the brain although their tissue also occurs in it
+AROUND_BRAIN = 24  # the value of fluid outside of the ventricles
+FALX_REACH_MM = 5.0  # from a hemisphere
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
@@ -86,6 +88,7 @@ def _read_tissues(path: Path, whole_head: bool) -> tuple[Array, Array]:
             if value < len(table) and (whole_head or value not in _OUTSIDE_VALUES):
                 table[value] = tissue
     tissues = table[np.clip(labels, 0, None)]
+    tissues[_between_hemispheres(labels, volume.spacing_mm) & (labels == AROUND_BRAIN)] = Tissue.DURA
     if not whole_head:
         tissues[np.isin(tissues, [Tissue.BONE, Tissue.MARROW, Tissue.FAT, Tissue.MUSCLE])] = Tissue.AIR
         tissues = _without_outer_fluid(tissues)
@@ -99,6 +102,16 @@ def _read_tissues(path: Path, whole_head: bool) -> tuple[Array, Array]:
     # The middle of grey and white matter stands 18 mm behind and 12 mm above the anterior commissure.
     to_world[:3, 3] = np.array([0.0, -18.0, 12.0]) - to_world[:3, :3] @ np.asarray(centre)
     return tissues, np.linalg.inv(to_world)
+
+
+def _between_hemispheres(labels: Array, spacing_mm: tuple[float, ...]) -> Array:
+    """Return the voxels as far from one cerebral hemisphere as from the other, and near both: where the falx is, which maps do not name."""
+    sides = [~np.isin(labels, side) for side in ((2, 3), (41, 42))]
+    if sides[0].all() or sides[1].all():
+        return np.zeros(labels.shape, bool)
+    left, right = (ndimage.distance_transform_edt(beyond, sampling=spacing_mm) for beyond in sides)
+    # One voxel of every gap: the middle one, or the first beyond the middle.
+    return (left >= right) & (left - right <= 1.01 * max(spacing_mm)) & (left <= FALX_REACH_MM)
 
 
 def _without_outer_fluid(tissues: Array) -> Array:

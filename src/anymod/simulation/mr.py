@@ -97,7 +97,8 @@ def acquire(scene: Scene, modality: str, protocol: Protocol) -> Array:
     signal = np.tensordot(tissues.signal, scene.fractions, axes=1)
     slopes = np.tensordot(tissues.slopes, scene.fractions, axes=1)
     signal = np.clip(signal + (slopes * scene.texture.values).sum(axis=0), 0, None)
-    signal = _through_slices(signal, acquisition.slice_mm, scene.spacing_mm)
+    resolution = (acquisition.in_plane_mm, acquisition.in_plane_mm, acquisition.slice_mm)
+    signal = resolved(signal, resolution, scene.spacing_mm)
     signal = signal * bias_field(generator, scene.axes, acquisition.bias)
     reference = float(tissues.signal[Tissue.WHITE])
     noisy = rician(generator, signal / np.float32(reference), acquisition.noise)
@@ -117,7 +118,7 @@ def rician(generator: np.random.Generator, signal: Array, standard_deviation: fl
     return np.hypot(real, imaginary)
 
 
-def _through_slices(signal: Array, slice_mm: float, spacing_mm: float) -> Array:
-    """Return the signal averaged over a slice profile along z: a Gaussian with the slice's width at half height beyond the voxel's."""
-    wider = max(slice_mm**2 - spacing_mm**2, 0.0) ** 0.5 / 2.355
-    return ndimage.gaussian_filter1d(signal, wider / spacing_mm, axis=2) if wider > 0.1 * spacing_mm else signal
+def resolved(signal: Array, resolution_mm: tuple[float, float, float], spacing_mm: float) -> Array:
+    """Return the signal under a Gaussian point-spread function of these widths at half height along x, y and z, beyond the voxel's own."""
+    sigmas = [max(width**2 - spacing_mm**2, 0.0) ** 0.5 / 2.355 / spacing_mm for width in resolution_mm]
+    return ndimage.gaussian_filter(signal, [sigma if sigma > 0.1 else 0.0 for sigma in sigmas])

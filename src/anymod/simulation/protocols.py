@@ -12,6 +12,8 @@ from anymod.simulation.tissues import SUBSTANCES, Tissue
 
 Range = tuple[float, float]
 MODALITIES = ("t1", "cet1", "t2", "flair", "pd")
+IN_PLANE_2D_MM, IN_PLANE_3D_MM = (1.4, 3.0), (1.0, 1.6)
+SNR_2D, SNR_3D = (22.0, 90.0), (45.0, 130.0)  # of white matter
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Scanner:
 
 
 _MPRAGE_3T = T1Ranges(Mprage, (1900.0, 2300.0), (2.3, 3.5), (8.0, 9.0), (900.0, 1100.0))
-_SPIN_ECHO_15T = T1Ranges(SpinEcho, (400.0, 600.0), (8.0, 14.0))
-_SPOILED_15T = T1Ranges(SpoiledGradientEcho, (16.0, 24.0), (4.0, 6.0), (22.0, 30.0))
+_SPIN_ECHO_15T = T1Ranges(SpinEcho, (500.0, 750.0), (8.0, 14.0))
+_SPOILED_15T = T1Ranges(SpoiledGradientEcho, (20.0, 30.0), (4.0, 6.0), (18.0, 25.0))
 SCANNERS = (
     Scanner(
         "1.5 T, spin echo",
@@ -50,10 +52,10 @@ SCANNERS = (
         _SPIN_ECHO_15T,
         _SPIN_ECHO_15T,
         (3500.0, 5500.0),
-        (85.0, 110.0),
+        (70.0, 100.0),
         (8000.0, 10000.0),
         (100.0, 130.0),
-        (2.0, 4.0),
+        (2.0, 5.0),
     ),
     Scanner(
         "1.5 T, gradient echo",
@@ -61,10 +63,10 @@ SCANNERS = (
         _SPOILED_15T,
         _SPOILED_15T,
         (3500.0, 5000.0),
-        (90.0, 115.0),
+        (70.0, 100.0),
         (8000.0, 9500.0),
         (95.0, 125.0),
-        (2.0, 3.5),
+        (2.0, 5.0),
     ),
     Scanner(
         "3 T, MPRAGE",
@@ -72,10 +74,10 @@ SCANNERS = (
         _MPRAGE_3T,
         _MPRAGE_3T,
         (4000.0, 6000.0),
-        (80.0, 105.0),
+        (70.0, 100.0),
         (8500.0, 10000.0),
         (85.0, 120.0),
-        (1.0, 3.0),
+        (1.0, 4.0),
     ),
     Scanner(
         "3 T, mixed",
@@ -83,10 +85,10 @@ SCANNERS = (
         _MPRAGE_3T,
         T1Ranges(SpoiledGradientEcho, (7.0, 10.0), (2.5, 4.0), (11.0, 15.0)),
         (3500.0, 5500.0),
-        (80.0, 100.0),
+        (70.0, 100.0),
         (8500.0, 10000.0),
         (90.0, 125.0),
-        (1.0, 3.0),
+        (1.0, 4.0),
     ),
 )
 
@@ -97,6 +99,7 @@ class Acquisition:
 
     sequence: Sequence
     slice_mm: float  # 1: three-dimensional
+    in_plane_mm: float  # width at half height of the point-spread function within slices, interpolation included
     noise: float  # standard deviation of each channel's noise, of white matter's signal
     bias: float  # standard deviation of the logarithm of the receive field
     gain: float  # what white matter's signal becomes in stored numbers
@@ -129,7 +132,8 @@ def draw_protocol(generator: np.random.Generator, modalities: tuple[str, ...]) -
         acquisitions[modality] = Acquisition(
             sequence=sequence,
             slice_mm=thickness if thick else 1.0,
-            noise=float(1 / generator.uniform(28, 60)),
+            in_plane_mm=float(generator.uniform(*(IN_PLANE_2D_MM if thick else IN_PLANE_3D_MM))),
+            noise=float(1 / generator.uniform(*(SNR_2D if thick else SNR_3D))),
             bias=float(generator.uniform(0.03, 0.12)),
             gain=float(np.exp(generator.uniform(np.log(250), np.log(900)))),
         )
@@ -157,7 +161,7 @@ def _draw_sequence(generator: np.random.Generator, scanner: Scanner, modality: s
     t1 = (water.at_1_5_tesla if scanner.field_tesla == 1.5 else water.at_3_tesla).t1
     nulled = InversionRecovery(draw(scanner.flair_repetition_ms), draw(scanner.flair_echo_ms), 0.0).nulling(t1)
     # Scanners null the fluid of an average head, never exactly this one's.
-    return InversionRecovery(nulled.repetition_ms, nulled.echo_ms, round(nulled.inversion_ms * draw((0.96, 1.03)), 2))
+    return InversionRecovery(nulled.repetition_ms, nulled.echo_ms, round(nulled.inversion_ms * draw((0.89, 1.03)), 2))
 
 
 def _draw_t1(

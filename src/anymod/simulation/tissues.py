@@ -15,6 +15,7 @@ Sources, by the letters in the table, with what was read of them: (a) in the abs
        in the ventricles
     H  Gelman et al., Radiology 210:759 (1999) (a), 3 T: R2 and R2' of the pallidum 25.8, 12.0 /s, hence T2 39, T2* 26 ms (white matter by
        the same method: T2 56 ms)
+    J  Wansapura et al., J Magn Reson Imaging 9:531 (1999) (q), 3 T: T1, T2 of white matter 832, 80, grey 1331, 110 ms
     I  This project's choice, so that the tissue looks as it does in clinical images. Measured lesions spread widely: T2 200-357 ms within
        gliomas of grades II and III (doi 10.1186/s12883-019-1590-1), 125-250 ms in tumour that does not enhance (Ellingson et al.,
        escholarship.org/uc/item/8bd4f17f); at 3 T, T1 1850-3200 and T2 115-225 ms where glioma takes up methionine (abstract "Comparison
@@ -47,6 +48,7 @@ class Tissue(IntEnum):
     FAT = 14
     MUSCLE = 15
     SOLID = 16
+    DURA = 17
 
 
 TUMOUR_LABELS = {Tissue.NECROSIS: 1, Tissue.SOLID: 1, Tissue.OEDEMA: 2, Tissue.ENHANCING: 4}  # as in the BraTS archives
@@ -65,6 +67,7 @@ FREESURFER_VALUES: dict[Tissue, tuple[int, int]] = {
     Tissue.OEDEMA: (25, 57),
     Tissue.ENHANCING: (25, 57),
     Tissue.SOLID: (25, 57),
+    Tissue.DURA: (24, 24),  # as in SynthSeg's maps, where the falx is part of the fluid around the brain
     Tissue.BONE: (165, 165),
     Tissue.MARROW: (165, 165),
     Tissue.FAT: (258, 258),
@@ -112,25 +115,29 @@ SUBSTANCES: dict[Tissue, Substance] = {
     Tissue.AIR: Substance(0.0, _NOTHING, _NOTHING, heterogeneity=0.0),
     # T1 I (shorter than C and G by 3-7 %), T2 G, T2* I, density E
     Tissue.CSF: Substance(1.0, Relaxation(4070.0, 2000.0, 1000.0), Relaxation(4160.0, 2000.0, 800.0), 0.0, 0.3),
-    # T1 A, T2 B, T2* D, density E
-    Tissue.GREY: Substance(0.86, Relaxation(1197.0, 95.0, 84.0), Relaxation(1607.0, 99.0, 66.0), 0.04),
-    Tissue.WHITE: Substance(0.77, Relaxation(646.0, 72.0, 66.0), Relaxation(838.0, 69.0, 53.0), 0.015),
-    # Thalamus, caudate, putamen: T1 between A and C, T2 below cortex for their iron (I), T2* D, density I (E's grey matter, rounded down)
-    Tissue.DEEP_GREY: Substance(0.84, Relaxation(1020.0, 84.0, 57.0), Relaxation(1320.0, 79.0, 40.0), 0.04),
+    # T1 A and T2 B at 1.5 T, both J at 3 T (with A's and B's, grey matter was darker in T1 and brighter in T2 than in real images), T2* D,
+    # density E
+    Tissue.GREY: Substance(0.86, Relaxation(1197.0, 95.0, 84.0), Relaxation(1331.0, 110.0, 66.0), 0.04),
+    Tissue.WHITE: Substance(0.77, Relaxation(646.0, 72.0, 66.0), Relaxation(832.0, 80.0, 53.0), 0.015),
+    # Thalamus, caudate, putamen: T1 at 1.5 T between A and C, T2 below cortex for their iron (I), both at 3 T as far below J's grey matter
+    # as A's and C's are below A's (I), T2* D, density I (E's grey matter, rounded down)
+    Tissue.DEEP_GREY: Substance(0.84, Relaxation(1020.0, 84.0, 57.0), Relaxation(1120.0, 88.0, 40.0), 0.04),
     # I: T1 between white matter and the other nuclei, T2 and T2* the brain's shortest for the iron (H: T2* as here, T2 shorter still)
     Tissue.PALLIDUM: Substance(0.78, Relaxation(770.0, 66.0, 40.0), Relaxation(1010.0, 58.0, 28.0), 0.03),
     # I: a mixture of grey and white matter, between them
-    Tissue.BRAIN_STEM: Substance(0.79, Relaxation(740.0, 80.0, 68.0), Relaxation(960.0, 76.0, 54.0), 0.02),
+    Tissue.BRAIN_STEM: Substance(0.79, Relaxation(740.0, 80.0, 68.0), Relaxation(930.0, 86.0, 54.0), 0.02),
     # I: between grey matter and CSF; a vascular tissue without a barrier
     Tissue.CHOROID: Substance(0.92, Relaxation(1500.0, 160.0, 90.0), Relaxation(1900.0, 150.0, 75.0), 0.45, 2.0),
     # T1, T2 B, the rest I
     Tissue.VESSEL: Substance(0.9, Relaxation(1441.0, 290.0, 120.0), Relaxation(1932.0, 275.0, 60.0), 0.55, 1.0, True),
     # I, as all lesions. Necrosis and cyst: proteinaceous fluid, shorter than CSF
-    Tissue.NECROSIS: Substance(0.93, Relaxation(2300.0, 260.0, 150.0), Relaxation(2700.0, 240.0, 120.0), 0.03, 2.5),
-    Tissue.OEDEMA: Substance(0.88, Relaxation(1250.0, 150.0, 110.0), Relaxation(1540.0, 145.0, 90.0), 0.015, 2.0),
-    Tissue.ENHANCING: Substance(0.87, Relaxation(1250.0, 125.0, 85.0), Relaxation(1600.0, 118.0, 65.0), 0.5, 2.5),
+    Tissue.NECROSIS: Substance(0.93, Relaxation(2300.0, 290.0, 150.0), Relaxation(2700.0, 290.0, 120.0), 0.03, 2.5),
+    Tissue.OEDEMA: Substance(0.88, Relaxation(1250.0, 155.0, 110.0), Relaxation(1480.0, 172.0, 90.0), 0.015, 2.0),
+    Tissue.ENHANCING: Substance(0.87, Relaxation(1250.0, 125.0, 85.0), Relaxation(1600.0, 132.0, 65.0), 0.5, 2.5),
     # Solid glioma that does not enhance
-    Tissue.SOLID: Substance(0.89, Relaxation(1350.0, 165.0, 115.0), Relaxation(1680.0, 160.0, 95.0), 0.03, 2.0),
+    Tissue.SOLID: Substance(0.89, Relaxation(1350.0, 165.0, 115.0), Relaxation(1650.0, 185.0, 95.0), 0.03, 2.0),
+    # I: collagen, dark without contrast agent; it has no barrier
+    Tissue.DURA: Substance(0.65, Relaxation(900.0, 25.0, 15.0), Relaxation(1100.0, 23.0, 12.0), 0.35, 1.5),
     # I: cortical bone gives almost nothing within clinical echo times
     Tissue.BONE: Substance(0.06, Relaxation(250.0, 1.0, 0.5), Relaxation(250.0, 1.0, 0.5)),
     # T1, T2 at 3 T F; the rest I (fat at 1.5 T near E)

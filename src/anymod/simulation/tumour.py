@@ -72,7 +72,7 @@ class Tumour:
         rough = self._noise(axes, "shape", 1.5) + np.float32(0.5) * self._noise(axes, "lobes", 0.7)
         irregular = 1 + np.float32(self.kind.irregularity) * np.clip(rough, -2.5, 2.5)
         outside = np.sqrt(x**2 + y**2 + z**2) - np.float32(self.radius_mm) * irregular
-        parenchyma = 1 - fractions[Tissue.CSF] - fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
+        parenchyma = 1 - fractions[[Tissue.CSF, Tissue.DURA, *OUTSIDE_BRAIN]].sum(axis=0)
         host = np.clip(ndimage.gaussian_filter(parenchyma, 2.0 / spacing_mm) * 3.0 - 1.2, 0, 1)
         solid = coverage(outside, max(spacing_mm, 1.5)) * host
         thickness = self.rim_mm * np.clip(1 + 0.55 * self._noise(axes, "rim", 0.8), 0.25, 2.2)
