@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from anymod.preparation.archives.finding import Archive, Kind
-
-_NIFTI = r"\.nii(?:\.gz)?"
+from anymod.preparation.archives.finding import NIFTI, Archive, Kind
 
 
 def _image(column: str, names: str, old: str) -> tuple[Kind, Kind]:
     """Return an image's kind in NIfTI files whose names end so, and in the folders of the first challenges."""
     return (
-        Kind(column, rf"(?P<subject>[^/]+?)[-_](?:{names}){_NIFTI}"),
+        Kind(column, rf"(?P<subject>[^/]+?)[-_](?:{names}){NIFTI}"),
         Kind(column, rf"(?P<subject>(?!VSD)[^/]+)/VSD\.Brain[^/]*\.{old}\.\d+(?:/[^/]*)?\.mha"),
     )
 
@@ -24,8 +22,8 @@ BRATS = Archive(
         *_image("flair", "flair|t2f", "MR_Flair"),
         *_image("label", "seg", r"(?:XX\.)?OT"),
         Kind(
-            "label", rf"(?P<subject>BraTS20_Training_355)/W39_1998\.09\.19_Segm{_NIFTI}"
+            "label", rf"(?P<subject>BraTS20_Training_355)/W39_1998\.09\.19_Segm{NIFTI}"
         ),  # named so in the archive of 2020
     ),
-    left_out=((rf"[^/]*[-_]t1n?-voided{_NIFTI}", "its tumour is cut out (inpainting challenge)"),),
+    left_out=((rf"[^/]*[-_]t1n?-voided{NIFTI}", "its tumour is cut out (inpainting challenge)"),),
 )

@@ -12,6 +12,7 @@ from anymod.errors import CohortError
 from anymod.preparation.folder_source import FoundSubject
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".mnc")
+NIFTI = r"\.nii(?:\.gz)?"  # how a file's name ends, in a pattern
 NOT_KNOWN = "its name is none that is known of this archive"
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from anymod.preparation.archives.finding import Archive, Kind
+from anymod.preparation.archives.finding import NIFTI, Archive, Kind
 
 _BEFORE = r"(?P<subject>ReMIND-\d+)/[^/]*Preop[^/]*"
 _DURING = r"(?P<subject>ReMIND-\d+)/[^/]*Intraop[^/]*"
 _PAIR = r"(?P<subject>ReMIND2Reg_\d+)"
-_NIFTI = r"\.nii(?:\.gz)?"
 
 REMIND = Archive(
     name="remind",
     kinds=(
         Kind("us", rf"{_DURING}/[^/]*US[ _]?pre[ _]?dura[^/]*"),
-        Kind("us", rf"{_PAIR}_0000{_NIFTI}"),
+        Kind("us", rf"{_PAIR}_0000{NIFTI}"),
         Kind("cet1", rf"{_BEFORE}/[^/]*T1[ _]?post[^/]*"),
-        Kind("cet1", rf"{_PAIR}_0001{_NIFTI}"),
+        Kind("cet1", rf"{_PAIR}_0001{NIFTI}"),
         Kind("t1", rf"{_BEFORE}/[^/]*T1[ _]?pre[^/]*"),
         Kind("flair", rf"{_BEFORE}/[^/]*FLAIR[^/]*"),
         Kind("t2", rf"{_BEFORE}/[^/]*T2[^/]*"),
-        Kind("t2", rf"{_PAIR}_0002{_NIFTI}"),
+        Kind("t2", rf"{_PAIR}_0002{NIFTI}"),
     ),
     left_out=(
         (r"ReMIND-\d+/[^/]*/[^/]*\bseg\b[^/]*", "DICOM segmentations are not read"),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from anymod.preparation.archives.finding import Archive, Kind
+from anymod.preparation.archives.finding import NIFTI, Archive, Kind
 
 _SCAN = r"(?P<subject>UPENN-GBM-\d+_\d+)"
-_NIFTI = r"\.nii(?:\.gz)?"
 
 UPENN_GBM = Archive(
     name="upenn_gbm",
     kinds=(
-        Kind("t1", rf"{_SCAN}_T1{_NIFTI}"),
-        Kind("cet1", rf"{_SCAN}_T1GD{_NIFTI}"),
-        Kind("t2", rf"{_SCAN}_T2{_NIFTI}"),
-        Kind("flair", rf"{_SCAN}_FLAIR{_NIFTI}"),
-        Kind("label", rf"{_SCAN}_segm{_NIFTI}"),  # corrected by experts
-        Kind("label", rf"{_SCAN}_automated_approx_segm{_NIFTI}"),
+        Kind("t1", rf"{_SCAN}_T1{NIFTI}"),
+        Kind("cet1", rf"{_SCAN}_T1GD{NIFTI}"),
+        Kind("t2", rf"{_SCAN}_T2{NIFTI}"),
+        Kind("flair", rf"{_SCAN}_FLAIR{NIFTI}"),
+        Kind("label", rf"{_SCAN}_segm{NIFTI}"),  # corrected by experts
+        Kind("label", rf"{_SCAN}_automated_approx_segm{NIFTI}"),
     ),
     left_out=(
-        (rf"[^/]*_unstripped{_NIFTI}", "the skull-stripped image is taken"),
-        (rf"[^/]*_(?:DTI|DSC)_[^/]*{_NIFTI}", "diffusion and perfusion are not taken"),
+        (rf"[^/]*_unstripped{NIFTI}", "the skull-stripped image is taken"),
+        (rf"[^/]*_(?:DTI|DSC)_[^/]*{NIFTI}", "diffusion and perfusion are not taken"),
     ),
 )
