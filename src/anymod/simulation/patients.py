@@ -163,13 +163,8 @@ def _surgery(
     wide, tissues = reached
     fractions = warped(tissues, wide, points)
     prevailing = np.where(shown[0] & brain_mask(fractions), fractions.argmax(axis=0), Tissue.AIR)
-    places = [np.rint((along - axis[0]) / scene.spacing_mm) for along, axis in zip(points, scene.axes, strict=True)]
-    indices = tuple(
-        np.clip(place, 0, size - 1).astype(np.intp) for place, size in zip(places, shown[1].shape, strict=True)
-    )
-    imaged = shown[1][indices] & np.logical_and.reduce(
-        [(p >= 0) & (p < n) for p, n in zip(places, shown[1].shape, strict=True)]
-    )
+    places = [(along - axis[0]) / scene.spacing_mm for along, axis in zip(points, scene.axes, strict=True)]
+    imaged = ndimage.map_coordinates(shown[1].astype(np.uint8), places, order=0, mode="constant") > 0
     margin = max(1, round(2.0 / scene.spacing_mm))
     inside = ndimage.binary_erosion(prevailing != Tissue.AIR, iterations=margin) & imaged
     landmarks = find_landmarks(fractions[Tissue.CSF], inside, scene.axes)
