@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from anymod.errors import CohortError, OutputError
-from anymod.files import atomic_write, claim_folder, confined, sha256, staged_folder, write_json, write_text
+from anymod.files import (
+    atomic_write,
+    claim_folder,
+    confined,
+    continued_folder,
+    sha256,
+    staged_folder,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -131,3 +140,34 @@ def test_what_may_not_be_overwritten_is_refused_before_the_work_begins(tmp_path:
         begun = True
     assert not begun
     assert (tmp_path / "out/model/model.yaml").read_text() == "precious"
+
+
+def test_interrupted_work_goes_on_and_appears_when_it_is_whole(tmp_path: Path) -> None:
+    out, request = tmp_path / "out", {"subjects": 2}
+    with pytest.raises(KeyboardInterrupt), continued_folder(out, request, overwrite=False) as folder:
+        write_text(folder / "first", "1")
+        raise KeyboardInterrupt
+    assert not out.exists()
+    with continued_folder(out, request, overwrite=False) as folder:
+        assert (folder / "first").read_text() == "1"
+        write_text(folder / "second", "2")
+    assert sorted(entry.name for entry in out.iterdir()) == ["first", "second"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_work_of_another_request_is_not_taken_over(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), continued_folder(out, {"seed": 1}, overwrite=False) as folder:
+        write_text(folder / "first", "1")
+        raise KeyboardInterrupt
+    with pytest.raises(OutputError, match="cannot continue"), continued_folder(out, {"seed": 2}, overwrite=False):
+        pass
+    with continued_folder(out, {"seed": 2}, overwrite=True) as folder:
+        assert not (folder / "first").exists()
+
+
+def test_work_that_fails_for_its_input_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(CohortError), continued_folder(tmp_path / "out", {}, overwrite=False) as folder:
+        write_text(folder / "first", "1")
+        raise CohortError("broken table", "subjects.csv", "it is empty", "fill it")
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -14,6 +15,11 @@ from typing import Any
 
 from anymod.errors import AnymodError, OutputError
 
+REQUEST = "request.json"
+TEMPORARY = ".writing-"  # how names of what is not whole yet begin
+
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -21,7 +27,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.name, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.name, dir=path.parent)
     except OSError as error:
         raise OutputError(
             "cannot write", path, error.strerror or str(error), "choose another place with --out"
@@ -112,6 +118,62 @@ def check_claim(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> No
 
 
 @contextmanager
+def continued_folder(
+    out: Path, request: Mapping[str, Any], *, overwrite: bool, keep: Sequence[Path] = ()
+) -> Iterator[Path]:
+    """Yield a folder whose contents become `out` on success, with what an interrupted call for the same request has left in it.
+
+    Until then it lies beside `out` as `.unfinished-NAME`. Work that fails for its input leaves nothing; work that is interrupted, at
+    whatever moment, or finds no room, leaves what is there for the next call.
+
+    Raises:
+        OutputError: `claim_folder` would refuse `out`, or unfinished work there is for another request and `overwrite` is not asked for.
+    """
+    out = Path(out).absolute()
+    check_claim(out, overwrite=overwrite, keep=keep)
+    unfinished = out.parent / f".unfinished-{out.name}"
+    _begin_or_continue(unfinished, request, overwrite=overwrite)
+    try:
+        yield unfinished
+        claim_folder(out, overwrite=overwrite, keep=keep)
+        for entry in unfinished.iterdir():
+            if entry.name != REQUEST:
+                entry.rename(out / entry.name)
+        shutil.rmtree(unfinished)
+    except BaseException as problem:
+        if isinstance(problem, AnymodError) and not isinstance(problem, OutputError):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        else:
+            logger.warning("interrupted: the same command goes on from what lies in %s", unfinished)
+        raise
+
+
+def _begin_or_continue(unfinished: Path, request: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Make the folder of unfinished work, or keep what is there of the same request; raise OutputError where it is of another."""
+    path = unfinished / REQUEST
+    try:
+        if path.is_file() and _read_json(path) != json.loads(json_text(request)):
+            if not overwrite:
+                why = "work with other input or options was interrupted there"
+                raise OutputError("cannot continue", unfinished, why, "remove it, or add --overwrite")
+            shutil.rmtree(unfinished)
+        unfinished.mkdir(parents=True, exist_ok=True)
+        for left_behind in unfinished.rglob(f"{TEMPORARY}*"):
+            left_behind.unlink()
+    except OSError as error:
+        raise OutputError("cannot write", unfinished, error.strerror or str(error), "choose another --out") from error
+    write_json(path, request)
+
+
+def _read_json(path: Path) -> Any:
+    """Return what a JSON file holds; None where there is no readable one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
 def staged_folder(out: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield an empty folder whose contents become `out` on success; where the work fails, `out` is what it was.
 
@@ -124,7 +186,7 @@ def staged_folder(out: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> I
         claim_folder(out, overwrite=False)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=out.parent))
+        staging = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=out.parent))
     except OSError as error:
         raise OutputError("cannot write", out, error.strerror or str(error), "choose another --out") from error
     try:

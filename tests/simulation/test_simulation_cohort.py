@@ -18,6 +18,7 @@ from anymod.cohorts import Cohort, read_cohort
 from anymod.errors import ConfigurationError, OutputError, VolumeError
 from anymod.files import sha256
 from anymod.simulation import SimulationSettings, simulate_cohort
+from anymod.simulation import cohort as simulated
 from anymod.simulation.cohort import draw_observed
 from anymod.volumes import read_labels, read_volume
 
@@ -185,3 +186,25 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_cohort(tmp_path: Path) -> 
     for path in sorted(one.root.rglob("*")):
         if path.is_file():
             assert sha256(path) == sha256(two.root / path.relative_to(one.root)), path.name
+
+
+def test_an_interrupted_simulation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+
+    def interrupted(task: simulated.SubjectTask) -> None:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(task.index)
+        simulated.write_subject(task)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(simulated, "_run", lambda tasks, *_: [interrupted(task) for task in tasks])
+        simulate_cohort(tmp_path / "cohort", 3, 5, FAST)
+    first = tmp_path / ".unfinished-cohort/subjects/sim-0000/simulation.json"
+    written = first.stat().st_mtime_ns
+    with pytest.raises(OutputError, match="cannot continue"):
+        simulate_cohort(tmp_path / "cohort", 3, 6, FAST)
+    again = simulate_cohort(tmp_path / "cohort", 3, 5, FAST)
+    assert (again.root / "subjects/sim-0000/simulation.json").stat().st_mtime_ns == written
+    assert again.fingerprint() == simulate_cohort(tmp_path / "other", 3, 5, FAST).fingerprint()
+    assert not list(tmp_path.glob(".*"))

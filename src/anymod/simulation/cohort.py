@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,18 @@ import numpy as np
 from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, read_cohort, write_cohort
 from anymod.errors import ConfigurationError
 from anymod.executors import completed, subject_executor
-from anymod.files import staged_folder, write_json, write_text
+from anymod.files import continued_folder, write_json, write_text
 from anymod.progress import track
 from anymod.randomness import numpy_generator
 from anymod.simulation.label_anatomy import find_label_maps
-from anymod.simulation.patients import SimulatedSubject, Surgery, simulate_subject
+from anymod.simulation.patients import SimulatedSubject, Surgery, simulate_subject, subject_name
 from anymod.simulation.settings import SimulationSettings
 from anymod.simulation.tissues import FREESURFER_VALUES, Tissue
 from anymod.volumes import write_volume
 
 MISSING_DRAWS = 1000  # enough that a subject without any image, drawn again, is not met in practice
 
+RECORD = "simulation.json"
 LANDMARK_COLUMNS = "id,mr_x,mr_y,mr_z,us_x,us_y,us_z"  # RAS+ millimetres
 
 
@@ -48,6 +50,8 @@ def simulate_cohort(
 ) -> Cohort:
     """Write a cohort of `subjects` simulated subjects and return it; the same for any number of workers.
 
+    A call that was interrupted leaves the subjects that it finished, and the next one for the same cohort goes on from them.
+
     Raises:
         ConfigurationError: fewer than one subject.
         OutputError: `out` holds something already and `overwrite` is False.
@@ -58,11 +62,12 @@ def simulate_cohort(
         raise ConfigurationError("nothing to simulate", "--subjects", f"{subjects} is asked for", "ask for 1 or more")
     if settings.anatomy is not None:
         find_label_maps(settings.anatomy)  # fails here, before anything is written
-    names = [f"sim-{index:04d}" for index in range(subjects)]
+    names = [subject_name(index) for index in range(subjects)]
     strata = {name: "+".join(draw_observed(seed, index, settings)) for index, name in enumerate(names)}
     splits = draw_splits(names, seed, settings.validation, settings.test, strata=strata)
     keep = [] if settings.anatomy is None else [settings.anatomy]
-    with staged_folder(Path(out), overwrite=overwrite, keep=keep) as folder:
+    request = {"subjects": subjects, **_provenance(seed, settings)}
+    with continued_folder(Path(out), request, overwrite=overwrite, keep=keep) as folder:
         tasks = _tasks(folder, splits, seed, settings)
         _run(tasks, workers, scheduler)
         write_cohort(_cohort(tasks, Path(out).resolve().name, splits, settings, seed), folder)
@@ -105,9 +110,12 @@ def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[
 
 
 def write_subject(task: SubjectTask) -> None:
-    """Simulate one subject and write its observed images, its maps and `simulation.json`."""
+    """Simulate one subject and write its observed images, its maps and, last, `simulation.json`; one that has it is finished."""
+    folder = task.folder / "subjects" / subject_name(task.index)
+    if (folder / RECORD).is_file():
+        return
+    shutil.rmtree(folder, ignore_errors=True)  # what a kill has left half done
     subject = simulate_subject(task.seed, task.index, task.settings)
-    folder = task.folder / "subjects" / subject.name
     for modality in task.observed:
         write_volume(folder / f"{modality}.nii.gz", subject.images[modality], f"anymod simulated {modality}")
     write_volume(folder / "label.nii.gz", subject.label, "anymod simulated tumour: 1 core 2 oedema 4 enhancing")
@@ -133,7 +141,7 @@ def write_subject(task: SubjectTask) -> None:
     if subject.surgery is not None and "us" in task.observed:
         _write_surgery(folder, subject.surgery)
         content["brain_shift"] = {"longest_mm": subject.surgery.shift.longest_mm}
-    write_json(folder / "simulation.json", content)
+    write_json(folder / RECORD, content)
 
 
 def _write_surgery(folder: Path, surgery: Surgery) -> None:

@@ -103,6 +103,11 @@ class Patient:
         return fractions
 
 
+def subject_name(index: int) -> str:
+    """Return the name of the subject of that index."""
+    return f"sim-{index:04d}"
+
+
 def simulate_subject(seed: int, index: int, settings: SimulationSettings | None = None) -> SimulatedSubject:
     """Return the subject of that seed and index with every modality of the settings, missing ones too."""
     settings = settings or SimulationSettings()
@@ -118,7 +123,7 @@ def simulate_subject(seed: int, index: int, settings: SimulationSettings | None 
     magnetic = tuple(modality for modality in settings.modalities if modality != "us")
     protocol = draw_protocol(numpy_generator(seed, "subject", index, "protocol"), magnetic)
     foreground = np.ones(fractions.shape[1:], bool) if settings.whole_head else brain_mask(fractions)
-    name = f"sim-{index:04d}"
+    name = subject_name(index)
     images, surgery = {}, None
     if probe is not None:
         met = (wide, reached) if settings.acoustic_mm == settings.spacing_mm else None
