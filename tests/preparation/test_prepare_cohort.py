@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from moved_phantom import phantom
+from scipy import ndimage
 
 from anymod.cohorts import Cohort, read_cohort
 from anymod.errors import AnymodError, CohortError, GridError, ModalityError, OutputError, VolumeError
-from anymod.preparation import FoundSubject, PreparationOptions, SplitChoice, find_subjects, prepare_cohort
-from anymod.preparation.converting import compact
-from anymod.volumes import read_volume
+from anymod.preparation import (
+    FoundSubject,
+    PreparationOptions,
+    SplitChoice,
+    find_subjects,
+    pipeline,
+    prepare_cohort,
+)
+from anymod.preparation.aligning import read_rows
+from anymod.preparation.converting import ConversionTask, ConvertedSubject, compact, convert_subject
+from anymod.volumes import read_labels, read_transform, read_volume
 
 PATTERNS = {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz", "mask": "**/mask.nii.gz", "label": "**/seg.nii.gz"}
 WriteImage = Callable[..., Path]
 
 
 def prepare(raw: Path, patterns: dict[str, str] | None = None, overwrite: bool = False, **options: object) -> Cohort:
+    """Return the cohort beside `raw`; a subject that cannot be used is an error unless strict=False is given."""
+    options = {"strict": True} | options
     patterns = patterns or PATTERNS
     modalities = tuple(name for name in patterns if name not in ("mask", "label", "tissue"))
     chosen = PreparationOptions(modalities, **options)  # type: ignore[arg-type]
     out = raw.parent / "cohort"
-    return prepare_cohort(find_subjects(raw, patterns), chosen, out, {"source": "folder"}, overwrite=overwrite)
+    return prepare_cohort(find_subjects(raw, patterns), chosen, out, {"source": "folder"}, overwrite=overwrite).cohort
 
 
 def test_cohort_holds_what_the_archive_held(archive: Path) -> None:
@@ -158,3 +172,82 @@ def test_naming_one_visit_of_a_patient_for_the_test_is_refused() -> None:
     with pytest.raises(CohortError, match="'sub-1_ses-b' is another visit"):
         SplitChoice(test_subjects=("sub-1_ses-a",)).of(found)
     assert SplitChoice(test_subjects=("sub-1_ses-a", "sub-1_ses-b")).of(found)["sub-1_ses-b"] == "test"
+
+
+def test_a_bad_subject_is_left_out_and_told(archive: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (archive / "p2/t1.nii.gz").write_bytes((archive / "p2/t1.nii.gz").read_bytes()[:150])
+    prepared = prepare_cohort(
+        find_subjects(archive, PATTERNS), PreparationOptions(("t1", "t2")), archive.parent / "cohort", {}
+    )
+    assert [subject.name for subject in prepared.cohort.subjects] == ["p1", "p3"]
+    assert list(prepared.left_out) == ["p2"]
+    assert "p2/t1.nii.gz" in json.loads((prepared.cohort.root / "failures.json").read_text())["failures"]["p2"]
+    assert "subject p2 is left out" in caplog.text
+    assert not (prepared.cohort.root / "subjects/p2").exists()
+
+
+def test_nothing_is_written_where_no_subject_can_be_used(archive: Path) -> None:
+    for file in archive.rglob("*.nii.gz"):
+        file.write_bytes(b"broken")
+    with pytest.raises(CohortError, match="3 of 3 subjects cannot be used"):
+        prepare(archive, strict=False)
+    assert sorted(entry.name for entry in archive.parent.iterdir()) == ["raw"]
+
+
+def test_registration_undoes_a_movement_and_maps_follow_their_image(archive: Path, write_image: WriteImage) -> None:
+    still, shift = phantom(), np.eye(4)
+    shift[:3, 3] = (3.0, -2.0, 1.0)  # the file says that the head lies elsewhere
+    write_image(archive / "p1/t1.nii.gz", still.data, still.affine)
+    write_image(archive / "p1/scans/t2.nii.gz", still.data, shift @ still.affine)
+    write_image(archive / "p1/seg.nii.gz", (still.data > 150).astype(np.int16), shift @ still.affine)
+    for other in ("p2", "p3"):
+        shutil.rmtree(archive / other)
+    patterns = {name: glob for name, glob in PATTERNS.items() if name != "mask"}
+    splits = SplitChoice(validation=0.0, test=0.0)
+    cohort = prepare(archive, patterns, resample_to="t1", register="rigid", splits=splits)
+    subject = cohort.subject("p1")
+    t2, label = read_volume(cohort.path(subject, "t2")).data, read_labels(cohort.path(subject, "label")).data
+    inside = ndimage.binary_erosion(still.data > 0, iterations=4)
+    assert np.corrcoef(t2[inside], still.data[inside])[0, 1] > 0.98
+    assert (label[inside] == (still.data > 150)[inside]).mean() > 0.97
+    (row,) = read_rows(cohort.root)
+    assert (row.subject, row.column, row.doubt) == ("p1", "t2", "")
+    assert row.moved_mm == pytest.approx(np.sqrt(14), abs=0.5)
+    assert (cohort.root / row.picture).is_file()
+    found = read_transform(cohort.root / "registration/p1-t2.tfm").TransformPoint((-5.0, 8.0, 12.0))
+    assert found == pytest.approx((-8.0, 10.0, 13.0), abs=0.3)  # LPS: x and y change their sign
+
+
+def test_an_interrupted_preparation_goes_on(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def interrupted(task: ConversionTask) -> ConvertedSubject:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(task.found.name)
+        return convert_subject(task)
+
+    monkeypatch.setattr(pipeline, "convert_subject", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(archive)
+    assert not (archive.parent / "cohort").exists()
+    half = archive.parent / ".unfinished-cohort/subjects/p3/t1.nii.gz"
+    half.parent.mkdir()
+    half.write_bytes(b"half")
+    monkeypatch.undo()
+    written = {path: path.stat().st_mtime_ns for path in (archive.parent / ".unfinished-cohort/subjects/p1").iterdir()}
+    cohort = prepare(archive)
+    for path, when in written.items():
+        assert (cohort.root / "subjects/p1" / path.name).stat().st_mtime_ns == when
+    assert cohort.fingerprint() == prepare(archive, overwrite=True).fingerprint()
+    assert sorted(entry.name for entry in archive.parent.iterdir()) == ["cohort", "raw"]
+    assert not [entry for entry in cohort.root.iterdir() if entry.name.startswith(".")]
+
+
+def test_unfinished_work_is_not_mixed_with_changed_files(archive: Path, write_image: WriteImage) -> None:
+    unfinished = archive.parent / ".unfinished-cohort"
+    unfinished.mkdir()
+    (unfinished / "request.json").write_text("{}")
+    with pytest.raises(OutputError, match="cannot continue"):
+        prepare(archive)
+    prepare(archive, overwrite=True)

@@ -21,8 +21,14 @@ from anymod.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from anymod.cohorts import Cohort
-    from anymod.preparation import FoundSubject, Skipped
+    from anymod.preparation import FoundSubject, Prepared, Skipped
+
+
+class Registration(StrEnum):
+    """How images may move: turned and shifted, or stretched and slanted, too."""
+
+    rigid = "rigid"
+    affine = "affine"
 
 
 class Source(StrEnum):
@@ -69,6 +75,17 @@ def prepare(
             help="ITK transforms (.tfm) from points of the grid of --resample-to to points of NAME's files; repeat.",
         ),
     ] = None,
+    register: Annotated[
+        Registration | None,
+        typer.Option(help="Align the others to --resample-to's images, from where their files say that they are."),
+    ] = None,
+    cut_to: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Make the others background where this image, such as us, did not look."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail where a subject would be left out, or an alignment is in doubt.")
+    ] = False,
     spacing: Annotated[float | None, typer.Option(min=0.01, metavar="MM", help="Resample to cubic voxels.")] = None,
     split_list: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Table with the columns subject,split.")
@@ -92,8 +109,9 @@ def prepare(
     """Make a cohort from a tree of files: find, check, split, and write NIfTI files that all other verbs read.
 
     A subject is what the first folder below DIR is named after, or what --subject-from finds in the path. Images of one subject
-    must share a grid; --resample-to puts them on one (--source remind, resect_seg and ixi do so unasked). Nothing is registered:
-    positions in the files are taken as they are.
+    must share a grid; --resample-to puts them on one (--source remind, resect_seg and ixi do so unasked), by the positions in the
+    files, by --transform-pattern, or aligned with --register. A subject that cannot be used is left out and named in failures.json, and
+    the exit status is 1. After an interruption the same command goes on with what is left to do.
 
     Example: anymod prepare --raw scans --pattern t1='**/t1.nii.gz' --pattern flair='**/flair.nii.gz' --out cohort
     """
@@ -105,7 +123,6 @@ def prepare(
         check_cohort,
         find_in_archive,
         find_subjects,
-        parse_patterns,
         parse_transform_patterns,
         prepare_cohort,
         unused_folders,
@@ -117,11 +134,8 @@ def prepare(
     columns: dict[str, str] = {}
     skipped: tuple[Skipped, ...] = ()
     if source is Source.folder:
-        if not pattern:
-            raise typer.BadParameter("--source folder needs --pattern: say which files are which modality")
-        patterns = parse_patterns(pattern)
-        modalities = tuple(patterns)
-        columns = patterns | {column: glob for column, glob in extras.items() if glob is not None}
+        columns = _columns(pattern, extras)
+        modalities = tuple(column for column in columns if column not in extras)
         found = find_subjects(raw, columns, subject_from, leave_out=out)
         if transform_pattern:
             if resample_to is None:
@@ -135,14 +149,12 @@ def prepare(
         found, skipped = find_in_archive(raw, archive, leave_out=out)
         modalities = tuple(name for name in archive.modalities if any(name in each.files for each in found))
         resample_to = resample_to or (archive.reference if archive.reference in modalities else None)
+    for option, given in (("--register", register), ("--cut-to", cut_to)):
+        if given is not None and resample_to is None:
+            raise typer.BadParameter(f"{option} needs --resample-to: the image whose grid the others are put on")
     names = split_names(test_subjects)
+    drawn = {"--split-seed": split_seed, "--validation": validation, "--test": test, "--test-subjects": names}
     if split_list is not None:
-        drawn = {
-            "--split-seed": split_seed,
-            "--validation": validation,
-            "--test": test,
-            "--test-subjects": names,
-        }
         _refuse_beside("--split-list", drawn)
     if names:
         _refuse_beside("--test-subjects", {"--test": test})
@@ -157,6 +169,9 @@ def prepare(
         ),
         resample_to=resample_to,
         spacing_mm=spacing,
+        register=None if register is None else register.value,
+        cut_to=cut_to,
+        strict=strict,
         workers=workers,
         scheduler=scheduler,
     )
@@ -166,8 +181,8 @@ def prepare(
         "subject_from": subject_from,
         "transforms": list(transform_pattern or []),
     }
-    cohort = prepare_cohort(found, options, out, provenance, overwrite=overwrite)
-    _print_found(found, cohort, [*modalities, *extras])
+    prepared = prepare_cohort(found, options, out, provenance, overwrite=overwrite)
+    _print_found(found, prepared, [*modalities, *extras])
     for each in skipped:
         typer.echo(f"skipped {each.path.relative_to(raw)}: {each.why}")
     for folder in unused_folders(raw, found, leave_out=out) if source is Source.folder and subject_from is None else []:
@@ -176,6 +191,24 @@ def prepare(
     for finding in report.all_findings:
         typer.echo(finding.line())
     typer.echo(f"cohort: {out}\npictures: {write_report(report, out)}")
+    _tell_left_out(prepared)
+
+
+def _columns(pattern: list[str] | None, extras: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the patterns of modalities and of maps by column."""
+    from anymod.preparation import parse_patterns
+
+    if not pattern:
+        raise typer.BadParameter("--source folder needs --pattern: say which files are which modality")
+    return parse_patterns(pattern) | {column: glob for column, glob in extras.items() if glob is not None}
+
+
+def _tell_left_out(prepared: Prepared) -> None:
+    """Name the subjects that were left out on stderr, and end with status 1 where there are some."""
+    for subject, why in prepared.left_out.items():
+        typer.echo(f"error: subject '{subject}' is left out: {why}", err=True)
+    if prepared.left_out:
+        raise typer.Exit(1)
 
 
 def _refuse_beside(option: str, others: Mapping[str, object]) -> None:
@@ -185,12 +218,14 @@ def _refuse_beside(option: str, others: Mapping[str, object]) -> None:
             raise typer.BadParameter(f"{option} and {other} exclude each other: leave {other} out")
 
 
-def _print_found(found: tuple[FoundSubject, ...], cohort: Cohort, columns: list[str]) -> None:
+def _print_found(found: tuple[FoundSubject, ...], prepared: Prepared, columns: list[str]) -> None:
     from anymod.preparation import text_table
 
     rows: list[tuple[str, ...]] = [("subject", "split", "found", "missing")]
     for subject in found:
         there = [column for column in columns if column in subject.files]
-        missing = [modality for modality in cohort.modality_names if modality not in subject.files]
-        rows.append((subject.name, cohort.subject(subject.name).split, " ".join(there), " ".join(missing) or "-"))
+        missing = [name for name in prepared.cohort.modality_names if name not in subject.files]
+        left_out = subject.name in prepared.left_out
+        split = "left out" if left_out else prepared.cohort.subject(subject.name).split
+        rows.append((subject.name, split, " ".join(there), " ".join(missing) or "-"))
     typer.echo(text_table(rows))

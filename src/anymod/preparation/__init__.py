@@ -14,7 +14,7 @@ from anymod.preparation.folder_source import (
     with_transforms,
 )
 from anymod.preparation.html_report import write_report
-from anymod.preparation.pipeline import PreparationOptions, SplitChoice, prepare_cohort
+from anymod.preparation.pipeline import PreparationOptions, Prepared, SplitChoice, prepare_cohort
 
 __all__ = [
     "ARCHIVES",
@@ -22,6 +22,7 @@ __all__ = [
     "Finding",
     "FoundSubject",
     "PreparationOptions",
+    "Prepared",
     "Skipped",
     "SplitChoice",
     "check_cohort",

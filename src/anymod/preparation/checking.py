@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from anymod.cohorts import Cohort, Subject, check_same_grid, read_table
-from anymod.errors import AnymodError, VolumeError
+from anymod.errors import AnymodError, CohortError, VolumeError
 from anymod.executors import completed, subject_executor
+from anymod.files import confined
+from anymod.preparation.aligning import AlignmentRow, read_rows
 from anymod.preparation.findings import CheckReport, Finding, ImageFacts, SubjectFacts
 from anymod.preparation.previews import preview_png
 from anymod.progress import track
@@ -33,6 +35,7 @@ class CheckTask:
 
     cohort: Cohort
     subject: Subject
+    alignments: tuple[AlignmentRow, ...] = ()
 
 
 def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> CheckReport:
@@ -42,7 +45,11 @@ def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> 
         CohortError: `cohort.yaml` or `subjects.csv` itself cannot be used.
     """
     cohort = read_table(path)
-    tasks = [CheckTask(cohort, subject) for subject in cohort.subjects]
+    rows = read_rows(cohort.root)
+    tasks = [
+        CheckTask(cohort, subject, tuple(row for row in rows if row.subject == subject.name))
+        for subject in cohort.subjects
+    ]
     facts: dict[str, SubjectFacts] = {}
     with subject_executor(workers, scheduler) as executor:
         for task, outcome in track(completed(executor, check_subject, tasks), "checking", len(tasks)):
@@ -81,7 +88,27 @@ def check_subject(task: CheckTask) -> SubjectFacts:
             findings += own
             images += [] if facts is None else [facts]
     grid = repr(next(iter(volumes.values())).grid).removeprefix("Grid(").removesuffix(")") if volumes else ""
-    return SubjectFacts(subject.name, subject.split, grid, tuple(images), tuple(findings))
+    findings += _alignment_notes(task)
+    return SubjectFacts(subject.name, subject.split, grid, tuple(images), tuple(findings), _checkerboards(task))
+
+
+def _alignment_notes(task: CheckTask) -> list[Finding]:
+    remedy = "look at the picture; give a transform if it is wrong"
+    return [
+        Finding("note", row.subject, row.picture, f"the alignment of {row.column} is in doubt: {row.doubt}", remedy)
+        for row in task.alignments
+        if row.doubt
+    ]
+
+
+def _checkerboards(task: CheckTask) -> tuple[tuple[str, bytes], ...]:
+    pictures = []
+    for row in task.alignments:
+        path = confined(task.cohort.root, row.picture, error=CohortError)
+        if path.is_file():
+            words = f"{row.column} aligned: moved by up to {row.moved_mm:.1f} mm, sharpness {row.sharpness:.2f}"
+            pictures.append((words, path.read_bytes()))
+    return tuple(pictures)
 
 
 def _reading_notes(subject: Subject, volumes: dict[str, Volume]) -> list[Finding]:

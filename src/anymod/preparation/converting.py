@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,11 @@ import SimpleITK as sitk
 from anymod.cohorts import check_same_grid
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
-from anymod.files import sha256
+from anymod.files import sha256, write_json
+from anymod.preparation.aligning import AlignmentRow, align_subject
+from anymod.preparation.field_of_view import cut_to
 from anymod.preparation.folder_source import FoundSubject
+from anymod.registration import Kind
 from anymod.volumes import (
     Grid,
     Volume,
@@ -29,65 +34,106 @@ from anymod.volumes import (
 )
 from anymod.volumes.affines import Array
 
+FINISHED = ".finished"  # folder with a file for each subject that is done
+
 
 @dataclass(frozen=True)
 class ConversionTask:
-    """A subject to be written below `folder` (the cohort's own); `resample_to` names a modality, `spacing_mm` is isotropic."""
+    """A subject to be written below `folder` (the cohort's own).
+
+    `resample_to` and `cut_to` name modalities, `spacing_mm` is isotropic; `register` aligns images for which no transform is given.
+    """
 
     found: FoundSubject
     folder: Path
-    resample_to: str | None
-    spacing_mm: float | None
+    resample_to: str | None = None
+    spacing_mm: float | None = None
+    register: Kind | None = None
+    cut_to: str | None = None
+    strict: bool = False  # an alignment in doubt is an error
 
 
 @dataclass(frozen=True)
 class ConvertedSubject:
-    """What was written: paths relative to the cohort by column, and each source file's SHA-256 (empty for a folder)."""
+    """What was written: paths relative to the cohort by column, each source's path and SHA-256 (empty for a folder), alignments."""
 
     name: str
     files: dict[str, str]
-    sources: dict[str, tuple[Path, str]]
+    sources: dict[str, tuple[str, str]]
+    alignments: tuple[AlignmentRow, ...] = ()
 
 
 def convert_subject(task: ConversionTask) -> ConvertedSubject:
-    """Write a subject's files and return where they lie.
+    """Write a subject's files and return where they lie; one that was finished before an interruption is only looked up.
 
     Raises:
-        VolumeError: A file that cannot be used.
+        VolumeError: A file that cannot be used, or with `strict` an alignment in doubt.
         GridError: Images on different grids where `resample_to` does not name one that the subject has.
     """
+    record = task.folder / FINISHED / f"{task.found.name}.json"
+    if record.is_file():
+        return _from_record(record)
+    shutil.rmtree(task.folder / "subjects" / task.found.name, ignore_errors=True)  # what a kill has left half done
+    converted = _convert(task)
+    write_json(record, asdict(converted))
+    return converted
+
+
+def _from_record(path: Path) -> ConvertedSubject:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    sources = {column: (file, digest) for column, (file, digest) in content["sources"].items()}
+    rows = tuple(AlignmentRow(**row) for row in content["alignments"])
+    return ConvertedSubject(content["name"], content["files"], sources, rows)
+
+
+def _convert(task: ConversionTask) -> ConvertedSubject:
     volumes = {
         column: (read_labels if column in EXTRA_COLUMNS else read_volume)(file)
         for column, file in task.found.files.items()
     }
+    together, rows = on_one_grid(volumes, task)
+    if task.cut_to is not None:
+        together = cut_to(together, task.cut_to)
     files, sources = {}, {}
-    for column, volume in on_one_grid(volumes, task).items():
+    for column, volume in together.items():
         files[column] = f"subjects/{task.found.name}/{column}.nii.gz"
         write_volume(task.folder / files[column], replace(volume, data=compact(volume.data)))
         source = task.found.files[column]
-        sources[column] = source, image_fingerprint(source)
+        sources[column] = str(source), image_fingerprint(source)
         if column in task.found.transforms:
-            sources[f"{column} transform"] = task.found.transforms[column], sha256(task.found.transforms[column])
-    return ConvertedSubject(task.found.name, files, sources)
+            sources[f"{column} transform"] = str(task.found.transforms[column]), sha256(task.found.transforms[column])
+    return ConvertedSubject(task.found.name, files, sources, tuple(rows))
 
 
-def on_one_grid(volumes: Mapping[str, Volume], task: ConversionTask) -> dict[str, Volume]:
-    """Return the volumes as they came where they share a grid and keep it, else resampled to the one that was asked for."""
-    reference = task.resample_to
+def on_one_grid(volumes: Mapping[str, Volume], task: ConversionTask) -> tuple[dict[str, Volume], list[AlignmentRow]]:
+    """Return the volumes as they came where they share a grid and keep it, else resampled to the one that was asked for.
+
+    With `register`, also what is to be said of each alignment that was found.
+    """
+    reference, rows = task.resample_to, list[AlignmentRow]()
     transforms = {column: read_transform(file) for column, file in task.found.transforms.items()}
-    if transforms and reference not in volumes:
-        why = f"transforms start from {reference}, which it lacks"
+    if reference not in volumes and (transforms or (task.register is not None and len(volumes) > 1)):
+        why = f"it lacks {reference}, which the others would be aligned to"
         raise VolumeError("no grid to put images on", f"subject '{task.found.name}'", why, "leave the subject out")
     if reference is None or reference not in volumes:
         check_same_grid(dict(volumes), task.found.name)
         reference = next(iter(volumes))
+    elif task.register is not None:
+        unknown = {column: volume for column, volume in volumes.items() if column not in transforms}
+        found, rows = align_subject(task.found.name, unknown, reference, task.register, task.folder)
+        doubts = [row for row in rows if row.doubt]
+        if doubts and task.strict:
+            remedy = "look at the images, give a transform, or leave --strict out"
+            raise VolumeError("registration in doubt", volumes[doubts[0].column].source, doubts[0].doubt, remedy)
+        transforms |= found
     grid = volumes[reference].grid
     if task.spacing_mm is not None:
         grid = model_grid(grid, task.spacing_mm)
-    return {
+    together = {
         column: _put_on(grid, volume, column in EXTRA_COLUMNS, transforms.get(column))
         for column, volume in volumes.items()
     }
+    return together, rows
 
 
 def _put_on(grid: Grid, volume: Volume, labels: bool, transform: sitk.Transform | None) -> Volume:

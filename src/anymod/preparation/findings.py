@@ -44,6 +44,7 @@ class SubjectFacts:
     grid: str
     images: tuple[ImageFacts, ...]
     findings: tuple[Finding, ...]
+    alignments: tuple[tuple[str, bytes], ...] = ()  # what is to be said of each, and its checkerboard as PNG
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class CheckReport:
         """Return everything but the pictures."""
         subjects = [asdict(subject) for subject in self.subjects]
         for subject in subjects:
+            del subject["alignments"]
             for image in subject["images"]:
                 del image["preview"]
         findings = [asdict(finding) for finding in self.findings]

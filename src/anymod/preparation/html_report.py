@@ -57,14 +57,18 @@ def _subject_html(subject: SubjectFacts, modalities: Iterable[str]) -> str:
         for name in modalities
     ]
     heading = f"<h2>{escape(subject.name)}</h2><p>{escape(subject.split)}, {escape(subject.grid or 'no grid')}</p>"
+    figures += [_figure_html(png, words, "alignment") for words, png in subject.alignments]
     return heading + _findings_html(subject.findings) + "".join(figures)
 
 
 def _image_html(facts: ImageFacts) -> str:
-    picture = base64.b64encode(facts.preview).decode("ascii")
-    name = escape(facts.modality)
-    caption = f"<figcaption>{name}: {escape(describe_image(facts))}</figcaption>"
-    return f'<figure><img alt="{name}" src="data:image/png;base64,{picture}">{caption}</figure>'
+    return _figure_html(facts.preview, f"{facts.modality}: {describe_image(facts)}", facts.modality)
+
+
+def _figure_html(png: bytes, caption: str, name: str) -> str:
+    picture = base64.b64encode(png).decode("ascii")
+    words = f"<figcaption>{escape(caption)}</figcaption>"
+    return f'<figure><img alt="{escape(name)}" src="data:image/png;base64,{picture}">{words}</figure>'
 
 
 def _findings_html(findings: Iterable[Finding]) -> str:

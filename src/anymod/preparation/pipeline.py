@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +26,14 @@ from anymod.cohorts import (
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import AnymodError, CohortError, ModalityError
 from anymod.executors import completed, subject_executor
-from anymod.files import staged_folder, write_text
-from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
+from anymod.files import continued_folder, write_json, write_text
+from anymod.preparation.aligning import write_table
+from anymod.preparation.converting import FINISHED, ConversionTask, ConvertedSubject, convert_subject
 from anymod.preparation.folder_source import FoundSubject
 from anymod.progress import track
+from anymod.registration import Kind
 
-SOURCES = "sources.csv"
+SOURCES, FAILURES = "sources.csv", "failures.json"
 
 logger = logging.getLogger(__name__)
 
@@ -75,14 +78,27 @@ class PreparationOptions:
 
     `resample_to` names the modality whose grid each subject's images are put on; `spacing_mm` makes voxels cubic and turns
     axes to RAS order. With neither, images stay on the grids they came with, which a subject's images must share.
+    `register` aligns the other images to that modality's first; `cut_to` names the one outside of whose sector they become
+    background. `strict` refuses what is left out or noted otherwise: a subject that cannot be used, an alignment in doubt.
     """
 
     modalities: tuple[str, ...]
     splits: SplitChoice = field(default_factory=SplitChoice)
     resample_to: str | None = None
     spacing_mm: float | None = None
+    register: Kind | None = None
+    cut_to: str | None = None
+    strict: bool = False
     workers: int = 1
     scheduler: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The cohort as it was written, and why subjects were left out of it."""
+
+    cohort: Cohort
+    left_out: dict[str, str]
 
 
 def prepare_cohort(
@@ -92,41 +108,68 @@ def prepare_cohort(
     provenance: dict[str, Any],
     *,
     overwrite: bool = False,
-) -> Cohort:
-    """Return the cohort written to `out`; on any failure `out` stays as it was.
+) -> Prepared:
+    """Write the cohort to `out`; a subject whose files cannot be used is left out, told, and named in `failures.json`.
 
-    Every subject is tried; each one that fails is logged, and the first failure is raised at the end.
+    A call that was interrupted leaves the subjects that it finished, and the next one for the same files goes on from them.
 
     Raises:
-        AnymodError: A subject's files cannot be used, the splits cannot be drawn, or `out` cannot be written.
+        AnymodError: No subject can be used (with `strict`: one cannot), the splits cannot be drawn, or `out` cannot be written.
     """
-    if options.resample_to is not None and options.resample_to not in options.modalities:
-        why = f"'{options.resample_to}' has no pattern"
-        raise ModalityError("unknown modality", "--resample-to", why, f"known are {', '.join(options.modalities)}")
+    for option, name in (("--resample-to", options.resample_to), ("--cut-to", options.cut_to)):
+        if name is not None and name not in options.modalities:
+            why = f"'{name}' has no pattern"
+            raise ModalityError("unknown modality", option, why, f"known are {', '.join(options.modalities)}")
     splits = options.splits.of(found)
     sources = [file for subject in found for file in subject.files.values()]
     lists = [file for file in (options.splits.list_file,) if file is not None]
-    with staged_folder(out, overwrite=overwrite, keep=[*sources, *lists]) as building:
-        converted = _convert(found, options, building)
+    request = _request(found, options, provenance)
+    with continued_folder(out, request, overwrite=overwrite, keep=[*sources, *lists]) as building:
+        converted, left_out = _convert(found, options, building)
         _write_sources(building, converted)
+        if options.register is not None:
+            write_table([row for each in converted for row in each.alignments], building)
+        if left_out:
+            write_json(building / FAILURES, {"failures": left_out})
         write_cohort(_cohort(building, out.absolute().name, converted, splits, options, provenance), building)
-    return read_cohort(out)
+        shutil.rmtree(building / FINISHED)
+    return Prepared(read_cohort(out), left_out)
 
 
-def _convert(found: Sequence[FoundSubject], options: PreparationOptions, folder: Path) -> list[ConvertedSubject]:
-    tasks = [ConversionTask(subject, folder, options.resample_to, options.spacing_mm) for subject in found]
+def _request(found: Sequence[FoundSubject], options: PreparationOptions, provenance: dict[str, Any]) -> dict[str, Any]:
+    """Return what shapes the images, with what changes when a source file does."""
+    files = {
+        subject.name: [
+            [column, str(file), file.stat().st_size, file.stat().st_mtime_ns]
+            for column, file in (*subject.files.items(), *subject.transforms.items())
+        ]
+        for subject in found
+    }
+    chosen = [options.modalities, options.resample_to, options.spacing_mm, options.register, options.cut_to]
+    return {"files": files, "options": [*chosen, options.strict], "provenance": provenance}
+
+
+def _convert(
+    found: Sequence[FoundSubject], options: PreparationOptions, folder: Path
+) -> tuple[list[ConvertedSubject], dict[str, str]]:
+    """Return the subjects that were converted, and for each of the others why not."""
+    shaping = (options.resample_to, options.spacing_mm, options.register, options.cut_to, options.strict)
+    tasks = [ConversionTask(subject, folder, *shaping) for subject in found]
     converted: dict[str, ConvertedSubject] = {}
-    failures: list[Exception] = []
+    failures: dict[str, Exception] = {}
     with subject_executor(options.workers, options.scheduler) as executor:
         for task, outcome in track(completed(executor, convert_subject, tasks), "preparing", len(tasks)):
             if isinstance(outcome, Exception):
-                failures.append(outcome)
-                logger.warning("subject %s: %s", task.found.name, outcome)
+                failures[task.found.name] = outcome
+                logger.warning("subject %s is left out: %s", task.found.name, outcome)
             else:
                 converted[task.found.name] = outcome
-    if failures:
-        raise _summary(failures, len(tasks))
-    return [converted[subject.name] for subject in found]
+    if failures and (options.strict or not converted):
+        raise _summary(list(failures.values()), len(tasks))
+    for name in failures:
+        shutil.rmtree(folder / "subjects" / name, ignore_errors=True)
+    left_out = {subject.name: str(failures[subject.name]) for subject in found if subject.name in failures}
+    return [converted[subject.name] for subject in found if subject.name in converted], left_out
 
 
 def _summary(failures: Sequence[Exception], total: int) -> Exception:
@@ -162,5 +205,5 @@ def _write_sources(folder: Path, converted: Sequence[ConvertedSubject]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subject", "column", "source", "sha256"])
     for each in converted:
-        writer.writerows([each.name, column, str(file), digest] for column, (file, digest) in each.sources.items())
+        writer.writerows([each.name, column, file, digest] for column, (file, digest) in each.sources.items())
     write_text(folder / SOURCES, text.getvalue())

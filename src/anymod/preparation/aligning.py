@@ -1,0 +1,114 @@
+"""A subject's images aligned to its reference where no transform was given: found, judged, drawn, written."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+
+from anymod.cohorts import default_group
+from anymod.cohorts.schema import EXTRA_COLUMNS
+from anymod.errors import VolumeError
+from anymod.files import atomic_write, write_text
+from anymod.registration import Alignment, Kind, align, draw_checkerboard, usual_measure
+from anymod.volumes import Volume
+
+FOLDER, TABLE = "registration", "registration.csv"
+
+
+@dataclass(frozen=True)
+class AlignmentRow:
+    """A line of `registration.csv`: see `anymod.registration.Alignment`; `doubt` is empty where nothing looks wrong."""
+
+    subject: str
+    column: str
+    measure: str
+    similarity: float
+    gained: float
+    moved_mm: float
+    sharpness: float
+    overlap: float
+    doubt: str
+
+    @property
+    def picture(self) -> str:
+        """Where its checkerboard lies in the cohort's folder."""
+        return f"{FOLDER}/{self.subject}-{self.column}.png"
+
+
+def align_subject(
+    name: str, volumes: Mapping[str, Volume], reference: str, kind: Kind, folder: Path
+) -> tuple[dict[str, sitk.Transform], list[AlignmentRow]]:
+    """Return a transform for each of a subject's images but the reference, and what is to be said of each; write both below `folder`.
+
+    Maps (mask, label, tissue) are not compared: one on an image's own grid moves with that image.
+    """
+    fixed, transforms, rows = volumes[reference], {}, []
+    for column, moving in volumes.items():
+        if column == reference or column in EXTRA_COLUMNS:
+            continue
+        measure = usual_measure(default_group(reference), default_group(column))
+        try:
+            found = align(fixed, moving, measure, kind)
+        except VolumeError as problem:
+            raise VolumeError(problem.what, moving.source, problem.why, problem.remedy) from None
+        row = _row(name, column, measure, found)
+        draw_checkerboard(folder / row.picture, fixed, moving, found.transform, _title(row, reference))
+        with atomic_write(folder / FOLDER / f"{name}-{column}.tfm") as path:
+            sitk.WriteTransform(found.transform, str(path))
+        transforms[column] = found.transform
+        rows.append(row)
+    for column in EXTRA_COLUMNS:
+        if column in volumes and not volumes[column].grid.same_as(fixed.grid):
+            sharing = [other for other in transforms if volumes[other].grid.same_as(volumes[column].grid)]
+            if sharing:
+                transforms[column] = transforms[sharing[0]]
+    return transforms, rows
+
+
+def write_table(rows: Sequence[AlignmentRow], folder: Path) -> None:
+    """Write `registration.csv`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(AlignmentRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_text(folder / TABLE, text.getvalue())
+
+
+def read_rows(folder: Path) -> list[AlignmentRow]:
+    """Return the lines of a cohort's `registration.csv`; none where nothing was aligned or the file is not ours."""
+    try:
+        with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
+            return [_from_line(line) for line in csv.DictReader(stream)]
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def _from_line(line: Mapping[str, str]) -> AlignmentRow:
+    values: dict[str, Any] = {each.name: line[each.name] for each in fields(AlignmentRow)}
+    numbers = {each.name: float(line[each.name]) for each in fields(AlignmentRow) if each.type == "float"}
+    return AlignmentRow(**values | numbers)
+
+
+def _row(name: str, column: str, measure: str, found: Alignment) -> AlignmentRow:
+    return AlignmentRow(
+        name,
+        column,
+        measure,
+        round(found.similarity, 4),
+        round(found.gained, 4),
+        round(found.moved_mm, 2),
+        round(found.sharpness, 3),
+        round(found.overlap, 3),
+        found.doubt,
+    )
+
+
+def _title(row: AlignmentRow, reference: str) -> str:
+    doubt = f"; in doubt: {row.doubt}" if row.doubt else ""
+    return f"{row.subject}: {row.column} to {reference}, moved by up to {row.moved_mm:.1f} mm{doubt}"

@@ -1,0 +1,8 @@
+"""Alignment: the one place that finds how two images of a patient lie to one another."""
+
+from __future__ import annotations
+
+from anymod.registration.alignment import Alignment, Kind, Measure, align, usual_measure
+from anymod.registration.checkerboard import draw_checkerboard
+
+__all__ = ["Alignment", "Kind", "Measure", "align", "draw_checkerboard", "usual_measure"]

@@ -1,0 +1,54 @@
+"""A preparation that is killed at random points goes on, and ends with what an undisturbed one writes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from moved_phantom import phantom
+
+from anymod.cohorts import read_cohort
+from anymod.volumes import read_volume
+
+SUBJECTS, KILLS = 6, 3
+
+
+def begin(raw: Path, out: Path) -> subprocess.Popen[bytes]:
+    patterns = [f"--pattern={name}=**/{name}.nii.gz" for name in ("t1", "t2")]
+    command = [sys.executable, "-m", "anymod", "prepare", "--raw", str(raw), *patterns, "--out", str(out), "--quiet"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def wait_for_files(process: subprocess.Popen[bytes], folder: Path, count: int) -> None:
+    """Return when the process has ended, or when that many files lie below the folder, finished or not."""
+    while process.poll() is None and sum(1 for path in folder.rglob("*") if path.is_file()) < count:
+        time.sleep(0.002)
+
+
+@pytest.mark.slow
+def test_a_killed_preparation_goes_on(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    raw, generator = tmp_path / "raw", np.random.default_rng(3)
+    for number in range(SUBJECTS):
+        for name in ("t1", "t2"):
+            still = phantom(number)
+            write_image(raw / f"p{number}" / f"{name}.nii.gz", still.data, still.affine)
+    assert begin(raw, tmp_path / "undisturbed").wait() == 0
+    out = tmp_path / "cohort"
+    most = 3 * SUBJECTS  # two images and a record each
+    for points in sorted(generator.integers(2, most, KILLS).tolist()):
+        process = begin(raw, out)
+        wait_for_files(process, tmp_path / ".unfinished-cohort", points)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for path in out.rglob("*.nii.gz"):
+            read_volume(path)  # what has its name is whole
+    assert begin(raw, out).wait() == 0
+    assert read_cohort(out).fingerprint() == read_cohort(tmp_path / "undisturbed").fingerprint()
+    assert not list(tmp_path.glob(".*"))
+    assert not list(out.rglob(".*"))

@@ -1,0 +1,92 @@
+"""Alignment finds movements that are known, in millimetres, and doubts what it cannot know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from matplotlib.image import imread
+from moved_phantom import SIZE, farthest_error, known_movement, moved, phantom
+
+from anymod.errors import VolumeError
+from anymod.registration import align, draw_checkerboard, usual_measure
+from anymod.registration.alignment import Alignment
+from anymod.volumes import Grid, Volume, orient
+
+
+@pytest.mark.parametrize(("kind", "within_mm"), [("rigid", 0.3), ("affine", 1.0)])
+def test_a_known_movement_between_contrasts_is_found(kind: str, within_mm: float) -> None:
+    truth, still = known_movement(kind), phantom()
+    other = moved(Volume(np.where(still.data > 0, 260 - still.data, 0), still.grid), truth)  # bright is dark
+    found = align(still, other, "mutual-information", kind)  # type: ignore[arg-type]
+    assert farthest_error(sitk.Transform(), truth) > 6
+    assert farthest_error(found.transform, truth) < within_mm
+    assert found.doubt == ""
+    assert found.gained > 0
+    assert found.moved_mm == pytest.approx(farthest_error(sitk.Transform(), found.transform), rel=0.6)
+
+
+def test_local_correlation_needs_no_relation_of_grey_levels() -> None:
+    truth, still = known_movement(), phantom()
+    sign = np.sign(np.sin(np.arange(SIZE[0]) / 6.0))[:, None, None]  # bright is bright here and dark there
+    other = Volume(np.where(still.data > 0, 130 + sign * (still.data - 130), 0).astype(np.float32), still.grid)
+    found = align(still, moved(other, truth), "local-correlation")
+    assert farthest_error(found.transform, truth) < 0.5
+    assert found.doubt == ""
+
+
+def test_the_way_that_axes_run_does_not_matter() -> None:
+    truth, still = known_movement(), phantom()
+    other = moved(still, truth)
+    one, turned = align(still, other), align(orient(still, "LPI"), orient(other, "SAR"))
+    assert farthest_error(one.transform, turned.transform) < 0.1
+
+
+def test_every_call_finds_the_same() -> None:
+    still, other = phantom(), moved(phantom(), known_movement())
+    first, second = (align(still, other).transform.GetParameters() for _ in range(2))
+    assert first == second
+
+
+def test_images_of_different_patients_are_doubted() -> None:
+    assert align(phantom(0), moved(phantom(7), known_movement())).doubt != ""
+
+
+def test_images_that_do_not_meet_are_refused() -> None:
+    still = phantom()
+    far = still.affine.copy()
+    far[0, 3] += 500
+    with pytest.raises(VolumeError, match="nothing to align"):
+        align(still, Volume(still.data, Grid(SIZE, far)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"overlap": 0.1}, "10 % of the smaller"),
+        ({"moved_mm": 90.0}, "by 90 mm"),
+        ({"gained": -0.1}, "less similar"),
+        ({"sharpness": 0.0}, "about as similar"),
+        ({}, ""),
+    ],
+)
+def test_each_reason_for_doubt_is_told(change: dict[str, float], words: str) -> None:
+    good = {"similarity": 0.5, "gained": 0.1, "moved_mm": 4.0, "sharpness": 0.5, "overlap": 0.9}
+    doubt = Alignment(sitk.Transform(), **(good | change)).doubt  # type: ignore[arg-type]
+    assert words in doubt
+    assert bool(doubt) == bool(words)
+
+
+def test_ultrasound_is_compared_locally_with_all_else() -> None:
+    assert usual_measure("us", "mr") == usual_measure("mr", "us") == "local-correlation"
+    assert usual_measure("mr", "mr") == usual_measure("us", "us") == "mutual-information"
+
+
+def test_the_checkerboard_shows_three_planes_before_and_after(tmp_path: Path) -> None:
+    still, truth = phantom(), known_movement()
+    draw_checkerboard(tmp_path / "board.png", still, moved(still, truth), truth, "a subject")
+    picture = imread(tmp_path / "board.png")
+    assert picture.shape[1] > 500
+    assert picture[..., :3].std() > 0.1
