@@ -12,11 +12,11 @@ SPACING = 2.0
 SIZE = (40, 44, 36)
 
 
-def phantom(seed: int = 0) -> Volume:
+def phantom(seed: int = 0, blob_voxels: float = 2.5) -> Volume:
     """Return an ellipsoid of blobs on background 0, its middle at world (5, -8, 12) mm."""
     affine = np.diag([SPACING, SPACING, SPACING, 1.0])
     affine[:3, 3] = np.array([5, -8, 12]) - SPACING * (np.array(SIZE) - 1) / 2
-    blobs = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(SIZE), 2.5)
+    blobs = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(SIZE), blob_voxels)
     blobs = 100 + 30 * blobs / blobs.std()
     places = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in SIZE), indexing="ij"))
     inside = (places**2).sum(axis=0) < 0.75

@@ -1,0 +1,68 @@
+"""Mutual information of two images' grey levels (Mattes et al., IEEE Trans. Med. Imaging 22:120, 2003), by SimpleITK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import SimpleITK as sitk
+
+from anymod.registration.levels import LPS, Level, Sampled
+
+BINS = 32  # of the joint histogram
+STEP, LEAST_STEP_MM = 0.5, 0.01  # largest movement of a voxel in one step: at first, in voxels, and where it ends
+ITERATIONS = 150  # at each level
+
+
+def similarity(level: Level, transform: sitk.Transform) -> float:
+    """Return how much one image tells of the other under a transform [nats], from 0."""
+    with _one_thread():
+        return -float(_method(level, transform).MetricEvaluate(_image(level.fixed), _image(level.moving)))
+
+
+def improve(level: Level, transform: sitk.Transform) -> None:
+    """Move a transform, in place, to where similarity is highest near it."""
+    method = _method(level, transform)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        STEP * level.fixed.grid.spacing_mm[0],
+        LEAST_STEP_MM,
+        ITERATIONS,
+        relaxationFactor=0.6,
+        gradientMagnitudeTolerance=0.0,
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    with _one_thread():
+        method.Execute(_image(level.fixed), _image(level.moving))
+
+
+def _method(level: Level, transform: sitk.Transform) -> sitk.ImageRegistrationMethod:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(BINS)
+    method.SetMetricFixedMask(_image(level.fixed, mask=True))
+    method.SetMetricMovingMask(_image(level.moving, mask=True))
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetInitialTransform(transform, inPlace=True)
+    return method
+
+
+def _image(sampled: Sampled, *, mask: bool = False) -> sitk.Image:
+    """Return an image, or where it counts, as SimpleITK's."""
+    data = sampled.inside.astype(np.uint8) if mask else sampled.data
+    image = sitk.GetImageFromArray(np.ascontiguousarray(data.T))
+    affine = LPS @ sampled.grid.affine
+    image.SetSpacing(sampled.grid.spacing_mm)
+    image.SetDirection((affine[:3, :3] / sampled.grid.spacing_mm).ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    return image
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let SimpleITK compute with one thread: sums over several differ from call to call."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
