@@ -15,7 +15,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 
 
 def run(tmp_path: Path, *more: str):
-    cohort = make_cohort(tmp_path / "cohort").root
+    return begin(make_cohort(tmp_path / "cohort").root, tmp_path, *more)
+
+
+def begin(cohort: Path, tmp_path: Path, *more: str):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(make_recipe(steps=1).model_dump(mode="json")))
     arguments = ["train", "--config", recipe, "--cohort", cohort, "--out", tmp_path / "run", "--device", "cpu", *more]
@@ -38,3 +41,15 @@ def test_a_key_that_does_not_exist_is_one_line_and_leaves_nothing(tmp_path: Path
     assert "did you mean 'steps'?" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_fold_is_held_out(tmp_path: Path) -> None:
+    cohort = make_cohort(tmp_path / "cohort").root
+    table = cohort / "subjects.csv"
+    table.write_text(table.read_text().replace("a,train", "a,0").replace("b,train", "b,1").replace("c,train", "c,0"))
+    result = begin(cohort, tmp_path, "--fold", "1")
+    assert result.exit_code == 0, result.output
+    slices = {path.name for path in (tmp_path / "run/cache").rglob("*")}
+    assert any(name.startswith("a") for name in slices)
+    assert not any(name.startswith("b") for name in slices)
+    assert "no such fold" in begin(cohort, tmp_path, "--fold", "2", "--overwrite").stderr

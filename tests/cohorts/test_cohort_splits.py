@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anymod.cohorts import check_visits_together, draw_splits, patient_of, splits_from_list
+from anymod.cohorts import (
+    Cohort,
+    Modality,
+    Subject,
+    check_visits_together,
+    draw_folds,
+    draw_splits,
+    patient_of,
+    splits_from_list,
+)
 from anymod.errors import CohortError
 
 NAMES = [f"s{number:02d}" for number in range(20)]
@@ -114,3 +123,32 @@ def test_a_patient_in_two_splits_is_refused() -> None:
     check_visits_together({"sub-1_ses-a": "train", "sub-1_ses-b": "train", "sub-2": "test"}, "list.csv")
     with pytest.raises(CohortError, match="'sub-1_ses-a' is in train and 'sub-1_ses-b' in test"):
         check_visits_together({"sub-1_ses-a": "train", "sub-1_ses-b": "test"}, "list.csv")
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=12, max_size=40), st.integers(2, 5), st.integers(0, 1000))
+def test_folds_are_even_and_spread_each_stratum(kinds: list[str], count: int, seed: int) -> None:
+    strata = {f"s{number}": kind for number, kind in enumerate(kinds)}
+    folds = draw_folds(list(strata), seed, count, strata)
+    assert folds == draw_folds(list(reversed(strata)), seed, count, strata)
+    sizes = [list(folds.values()).count(str(fold)) for fold in range(count)]
+    assert max(sizes) - min(sizes) <= 1
+    for kind in set(kinds):
+        parts = [sum(folds[name] == str(fold) for name in strata if strata[name] == kind) for fold in range(count)]
+        assert max(parts) - min(parts) <= 1
+
+
+@pytest.mark.parametrize("count", [1, 21])
+def test_folds_that_cannot_be_are_refused(count: int) -> None:
+    with pytest.raises(CohortError, match="unusable folds"):
+        draw_folds(NAMES, 0, count)
+
+
+def test_one_fold_is_held_out_and_the_others_train() -> None:
+    splits = {"a": "0", "b": "1", "c": "2", "v": "validation", "t": "train"}
+    subjects = tuple(Subject(name, split, {"t1": f"{name}.nii"}) for name, split in splits.items())
+    cohort = Cohort(Path("folder"), "folds", (Modality("t1", "mr"),), subjects)
+    held_out = cohort.held_out(1)
+    assert [each.split for each in held_out.subjects] == ["train", "test", "train", "validation", "train"]
+    assert [each.split for each in cohort.subjects] == list(splits.values())
+    with pytest.raises(CohortError, match="its folds are: 0, 1, 2"):
+        cohort.held_out(3)

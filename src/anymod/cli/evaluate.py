@@ -31,6 +31,10 @@ def evaluate(
     ),
     split: Annotated[str, typer.Option(help="The subjects to measure.")] = "test",
     training_split: Annotated[str, typer.Option(help="The subjects to fit the references on.")] = "train",
+    fold: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="K", help="Measure this fold; the references are fitted on all others."),
+    ] = None,
     protocol: Annotated[Literal["standard", "authors"], typer.Option(help="How it is measured.")] = "standard",
     show: Annotated[
         list[str] | None, typer.Option(metavar="T1,FLAIR", help="Only this shown subset; repeat. Else all of them.")
@@ -79,6 +83,10 @@ def evaluate(
         split, training_split, tuple(show) if show else None, draws, seed, device, workers, scheduler
     )
     table = read_cohort(cohort)
+    if fold is not None:
+        if (split, training_split) != ("test", "train"):
+            raise typer.BadParameter("--fold says what --split and --training-split would: leave them out")
+        table = table.held_out(fold)
     with staged_folder(out, overwrite=overwrite, keep=(table.root, find_model(model))) as folder:
         evaluation = measure(model, table, options, cache)
         content = write_report(evaluation, folder, figures=figures)

@@ -100,6 +100,9 @@ def prepare(
         typer.Option(min=0, max=1, show_default="0.15", help="Fraction of all subjects that test."),
     ] = None,
     test_subjects: Annotated[str, typer.Option(metavar="A,B", help="The test set by name, instead of --test.")] = "",
+    folds: Annotated[
+        int | None, typer.Option(min=2, metavar="K", help="Draw folds 0 to K-1 for cross-validation instead.")
+    ] = None,
     overwrite: OverwriteOption = False,
     workers: WorkersOption = 1,
     scheduler: SchedulerOption = None,
@@ -153,9 +156,11 @@ def prepare(
         if given is not None and resample_to is None:
             raise typer.BadParameter(f"{option} needs --resample-to: the image whose grid the others are put on")
     names = split_names(test_subjects)
-    drawn = {"--split-seed": split_seed, "--validation": validation, "--test": test, "--test-subjects": names}
+    fractions = {"--validation": validation, "--test": test, "--test-subjects": names}
     if split_list is not None:
-        _refuse_beside("--split-list", drawn)
+        _refuse_beside("--split-list", {"--split-seed": split_seed, **fractions, "--folds": folds})
+    if folds is not None:
+        _refuse_beside("--folds", fractions)
     if names:
         _refuse_beside("--test-subjects", {"--test": test})
     options = PreparationOptions(
@@ -166,6 +171,7 @@ def prepare(
             SplitChoice.test if test is None else test,
             names,
             split_list,
+            folds,
         ),
         resample_to=resample_to,
         spacing_mm=spacing,

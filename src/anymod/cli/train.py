@@ -26,6 +26,9 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Lay a value over the recipe; may be repeated."),
     ] = None,
+    fold: Annotated[
+        int | None, typer.Option(min=0, metavar="K", help="Train on the subjects of all folds of the cohort but this.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, or begin it.")] = False,
     processes: Annotated[
         int, typer.Option("--processes", min=1, help="Processes (or GPUs) that share each batch.")
@@ -48,8 +51,9 @@ def train(
 
     changes = [*(assignments or []), *([f"training.seed={seed}"] if seed is not None else [])]
     recipe = read_recipe(config, changes)
-    model = run_training(
-        recipe, read_cohort(cohort), out, resume=resume, overwrite=overwrite, device=device, processes=processes
-    )
+    table = read_cohort(cohort)
+    if fold is not None:
+        table = table.held_out(fold)
+    model = run_training(recipe, table, out, resume=resume, overwrite=overwrite, device=device, processes=processes)
     if model is not None:
         typer.echo(model)

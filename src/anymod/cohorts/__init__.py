@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anymod.cohorts.records import CacheSettings
     from anymod.cohorts.schema import Cohort, Modality, Subject, default_group
     from anymod.cohorts.slices import SliceCache
-    from anymod.cohorts.splits import check_visits_together, draw_splits, patient_of, splits_from_list
+    from anymod.cohorts.splits import check_visits_together, draw_folds, draw_splits, patient_of, splits_from_list
     from anymod.cohorts.subject_images import SubjectImages, check_same_grid, read_subject_images
     from anymod.cohorts.table import read_cohort, read_table, write_cohort
 
@@ -36,6 +36,7 @@ __all__ = [
     "check_same_slices",
     "check_visits_together",
     "default_group",
+    "draw_folds",
     "draw_splits",
     "open_cache",
     "patient_of",
@@ -62,6 +63,7 @@ _HOMES = {
     "check_same_slices": "building",
     "default_group": "schema",
     "check_visits_together": "splits",
+    "draw_folds": "splits",
     "draw_splits": "splits",
     "open_cache": "building",
     "patient_of": "splits",

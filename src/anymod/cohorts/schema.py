@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,20 @@ class Cohort:
         for split in splits:
             check_split(split, self.root)
         return tuple(subject for subject in self.subjects if subject.split in splits)
+
+    def held_out(self, fold: int) -> Cohort:
+        """Return the cohort with one fold for the test and all others for training; subjects that are in no fold keep their split.
+
+        Raises CohortError where no subject is in that fold, or in no other one.
+        """
+        folds = {subject.split for subject in self.subjects} - set(SPLITS)
+        if str(fold) not in folds or len(folds) < 2:
+            there = ", ".join(sorted(folds, key=int)) or "none"
+            remedy = "draw folds with `anymod prepare --folds`, or write their numbers as splits"
+            raise CohortError("no such fold", f"{self.root}, fold {fold}", f"its folds are: {there}", remedy)
+        split_of = {name: "test" if name == str(fold) else "train" for name in folds}
+        subjects = (replace(each, split=split_of.get(each.split, each.split)) for each in self.subjects)
+        return replace(self, subjects=tuple(subjects))
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over the table and the bytes of every file; where the folder lies does not matter."""

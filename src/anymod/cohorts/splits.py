@@ -60,6 +60,22 @@ def draw_splits(
     return {name: splits[name] for name in names}
 
 
+def draw_folds(names: Sequence[str], seed: int, folds: int, strata: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the fold of each subject, "0" and so on: sizes differ by at most one, and each stratum is spread over the folds.
+
+    As with `draw_splits` the order of `names` does not matter.
+    """
+    if not 2 <= folds <= len(names):
+        why = f"{folds} folds of {len(names)} patients"
+        raise CohortError(
+            "unusable folds", "the split", why, "ask for 2 folds or more, and no more than there are patients"
+        )
+    # Dealt out like cards, one stratum after the other.
+    dealt = sorted(set(names), key=lambda name: ((strata or {}).get(name, ""), derive_seed(seed, "split", name), name))
+    fold_of = {name: str(place % folds) for place, name in enumerate(dealt)}
+    return {name: fold_of[name] for name in names}
+
+
 def _queue(names: set[str], seed: int, strata: Mapping[str, str]) -> list[str]:
     """Return the names by their draws, so that whatever is taken from the front has each stratum in proportion."""
     drawn = sorted(names, key=lambda name: (derive_seed(seed, "split", name), name))

@@ -183,8 +183,8 @@ def _shared_images(cohort: Cohort, subjects: Sequence[SubjectFacts]) -> list[Fin
 
 
 def _split_findings(cohort: Cohort) -> list[Finding]:
-    if any(subject.split == "train" for subject in cohort.subjects):
+    if any(subject.split not in ("validation", "test") for subject in cohort.subjects):
         return []
     first = cohort.subjects[0].name
-    remedy = "training takes the subjects whose split is 'train': set it, for folds to all but the one to test"
+    remedy = "training takes the subjects whose split is 'train', or of all folds but one"
     return [Finding("note", first, "", "no subject of the cohort is for training", remedy)]

@@ -17,6 +17,7 @@ from anymod.cohorts import (
     Subject,
     check_visits_together,
     default_group,
+    draw_folds,
     draw_splits,
     patient_of,
     read_cohort,
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SplitChoice:
-    """How subjects are split: by a CSV list, or drawn from a seed with these fractions of all patients.
+    """How subjects are split: by a CSV list, or drawn from a seed into folds or with these fractions of all patients.
 
     Visits of one patient, by their names, stay together, and each split has each kind of patient, by the images of the first
     visit, in proportion.
@@ -51,6 +52,7 @@ class SplitChoice:
     test: float = 0.15
     test_subjects: tuple[str, ...] = ()
     list_file: Path | None = None
+    folds: int | None = None
 
     def of(self, found: Sequence[FoundSubject]) -> dict[str, str]:
         """Return the split of each subject."""
@@ -63,7 +65,10 @@ class SplitChoice:
         for subject in found:
             strata.setdefault(patient_of(subject.name), "+".join(sorted(set(subject.files) - set(EXTRA_COLUMNS))))
         asked = tuple(dict.fromkeys(map(patient_of, self.test_subjects)))
-        drawn = draw_splits(list(strata), self.seed, self.validation, self.test, asked, strata)
+        if self.folds is not None:
+            drawn = draw_folds(list(strata), self.seed, self.folds, strata)
+        else:
+            drawn = draw_splits(list(strata), self.seed, self.validation, self.test, asked, strata)
         splits = {name: drawn[patient_of(name)] for name in names}
         unnamed = [name for name in names if splits[name] == "test" and name not in self.test_subjects]
         if self.test_subjects and unnamed:
