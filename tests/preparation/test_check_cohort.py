@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -13,6 +14,7 @@ import pytest
 from anymod.cohorts import Cohort, Modality, Subject, read_cohort, write_cohort
 from anymod.errors import CohortError
 from anymod.preparation import CheckReport, Finding, check_cohort, write_report
+from anymod.preparation.aligning import AlignmentRow, write_table
 from anymod.preparation.checking import _unchecked
 from anymod.preparation.findings import ImageFacts, SubjectFacts
 from anymod.preparation.html_report import report_html
@@ -131,6 +133,28 @@ def test_page_escapes_every_text_and_loads_nothing(cohort: Cohort) -> None:
     assert "<script" not in page and "alert(" in page
     assert "http" not in page.replace("http-equiv", "")
     assert write_report(check_cohort(cohort.root), cohort.root).read_text().count("<img") == 3
+
+
+def test_the_page_begins_with_what_is_wrong_and_what_is_there(cohort: Cohort) -> None:
+    report = check_cohort(cohort.root)
+    noted = Finding("note", "a", "", "something to look at", "look")
+    page = report_html(replace(report, findings=(noted,)))
+    assert page.index("something to look at") < page.index("<table>") < page.index("<h2")
+    assert page.count("<tr>") == 1 + len(report.subjects)
+    assert '<a href="#subject-0">' in page and 'id="subject-0"' in page
+    shares = report.subjects[0].images[0].histogram
+    assert sum(shares) == pytest.approx(1.0)
+    assert page.count("<svg") == sum(len(subject.images) for subject in report.subjects)
+
+
+def test_alignments_are_shown_and_doubts_told(cohort: Cohort) -> None:
+    row = AlignmentRow("a", "t2", "mutual-information", 0.4, 0.1, 3.25, 0.05, 0.9, "it is flat")
+    write_table([row], cohort.root)
+    (cohort.root / "registration").mkdir()
+    (cohort.root / row.picture).write_bytes(b"png")
+    report = check_cohort(cohort.root)
+    assert any("the alignment of t2 is in doubt: it is flat" in finding.line() for finding in report.all_findings)
+    assert "t2 aligned: moved by up to 3.2 mm" in report_html(report)
 
 
 def test_preview_has_the_front_up_and_the_right_side_on_the_left() -> None:

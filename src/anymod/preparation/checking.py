@@ -24,6 +24,7 @@ PERCENTILE = 99.95  # method.md section 9
 LEAST_FOREGROUND, MOST_FOREGROUND = 0.01, 0.95
 """Between them lies the part of a volume that a head or a fan of ultrasound fills; outside, the foreground is likely wrong."""
 FARTHEST_OUTLIER = 20.0  # maximum over the 99.95th percentile, both counted from the minimum
+STEPS = 48  # of a histogram
 FEWEST_VALUES = 16  # a scan has more different values than a label map
 MOST_ANISOTROPIC = 10.0  # longest over shortest edge of a voxel
 SPACING_TOLERANCE_MM = 1e-3
@@ -163,7 +164,9 @@ def _image_facts(
         findings.append(Finding("note", subject.name, file, text, "is it a label map?"))
     digest = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
     picture = preview_png(volume, foreground, measured)
-    return ImageFacts(modality, fraction, measured.low, measured.high, digest, picture), findings
+    counts, _ = np.histogram(data[foreground], STEPS, (measured.low, measured.high))
+    shares = tuple((counts / max(1, counts.sum())).tolist())
+    return ImageFacts(modality, fraction, measured.low, measured.high, digest, picture, shares), findings
 
 
 def _shared_images(cohort: Cohort, subjects: Sequence[SubjectFacts]) -> list[Finding]:

@@ -25,7 +25,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image: which part of it is foreground, the raw range of that, the SHA-256 of its voxels, a middle slice as PNG."""
+    """One image: which part of it is foreground, the raw range of that, the SHA-256 of its voxels, a middle slice as PNG.
+
+    `histogram` holds the share of the foreground in each of as many equal steps from `low` to `high`.
+    """
 
     modality: str
     foreground_fraction: float
@@ -33,6 +36,7 @@ class ImageFacts:
     high: float
     digest: str
     preview: bytes
+    histogram: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

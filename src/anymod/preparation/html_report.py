@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -18,6 +18,9 @@ h2 { border-top: 1px solid #ccc; padding-top: .7em; margin-bottom: 0; }
 figure { display: inline-block; margin: .5em 1em .5em 0; vertical-align: bottom; }
 figcaption { font-size: 13px; color: #444; }
 img { background: #000; max-height: 16em; display: block; }
+.alignment { display: block; } .alignment img { max-height: none; }
+svg { display: block; background: #eee; width: 144px; height: 36px; } path { fill: #456; }
+table { border-collapse: collapse; } td, th { padding: .1em .8em .1em 0; text-align: left; font-size: 14px; }
 .problem { color: #a00000; } .note { color: #7a5c00; } .absent { color: #777; }
 """
 
@@ -36,11 +39,13 @@ def report_html(report: CheckReport) -> str:
     body = [
         f"<h1>{title}</h1>",
         f"<p>{count} subject{'s' * (count != 1)}, {problems} problem{'s' * (problems != 1)}. "
-        "Under each image: which part of the volume is foreground, and the foreground's raw range "
-        "(minimum to percentile 99.95). Pictures: the axial slice in the middle of the foreground, front up, "
+        "Under each image: which part of the volume is foreground, the foreground's raw range "
+        "(minimum to percentile 99.95), and its histogram over that range. "
+        "Pictures: the axial slice in the middle of the foreground, front up, "
         f"the patient's right side on the left. Written by anymod {escape(__version__)}.</p>",
-        _findings_html(report.findings),
-        *(_subject_html(subject, report.modalities) for subject in report.subjects),
+        _findings_html(report.all_findings),
+        _table_html(report),
+        *(_subject_html(subject, report.modalities, number) for number, subject in enumerate(report.subjects)),
     ]
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
@@ -50,25 +55,48 @@ def report_html(report: CheckReport) -> str:
     )
 
 
-def _subject_html(subject: SubjectFacts, modalities: Iterable[str]) -> str:
+def _table_html(report: CheckReport) -> str:
+    """Return which subject has which images, with links to what follows."""
+    rows = ["".join(f"<th>{escape(name)}</th>" for name in ("subject", "split", "grid", *report.modalities))]
+    for number, subject in enumerate(report.subjects):
+        there = {image.modality for image in subject.images}
+        link = f'<a href="#subject-{number}">{escape(subject.name)}</a>'
+        cells = [link, escape(subject.split), escape(subject.grid or "-")]
+        cells += ["yes" if name in there else '<span class="absent">-</span>' for name in report.modalities]
+        rows.append("".join(f"<td>{cell}</td>" for cell in cells))
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def _subject_html(subject: SubjectFacts, modalities: Iterable[str], number: int) -> str:
     facts = {image.modality: image for image in subject.images}
     figures = [
         _image_html(facts[name]) if name in facts else f'<figure class="absent">no {escape(name)}</figure>'
         for name in modalities
     ]
-    heading = f"<h2>{escape(subject.name)}</h2><p>{escape(subject.split)}, {escape(subject.grid or 'no grid')}</p>"
-    figures += [_figure_html(png, words, "alignment") for words, png in subject.alignments]
+    place = f"{escape(subject.split)}, {escape(subject.grid or 'no grid')}"
+    heading = f'<h2 id="subject-{number}">{escape(subject.name)}</h2><p>{place}</p>'
+    figures += [_figure_html(png, words, "alignment", "alignment") for words, png in subject.alignments]
     return heading + _findings_html(subject.findings) + "".join(figures)
 
 
 def _image_html(facts: ImageFacts) -> str:
-    return _figure_html(facts.preview, f"{facts.modality}: {describe_image(facts)}", facts.modality)
+    caption = f"{facts.modality}: {describe_image(facts)}"
+    return _figure_html(facts.preview, caption, facts.modality, below=_histogram_html(facts.histogram))
 
 
-def _figure_html(png: bytes, caption: str, name: str) -> str:
+def _histogram_html(shares: Sequence[float]) -> str:
+    """Return bars as high as the shares, the highest filling the picture."""
+    if not shares:
+        return ""
+    highest = max(shares) or 1.0
+    bars = "".join(f"M{place},1V{1 - share / highest:.3f}h1V1z" for place, share in enumerate(shares))
+    return f'<svg viewBox="0 0 {len(shares)} 1" preserveAspectRatio="none"><path d="{bars}"/></svg>'
+
+
+def _figure_html(png: bytes, caption: str, name: str, kind: str = "image", below: str = "") -> str:
     picture = base64.b64encode(png).decode("ascii")
-    words = f"<figcaption>{escape(caption)}</figcaption>"
-    return f'<figure><img alt="{escape(name)}" src="data:image/png;base64,{picture}">{words}</figure>'
+    words = f"<figcaption>{escape(caption)}{below}</figcaption>"
+    return f'<figure class="{kind}"><img alt="{escape(name)}" src="data:image/png;base64,{picture}">{words}</figure>'
 
 
 def _findings_html(findings: Iterable[Finding]) -> str:
