@@ -69,7 +69,7 @@ def measure(cohort_folder: Path, seed: int) -> list[Row]:
 
     from anymod import read_volume
     from anymod.cohorts import default_group, read_cohort
-    from anymod.registration import align, usual_measure
+    from anymod.registration import align_modalities
     from anymod.volumes import foreground_of, resample
 
     cohort, results = read_cohort(cohort_folder), []
@@ -84,7 +84,7 @@ def measure(cohort_folder: Path, seed: int) -> list[Row]:
             for name in FIXED:
                 begun = time.perf_counter()
                 fixed = read_volume(cohort.path(subject, name))
-                found = align(fixed, moved, usual_measure(default_group(name), "mr"))
+                found = align_modalities(fixed, moved, (default_group(name), "mr"))
                 taken = time.perf_counter() - begun
                 results.append((name, apart_mm, apart(found.transform, truth, points), bool(found.doubt), taken))
     return [_row(name, apart_mm, results) for name in FIXED for apart_mm in APART_MM]

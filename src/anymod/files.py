@@ -72,6 +72,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def states_of(path: Path) -> list[list[Any]]:
+    """Return [path, size, time of the last change] of a file, or of each file in a folder, sorted; what is not there has neither.
+
+    What differs when a file was changed, found without reading it.
+    """
+    path = Path(path)
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    states: list[list[Any]] = []
+    for file in files:
+        try:
+            state = file.stat()
+            states.append([str(file.absolute()), state.st_size, state.st_mtime_ns])
+        except OSError:
+            states.append([str(file.absolute()), None, None])
+    return states
+
+
 def confined(root: Path, relative: str, *, error: type[AnymodError]) -> Path:
     """Return root/relative, or raise `error` where that would leave `root` (absolute path, `..`, or a link out of it)."""
     root = Path(root)
@@ -127,32 +144,69 @@ def continued_folder(
     whatever moment, or finds no room, leaves what is there for the next call.
 
     Raises:
-        OutputError: `claim_folder` would refuse `out`, or unfinished work there is for another request and `overwrite` is not asked for.
+        OutputError: `claim_folder` would refuse `out`, another run is writing it, or unfinished work there is for another request and
+            `overwrite` is not asked for.
     """
     out = Path(out).absolute()
     check_claim(out, overwrite=overwrite, keep=keep)
     unfinished = out.parent / f".unfinished-{out.name}"
-    _begin_or_continue(unfinished, request, overwrite=overwrite)
+    with _locked(unfinished):
+        _begin_or_continue(unfinished, request, overwrite=overwrite)
+        try:
+            yield unfinished
+            claim_folder(out, overwrite=overwrite, keep=keep)
+            _publish(unfinished, out)
+        except BaseException as problem:
+            if isinstance(problem, AnymodError) and not isinstance(problem, OutputError):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            else:
+                logger.warning("interrupted: the same command goes on from what lies in %s", unfinished)
+            raise
+
+
+@contextmanager
+def _locked(unfinished: Path) -> Iterator[None]:
+    """Hold the folder against a second run, where the system can lock files; the lock goes with the process, however it ends."""
+    path = unfinished.with_name(f"{unfinished.name}.lock")
     try:
-        yield unfinished
-        claim_folder(out, overwrite=overwrite, keep=keep)
+        import fcntl
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("w")
+    except ImportError:  # not on Windows
+        yield
+        return
+    except OSError as error:
+        raise OutputError("cannot write", path, error.strerror or str(error), "choose another --out") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            why = "another run is writing the same output"
+            raise OutputError("cannot write", unfinished, why, "wait for it, or choose another --out") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _publish(unfinished: Path, out: Path) -> None:
+    """Move everything but the request and records, whose names begin with a dot, to its place."""
+    try:
         for entry in unfinished.iterdir():
-            if entry.name != REQUEST:
-                entry.rename(out / entry.name)
+            if entry.name != REQUEST and not entry.name.startswith("."):
+                shutil.move(entry, out / entry.name)  # a mere renaming, but on another disk
         shutil.rmtree(unfinished)
-    except BaseException as problem:
-        if isinstance(problem, AnymodError) and not isinstance(problem, OutputError):
-            shutil.rmtree(unfinished, ignore_errors=True)
-        else:
-            logger.warning("interrupted: the same command goes on from what lies in %s", unfinished)
-        raise
+    except OSError as error:
+        raise OutputError("cannot write", out, error.strerror or str(error), "check space and permissions") from error
 
 
 def _begin_or_continue(unfinished: Path, request: Mapping[str, Any], *, overwrite: bool) -> None:
     """Make the folder of unfinished work, or keep what is there of the same request; raise OutputError where it is of another."""
     path = unfinished / REQUEST
     try:
-        if path.is_file() and _read_json(path) != json.loads(json_text(request)):
+        there = unfinished.is_dir() and any(unfinished.iterdir())
+        if there and _read_json(path) != json.loads(json_text(request)):
             if not overwrite:
                 why = "work with other input or options was interrupted there"
                 raise OutputError("cannot continue", unfinished, why, "remove it, or add --overwrite")

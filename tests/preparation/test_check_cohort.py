@@ -150,7 +150,7 @@ def test_the_page_begins_with_what_is_wrong_and_what_is_there(cohort: Cohort) ->
 def test_alignments_are_shown_and_doubts_told(cohort: Cohort) -> None:
     row = AlignmentRow("a", "t2", "mutual-information", 0.4, 0.1, 3.25, 0.05, 0.9, "it is flat")
     write_table([row], cohort.root)
-    (cohort.root / "registration").mkdir()
+    (cohort.root / row.picture).parent.mkdir(parents=True)
     (cohort.root / row.picture).write_bytes(b"png")
     report = check_cohort(cohort.root)
     assert any("the alignment of t2 is in doubt: it is flat" in finding.line() for finding in report.all_findings)

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from moved_phantom import phantom
 from scipy import ndimage
 
 from anymod.cohorts import Cohort, read_cohort
-from anymod.errors import AnymodError, CohortError, GridError, ModalityError, OutputError, VolumeError
+from anymod.errors import (
+    AnymodError,
+    CohortError,
+    ConfigurationError,
+    GridError,
+    ModalityError,
+    OutputError,
+    VolumeError,
+)
 from anymod.preparation import (
     FoundSubject,
     PreparationOptions,
@@ -23,9 +33,9 @@ from anymod.preparation import (
     pipeline,
     prepare_cohort,
 )
-from anymod.preparation.aligning import read_rows
+from anymod.preparation.aligning import read_rows, with_maps
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, compact, convert_subject
-from anymod.volumes import read_labels, read_transform, read_volume
+from anymod.volumes import Volume, read_labels, read_transform, read_volume
 
 PATTERNS = {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz", "mask": "**/mask.nii.gz", "label": "**/seg.nii.gz"}
 WriteImage = Callable[..., Path]
@@ -214,7 +224,7 @@ def test_registration_undoes_a_movement_and_maps_follow_their_image(archive: Pat
     assert (row.subject, row.column, row.doubt) == ("p1", "t2", "")
     assert row.moved_mm == pytest.approx(np.sqrt(14), abs=0.5)
     assert (cohort.root / row.picture).is_file()
-    found = read_transform(cohort.root / "registration/p1-t2.tfm").TransformPoint((-5.0, 8.0, 12.0))
+    found = read_transform(cohort.root / "registration/p1/t2.tfm").TransformPoint((-5.0, 8.0, 12.0))
     assert found == pytest.approx((-8.0, 10.0, 13.0), abs=0.3)  # LPS: x and y change their sign
 
 
@@ -251,3 +261,73 @@ def test_unfinished_work_is_not_mixed_with_changed_files(archive: Path, write_im
     with pytest.raises(OutputError, match="cannot continue"):
         prepare(archive)
     prepare(archive, overwrite=True)
+
+
+def two_moved(archive: Path, write_image: WriteImage, label_shift: float) -> None:
+    """Give p1 a t2 and a label of the same shape that lie elsewhere; the label `label_shift` mm further."""
+    still, shift = phantom(), np.eye(4)
+    shift[:3, 3] = (3.0, -2.0, 1.0)
+    write_image(archive / "p1/t1.nii.gz", still.data, still.affine)
+    write_image(archive / "p1/scans/t2.nii.gz", still.data, shift @ still.affine)
+    shift[0, 3] += label_shift
+    write_image(archive / "p1/seg.nii.gz", (still.data > 150).astype(np.int16), shift @ still.affine)
+    for other in ("p2", "p3"):
+        shutil.rmtree(archive / other)
+
+
+def test_a_map_that_fits_no_image_is_refused(archive: Path, write_image: WriteImage) -> None:
+    two_moved(archive, write_image, 5.0)
+    patterns = {name: glob for name, glob in PATTERNS.items() if name != "mask"}
+    with pytest.raises(VolumeError, match=r"unclear where a map belongs.*--transform-pattern label="):
+        prepare(archive, patterns, resample_to="t1", register="rigid", splits=SplitChoice(validation=0.0, test=0.0))
+
+
+def test_a_map_follows_a_transform_that_was_given(archive: Path, write_image: WriteImage) -> None:
+    two_moved(archive, write_image, 0.0)
+    t2 = read_volume(archive / "p1/scans/t2.nii.gz")
+    there = {"t1": phantom(), "t2": t2, "label": Volume((t2.data > 150).astype(np.int16), t2.grid)}
+    given = sitk.TranslationTransform(3, [-3.0, 2.0, 1.0])
+    assert with_maps(there, {"t2": given}, "t1")["label"] is given
+
+
+def test_no_space_is_no_fault_of_a_subject(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(task: ConversionTask) -> ConvertedSubject:
+        if task.found.name == "p2":
+            raise OutputError("cannot write", "p2", "No space left on device", "check space and permissions")
+        return convert_subject(task)
+
+    monkeypatch.setattr(pipeline, "convert_subject", full)
+    with pytest.raises(OutputError, match="No space left"):
+        prepare(archive, strict=False)
+    assert (archive.parent / ".unfinished-cohort/.finished/p1.json").is_file()
+    monkeypatch.undo()
+    assert len(prepare(archive, strict=False).subjects) == 3
+
+
+def test_a_cluster_that_does_not_answer_costs_no_finished_work(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(task: ConversionTask) -> ConvertedSubject:
+        if task.found.name == "p2":
+            raise KeyboardInterrupt
+        return convert_subject(task)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(pipeline, "convert_subject", interrupted)
+        prepare(archive)
+
+    @contextmanager
+    def silent(workers: int, scheduler: str | None) -> Iterator[None]:
+        raise ConfigurationError("no cluster", "--scheduler", "no scheduler answers", "check the address")
+        yield
+
+    with monkeypatch.context() as patched, pytest.raises(ConfigurationError):
+        patched.setattr(pipeline, "subject_executor", silent)
+        prepare(archive)
+    assert (archive.parent / ".unfinished-cohort/.finished/p1.json").is_file()
+
+
+def test_a_source_that_is_not_there_is_one_bad_subject(archive: Path) -> None:
+    (archive / "p2/t1.nii.gz").unlink()
+    (archive / "p2/t1.nii.gz").symlink_to(archive / "nowhere")
+    found = find_subjects(archive, {"t1": "**/t1*"})
+    prepared = prepare_cohort(found, PreparationOptions(("t1",)), archive.parent / "cohort", {})
+    assert list(prepared.left_out) == ["p2"]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from matplotlib.image import imread
-from moved_phantom import SIZE, farthest_error, known_movement, moved, phantom
+from moved_phantom import SIZE, SPACING, farthest_error, known_movement, moved, phantom
 from scipy import ndimage
 
 from anymod.errors import VolumeError
-from anymod.registration import align, draw_checkerboard, linear_combination, usual_measure
+from anymod.registration import align, align_modalities, draw_checkerboard, linear_combination
 from anymod.registration.alignment import Alignment
 from anymod.registration.levels import Level, Sampled
 from anymod.volumes import Grid, Volume, orient
@@ -36,9 +36,10 @@ def test_patches_need_no_relation_of_grey_levels_over_the_whole(ultrasound_is_fi
     sign = np.where(np.arange(SIZE[0]) < SIZE[0] // 2, 1, -1)[:, None, None]  # bright is bright here and dark there
     other = Volume(np.where(still.data > 0, 130 + sign * (still.data - 130), 0).astype(np.float32), still.grid)
     if ultrasound_is_fixed:
-        found = align(other, moved(still, truth), "linear-combination")
+        found = align_modalities(other, moved(still, truth), ("us", "mr"))
     else:
-        found = align(still, moved(other, truth), "linear-combination-of-moving")
+        found = align_modalities(still, moved(other, truth), ("mr", "us"))
+    assert found.measure == "linear-combination"
     assert farthest_error(found.transform, truth) < 0.7
     assert found.doubt == ""
 
@@ -80,15 +81,22 @@ def test_images_that_do_not_meet_are_refused() -> None:
 )
 def test_each_reason_for_doubt_is_told(change: dict[str, float], words: str) -> None:
     good = {"similarity": 0.5, "gained": 0.1, "moved_mm": 4.0, "sharpness": 0.5, "overlap": 0.9}
-    doubt = Alignment(sitk.Transform(), **(good | change)).doubt  # type: ignore[arg-type]
+    doubt = Alignment("mutual-information", sitk.Transform(), **(good | change)).doubt  # type: ignore[arg-type]
     assert words in doubt
     assert bool(doubt) == bool(words)
 
 
-def test_ultrasound_is_compared_by_patches_with_all_else() -> None:
-    assert usual_measure("us", "mr") == "linear-combination"
-    assert usual_measure("mr", "us") == "linear-combination-of-moving"
-    assert usual_measure("mr", "mr") == usual_measure("us", "us") == "mutual-information"
+def test_images_of_one_kind_are_compared_over_the_whole() -> None:
+    still, other = phantom(), moved(phantom(), known_movement())
+    assert align_modalities(still, other, ("mr", "mr")).measure == "mutual-information"
+    assert align_modalities(still, other, ("us", "us")).measure == "mutual-information"
+
+
+def test_single_dark_voxels_inside_are_no_border() -> None:
+    still = phantom()
+    whole = Sampled.of(still, SPACING).inside
+    still.data[np.random.default_rng(0).random(SIZE) < 0.01] = 0
+    assert Sampled.of(still, SPACING).inside.sum() > 0.95 * whole.sum()
 
 
 def test_a_patch_is_explained_as_least_squares_explains_it() -> None:

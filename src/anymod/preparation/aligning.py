@@ -15,10 +15,10 @@ from anymod.cohorts import default_group
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
 from anymod.files import atomic_write, write_text
-from anymod.registration import Alignment, Kind, align, draw_checkerboard, usual_measure
+from anymod.registration import Alignment, Kind, align_modalities, draw_checkerboard
 from anymod.volumes import Volume
 
-FOLDER, TABLE = "registration", "registration.csv"
+REGISTRATION, TABLE = "registration", "registration.csv"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class AlignmentRow:
     @property
     def picture(self) -> str:
         """Where its checkerboard lies in the cohort's folder."""
-        return f"{FOLDER}/{self.subject}-{self.column}.png"
+        return f"{REGISTRATION}/{self.subject}/{self.column}.png"
 
 
 def align_subject(
@@ -46,29 +46,46 @@ def align_subject(
 ) -> tuple[dict[str, sitk.Transform], list[AlignmentRow]]:
     """Return a transform for each of a subject's images but the reference, and what is to be said of each; write both below `folder`.
 
-    Maps (mask, label, tissue) are not compared: one on an image's own grid moves with that image.
+    Maps (mask, label, tissue) are not compared: see `with_maps`.
     """
     fixed, transforms, rows = volumes[reference], {}, []
     for column, moving in volumes.items():
         if column == reference or column in EXTRA_COLUMNS:
             continue
-        measure = usual_measure(default_group(reference), default_group(column))
         try:
-            found = align(fixed, moving, measure, kind)
+            found = align_modalities(fixed, moving, (default_group(reference), default_group(column)), kind)
         except VolumeError as problem:
             raise VolumeError(problem.what, moving.source, problem.why, problem.remedy) from None
-        row = _row(name, column, measure, found)
+        row = _row(name, column, found)
         draw_checkerboard(folder / row.picture, fixed, moving, found.transform, _title(row, reference))
-        with atomic_write(folder / FOLDER / f"{name}-{column}.tfm") as path:
+        with atomic_write(folder / REGISTRATION / name / f"{column}.tfm") as path:
             sitk.WriteTransform(found.transform, str(path))
         transforms[column] = found.transform
         rows.append(row)
-    for column in EXTRA_COLUMNS:
-        if column in volumes and not volumes[column].grid.same_as(fixed.grid):
-            sharing = [other for other in transforms if volumes[other].grid.same_as(volumes[column].grid)]
-            if sharing:
-                transforms[column] = transforms[sharing[0]]
     return transforms, rows
+
+
+def with_maps(
+    volumes: Mapping[str, Volume], transforms: Mapping[str, sitk.Transform], reference: str
+) -> dict[str, sitk.Transform]:
+    """Return the transforms of a subject's images, given or found, and those of its maps that none was given for.
+
+    A map (mask, label, tissue) on the reference's grid stays; on the grid of an image that moves, it moves with it.
+
+    Raises:
+        VolumeError: A map on a grid of its own, or on that of two images that move differently: nobody can tell where it belongs.
+    """
+    moving, all_of_them = [column for column in transforms if column not in EXTRA_COLUMNS], dict(transforms)
+    for column in EXTRA_COLUMNS:
+        if column not in volumes or column in transforms or volumes[column].grid.same_as(volumes[reference].grid):
+            continue
+        sharing = [other for other in moving if volumes[other].grid.same_as(volumes[column].grid)]
+        if len(sharing) != 1:
+            why = f"it lies on the grid of {' and '.join(sharing) or 'no image of the subject'}, and images move"
+            remedy = f"say how it moves with --transform-pattern {column}=..., or leave --register out"
+            raise VolumeError("unclear where a map belongs", volumes[column].source, why, remedy)
+        all_of_them[column] = transforms[sharing[0]]
+    return all_of_them
 
 
 def write_table(rows: Sequence[AlignmentRow], folder: Path) -> None:
@@ -85,7 +102,7 @@ def read_rows(folder: Path) -> list[AlignmentRow]:
     try:
         with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
             return [_from_line(line) for line in csv.DictReader(stream)]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return []
 
 
@@ -95,11 +112,11 @@ def _from_line(line: Mapping[str, str]) -> AlignmentRow:
     return AlignmentRow(**values | numbers)
 
 
-def _row(name: str, column: str, measure: str, found: Alignment) -> AlignmentRow:
+def _row(name: str, column: str, found: Alignment) -> AlignmentRow:
     return AlignmentRow(
         name,
         column,
-        measure,
+        found.measure,
         round(found.similarity, 4),
         round(found.gained, 4),
         round(found.moved_mm, 2),

@@ -15,7 +15,7 @@ from anymod.cohorts import check_same_grid
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
 from anymod.files import sha256, write_json
-from anymod.preparation.aligning import AlignmentRow, align_subject
+from anymod.preparation.aligning import REGISTRATION, AlignmentRow, align_subject, with_maps
 from anymod.preparation.field_of_view import cut_to
 from anymod.preparation.folder_source import FoundSubject
 from anymod.registration import Kind
@@ -72,8 +72,11 @@ def convert_subject(task: ConversionTask) -> ConvertedSubject:
     """
     record = task.folder / FINISHED / f"{task.found.name}.json"
     if record.is_file():
-        return _from_record(record)
-    shutil.rmtree(task.folder / "subjects" / task.found.name, ignore_errors=True)  # what a kill has left half done
+        finished = _from_record(record)
+        if all((task.folder / file).is_file() for file in finished.files.values()):
+            return finished
+    for place in ("subjects", REGISTRATION):  # what a kill has left half done
+        shutil.rmtree(task.folder / place / task.found.name, ignore_errors=True)
     converted = _convert(task)
     write_json(record, asdict(converted))
     return converted
@@ -125,7 +128,7 @@ def on_one_grid(volumes: Mapping[str, Volume], task: ConversionTask) -> tuple[di
         if doubts and task.strict:
             remedy = "look at the images, give a transform, or leave --strict out"
             raise VolumeError("registration in doubt", volumes[doubts[0].column].source, doubts[0].doubt, remedy)
-        transforms |= found
+        transforms = with_maps(volumes, transforms | found, reference)
     grid = volumes[reference].grid
     if task.spacing_mm is not None:
         grid = model_grid(grid, task.spacing_mm)

@@ -7,6 +7,7 @@ import io
 import logging
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,11 @@ from anymod.cohorts import (
     write_cohort,
 )
 from anymod.cohorts.schema import EXTRA_COLUMNS
-from anymod.errors import AnymodError, CohortError, ModalityError
+from anymod.errors import AnymodError, CohortError, ModalityError, OutputError
 from anymod.executors import completed, subject_executor
-from anymod.files import continued_folder, write_json, write_text
-from anymod.preparation.aligning import write_table
-from anymod.preparation.converting import FINISHED, ConversionTask, ConvertedSubject, convert_subject
+from anymod.files import continued_folder, states_of, write_json, write_text
+from anymod.preparation.aligning import REGISTRATION, write_table
+from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
 from anymod.preparation.folder_source import FoundSubject
 from anymod.progress import track
 from anymod.registration import Kind
@@ -129,15 +130,17 @@ def prepare_cohort(
     sources = [file for subject in found for file in subject.files.values()]
     lists = [file for file in (options.splits.list_file,) if file is not None]
     request = _request(found, options, provenance)
-    with continued_folder(out, request, overwrite=overwrite, keep=[*sources, *lists]) as building:
-        converted, left_out = _convert(found, options, building)
+    with (
+        subject_executor(options.workers, options.scheduler) as executor,
+        continued_folder(out, request, overwrite=overwrite, keep=[*sources, *lists]) as building,
+    ):
+        converted, left_out = _convert(found, options, building, executor)
         _write_sources(building, converted)
         if options.register is not None:
             write_table([row for each in converted for row in each.alignments], building)
         if left_out:
             write_json(building / FAILURES, {"failures": left_out})
         write_cohort(_cohort(building, out.absolute().name, converted, splits, options, provenance), building)
-        shutil.rmtree(building / FINISHED)
     return Prepared(read_cohort(out), left_out)
 
 
@@ -145,8 +148,7 @@ def _request(found: Sequence[FoundSubject], options: PreparationOptions, provena
     """Return what shapes the images, with what changes when a source file does."""
     files = {
         subject.name: [
-            [column, str(file), file.stat().st_size, file.stat().st_mtime_ns]
-            for column, file in (*subject.files.items(), *subject.transforms.items())
+            [column, states_of(file)] for column, file in (*subject.files.items(), *subject.transforms.items())
         ]
         for subject in found
     }
@@ -155,26 +157,39 @@ def _request(found: Sequence[FoundSubject], options: PreparationOptions, provena
 
 
 def _convert(
-    found: Sequence[FoundSubject], options: PreparationOptions, folder: Path
+    found: Sequence[FoundSubject], options: PreparationOptions, folder: Path, executor: Executor
 ) -> tuple[list[ConvertedSubject], dict[str, str]]:
-    """Return the subjects that were converted, and for each of the others why not."""
+    """Return the subjects that were converted, and for each of the others why not.
+
+    Raises what stopped a worker or a disk: that is no fault of a subject, and the next call goes on.
+    """
     shaping = (options.resample_to, options.spacing_mm, options.register, options.cut_to, options.strict)
     tasks = [ConversionTask(subject, folder, *shaping) for subject in found]
     converted: dict[str, ConvertedSubject] = {}
     failures: dict[str, Exception] = {}
-    with subject_executor(options.workers, options.scheduler) as executor:
-        for task, outcome in track(completed(executor, convert_subject, tasks), "preparing", len(tasks)):
-            if isinstance(outcome, Exception):
-                failures[task.found.name] = outcome
-                logger.warning("subject %s is left out: %s", task.found.name, outcome)
-            else:
-                converted[task.found.name] = outcome
+    for task, outcome in track(completed(executor, convert_subject, tasks), "preparing", len(tasks)):
+        if isinstance(outcome, ConvertedSubject):
+            converted[task.found.name] = outcome
+        elif _is_fault_of_the_machine(outcome):
+            why = f"{type(outcome).__name__}: {outcome}"
+            remedy = "see to space and memory, take fewer --workers, and give the same command again"
+            raise OutputError("stopped", f"subject '{task.found.name}'", why, remedy) from outcome
+        else:
+            failures[task.found.name] = outcome
+            logger.warning("subject %s is left out: %s", task.found.name, outcome)
     if failures and (options.strict or not converted):
         raise _summary(list(failures.values()), len(tasks))
     for name in failures:
-        shutil.rmtree(folder / "subjects" / name, ignore_errors=True)
+        for place in ("subjects", REGISTRATION):
+            shutil.rmtree(folder / place / name, ignore_errors=True)
     left_out = {subject.name: str(failures[subject.name]) for subject in found if subject.name in failures}
     return [converted[subject.name] for subject in found if subject.name in converted], left_out
+
+
+def _is_fault_of_the_machine(problem: Exception) -> bool:
+    """Return whether no space, no memory or a dead worker (Dask: KilledWorker) stopped a subject, rather than its files."""
+    faults = (OutputError, OSError, MemoryError, BrokenExecutor)
+    return isinstance(problem, faults) or type(problem).__name__ == "KilledWorker"
 
 
 def _summary(failures: Sequence[Exception], total: int) -> Exception:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anymod.registration.alignment import Alignment, Kind, Measure, align, usual_measure
+from anymod.registration.alignment import Alignment, Kind, Measure, align, align_modalities
 from anymod.registration.checkerboard import draw_checkerboard
 
-__all__ = ["Alignment", "Kind", "Measure", "align", "draw_checkerboard", "usual_measure"]
+__all__ = ["Alignment", "Kind", "Measure", "align", "align_modalities", "draw_checkerboard"]

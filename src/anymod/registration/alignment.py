@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,7 +16,7 @@ from anymod.types import Array
 from anymod.volumes import Volume, foreground_of
 
 Kind = Literal["rigid", "affine"]
-Measure = Literal["mutual-information", "linear-combination", "linear-combination-of-moving"]
+Measure = Literal["mutual-information", "linear-combination"]
 
 LEVELS_MM = (4.0, 2.0, 1.0)  # spacings, coarse to fine; none finer than the images
 PATCHES_MM = (
@@ -35,10 +34,6 @@ Improve = Callable[[Level, sitk.Transform], None]  # in place
 MEASURES: dict[str, tuple[Similarity, Improve]] = {
     "mutual-information": (mutual_information.similarity, mutual_information.improve),
     "linear-combination": (linear_combination.similarity, linear_combination.improve),
-    "linear-combination-of-moving": (
-        partial(linear_combination.similarity, moving_is_ultrasound=True),
-        partial(linear_combination.improve, moving_is_ultrasound=True),
-    ),
 }
 
 
@@ -47,6 +42,7 @@ class Alignment:
     """How one image lies to another.
 
     Attributes:
+        measure: What the images were compared with.
         transform: From points of the fixed image to points of the moving one that show the same (ITK's: LPS millimetres).
         similarity: Of the two where the transform puts them, from 0.
         gained: Similarity at the end less similarity at first.
@@ -55,6 +51,7 @@ class Alignment:
         overlap: Share of the smaller foreground that lies in the other.
     """
 
+    measure: Measure
     transform: sitk.Transform
     similarity: float
     gained: float
@@ -76,15 +73,26 @@ class Alignment:
         return ""
 
 
-def usual_measure(fixed_group: str, moving_group: str) -> Measure:
-    """Return the measure for images of two groups (`mr`, `us`): patch by patch where exactly one is ultrasound."""
-    if (fixed_group == "us") == (moving_group == "us"):
-        return "mutual-information"
-    return "linear-combination" if fixed_group == "us" else "linear-combination-of-moving"
+def align_modalities(
+    fixed: Volume, moving: Volume, groups: tuple[str, str] = ("mr", "mr"), kind: Kind = "rigid"
+) -> Alignment:
+    """Return how `moving` lies to `fixed`, compared as befits their groups (`mr`, `us`): by patches where exactly one is ultrasound.
+
+    That one is what has to be explained, so an ultrasound that moves is aligned to in place of being aligned.
+    """
+    if (groups[0] == "us") == (groups[1] == "us"):
+        return align(fixed, moving, "mutual-information", kind)
+    if groups[0] == "us":
+        return align(fixed, moving, "linear-combination", kind)
+    found = align(moving, fixed, "linear-combination", kind)
+    inverse = found.transform.GetInverse()
+    return replace(found, transform=inverse, moved_mm=_farthest_mm(inverse, _corners(fixed)))
 
 
 def align(fixed: Volume, moving: Volume, measure: Measure = "mutual-information", kind: Kind = "rigid") -> Alignment:
     """Return how `moving` lies to `fixed`, sought from where their files say that they are; the same on every call.
+
+    By linear combination `fixed` has to be the ultrasound.
 
     Raises:
         VolumeError: Their foregrounds do not meet, so that there is nothing to begin from.
@@ -103,13 +111,12 @@ def align(fixed: Volume, moving: Volume, measure: Measure = "mutual-information"
         transform = _as_affine(transform)
         improve(levels[-1], transform)
     after = similarity(levels[-1], transform)
-    corners = _corners(fixed)
-    moved = np.array([transform.TransformPoint(corner) for corner in corners.tolist()]) - corners
     return Alignment(
+        measure=measure,
         transform=transform,
         similarity=after,
         gained=after - before,
-        moved_mm=float(np.linalg.norm(moved, axis=1).max()),
+        moved_mm=_farthest_mm(transform, _corners(fixed)),
         sharpness=1 - _beside(levels[-1], transform, similarity) / max(after, 1e-9),
         overlap=levels[-1].overlap(transform),
     )
@@ -136,6 +143,12 @@ def _corners(volume: Volume) -> Array:
     ends = np.stack([places.min(axis=0), places.max(axis=0)])
     corners = np.array([[ends[i, 0], ends[j, 1], ends[k, 2]] for i, j, k in np.ndindex(2, 2, 2)])
     return volume.grid.to_world(corners) * (-1, -1, 1)
+
+
+def _farthest_mm(transform: sitk.Transform, points: Array) -> float:
+    """Return how far a transform moves the point [n, 3] that it moves farthest."""
+    moved = np.array([transform.TransformPoint(point) for point in points.tolist()]) - points
+    return float(np.linalg.norm(moved, axis=1).max())
 
 
 def _beside(level: Level, transform: sitk.Transform, similarity: Similarity) -> float:

@@ -25,21 +25,22 @@ TOLERANCE_MM = 0.05
 MOST_EVALUATIONS = 1500
 
 
-def similarity(level: Level, transform: sitk.Transform, *, moving_is_ultrasound: bool = False) -> float:
-    """Return the explained share of the ultrasound's variance under a transform, from 0 to 1."""
-    here, there = level.fixed.data, _arrived(level, transform, level.moving.data)
-    sound, other = (there, here) if moving_is_ultrasound else (here, there)
-    return explained_share(sound, other, level.met(transform), level.fixed.inside, level.fixed.grid.spacing_mm[0])
+def similarity(level: Level, transform: sitk.Transform) -> float:
+    """Return which share of the variance of the fixed image, the ultrasound, the moving one explains under a transform, from 0 to 1."""
+    there = on_indices(level.moving.data, level.between(transform), level.fixed.grid.shape)
+    return explained_share(
+        level.fixed.data, there, level.met(transform), level.fixed.inside, level.fixed.grid.spacing_mm[0]
+    )
 
 
-def improve(level: Level, transform: sitk.Transform, *, moving_is_ultrasound: bool = False) -> None:
+def improve(level: Level, transform: sitk.Transform) -> None:
     """Move a transform, in place, to where similarity is highest near it (Nelder and Mead's simplex: LC2 has no simple derivative)."""
     first = np.array(transform.GetParameters())
     unit = np.where(np.arange(len(first)) < len(first) - 3, 1 / LEVER_MM, 1.0)  # the last three are millimetres
 
     def cost(steps: Array) -> float:
         transform.SetParameters((first + unit * steps).tolist())
-        return -similarity(level, transform, moving_is_ultrasound=moving_is_ultrasound)
+        return -similarity(level, transform)
 
     # A simplex about the start, as wide as a voxel: line searches across the whole head find better-looking places far off.
     simplex = np.vstack([np.zeros(len(first)), level.fixed.grid.spacing_mm[0] * np.eye(len(first))])
@@ -96,10 +97,6 @@ def explained(sound: Array, other: Array, both: Array, spacing_mm: float) -> Ter
         explained=(yx**2 * gg - 2 * yx * yg * xg + yg**2 * xx) / np.maximum(xx * gg - xg**2, 1e-12),
         covered=covered,
     )
-
-
-def _arrived(level: Level, transform: sitk.Transform, data: Array) -> Array:
-    return on_indices(data, level.between(transform), level.fixed.grid.shape)
 
 
 def _mean(data: Array, size: int) -> Array:

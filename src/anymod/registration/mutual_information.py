@@ -24,7 +24,8 @@ def similarity(level: Level, transform: sitk.Transform) -> float:
 
 def improve(level: Level, transform: sitk.Transform) -> None:
     """Move a transform, in place, to where similarity is highest near it."""
-    method = _method(level, transform)
+    with _one_thread():
+        method = _method(level, transform)
     method.SetOptimizerAsRegularStepGradientDescent(
         STEP * level.fixed.grid.spacing_mm[0],
         LEAST_STEP_MM,
@@ -63,7 +64,7 @@ def _image(sampled: Sampled, *, mask: bool = False) -> sitk.Image:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let SimpleITK compute with one thread: sums over several differ from call to call."""
+    """Let filters that SimpleITK makes meanwhile compute with one thread: sums over several differ from call to call."""
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:

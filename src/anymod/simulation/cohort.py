@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, read_cohort, write_cohort
 from anymod.errors import ConfigurationError
 from anymod.executors import completed, subject_executor
-from anymod.files import continued_folder, write_json, write_text
+from anymod.files import continued_folder, states_of, write_json, write_text
 from anymod.progress import track
 from anymod.randomness import numpy_generator
 from anymod.simulation.label_anatomy import find_label_maps
@@ -60,16 +61,18 @@ def simulate_cohort(
     settings = settings or SimulationSettings()
     if subjects < 1:
         raise ConfigurationError("nothing to simulate", "--subjects", f"{subjects} is asked for", "ask for 1 or more")
-    if settings.anatomy is not None:
-        find_label_maps(settings.anatomy)  # fails here, before anything is written
+    maps = [] if settings.anatomy is None else find_label_maps(settings.anatomy)
     names = [subject_name(index) for index in range(subjects)]
     strata = {name: "+".join(draw_observed(seed, index, settings)) for index, name in enumerate(names)}
     splits = draw_splits(names, seed, settings.validation, settings.test, strata=strata)
     keep = [] if settings.anatomy is None else [settings.anatomy]
-    request = {"subjects": subjects, **_provenance(seed, settings)}
-    with continued_folder(Path(out), request, overwrite=overwrite, keep=keep) as folder:
+    request = {"subjects": subjects, **_provenance(seed, settings), "label_maps": [states_of(path) for path in maps]}
+    with (
+        subject_executor(workers, scheduler) as executor,
+        continued_folder(Path(out), request, overwrite=overwrite, keep=keep) as folder,
+    ):
         tasks = _tasks(folder, splits, seed, settings)
-        _run(tasks, workers, scheduler)
+        _run(tasks, executor)
         write_cohort(_cohort(tasks, Path(out).resolve().name, splits, settings, seed), folder)
     return read_cohort(Path(out))
 
@@ -161,11 +164,10 @@ def _white_matter_medians(subject: SimulatedSubject, observed: tuple[str, ...]) 
     return {name: float(np.median(subject.images[name].data[white])) for name in names}
 
 
-def _run(tasks: list[SubjectTask], workers: int, scheduler: str | None) -> None:
-    with subject_executor(workers, scheduler) as executor:
-        for _, result in track(completed(executor, write_subject, tasks), "simulating", len(tasks)):
-            if isinstance(result, Exception):
-                raise result
+def _run(tasks: list[SubjectTask], executor: Executor) -> None:
+    for _, result in track(completed(executor, write_subject, tasks), "simulating", len(tasks)):
+        if isinstance(result, Exception):
+            raise result
 
 
 def _subject(name: str, split: str, observed: tuple[str, ...]) -> Subject:
