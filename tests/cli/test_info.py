@@ -31,5 +31,5 @@ def test_a_package_that_is_missing_is_told_as_such() -> None:
     assert installed_version("no-such-distribution-anywhere") is None
 
 
-def test_the_bundled_model_is_listed() -> None:
-    assert "simulated-mr" in bundled_models()
+def test_the_bundled_models_are_listed() -> None:
+    assert set(bundled_models()) == {"simulated-mr", "simulated-us"}

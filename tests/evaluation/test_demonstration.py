@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from anymod.errors import ModelFolderError
-from anymod.evaluation.demonstration import _slice_of_interest, shown_ways
+from anymod.evaluation.demonstration import _enhancing_patient, _slice_of_interest, shown_ways
+from anymod.simulation import Patient, SimulationSettings
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,11 @@ def test_the_slice_shown_has_most_of_the_tumours_rim() -> None:
     assert _slice_of_interest(label) == 1
     label[0, 0, 3] = 4
     assert _slice_of_interest(label) == 3
+
+
+def test_the_patient_has_a_tumour_that_enhances() -> None:
+    settings = SimulationSettings(tumours=1.0, spacing_mm=8.0)
+    for seed in range(3):
+        tumour = Patient.draw(seed, _enhancing_patient(seed, settings), settings).tumour
+        assert tumour is not None
+        assert tumour.rim_mm > 0

@@ -46,6 +46,15 @@ def test_every_subset_of_the_observed_meets_every_observed_target(evaluation: Ev
     assert {shown for subject, shown, _ in cells if subject == "b"} == {"t1", "flair", "t1+flair"}
 
 
+def test_a_model_that_is_measured_on_its_own_training_subjects_is_told(
+    cohort: Cohort, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained = {"cohort": "tiny", "subjects": ["a", "z"]}
+    folder = save_tiny_model(tmp_path / "model", training=trained)
+    evaluate(folder, cohort, replace(OPTIONS, show=("t1",)))
+    assert "trained on 1 of the subjects it is measured on, such as a" in caplog.text
+
+
 def test_the_model_s_own_constants_scale_another_cohort(cohort: Cohort, tmp_path: Path) -> None:
     rule, constants = IntensityRule(anchor="core"), {"t1": 0.3, "t2": 0.5, "flair": 0.7}
     modalities = tuple(

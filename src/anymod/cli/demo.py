@@ -1,4 +1,4 @@
-"""`anymod demo`: the whole way on a simulated patient, in about a minute."""
+"""`anymod demo`: the whole way on a simulated patient, in a minute or two."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from anymod.cli.options import (
     SeedOption,
     ThreadsOption,
     VerboseOption,
+    WorkersOption,
     configure,
 )
 
@@ -23,10 +24,11 @@ def demo(
     *,
     out: OutOption,
     model: Annotated[Path, typer.Option(metavar="MODEL", help="Model folder, or the name of a bundled model.")] = Path(
-        "simulated-mr"
+        "simulated-us"
     ),
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
+    workers: WorkersOption = 1,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
@@ -42,7 +44,7 @@ def demo(
     from anymod.models import find_model
 
     with staged_folder(out, overwrite=overwrite, keep=(find_model(model),)) as folder:
-        result = demonstrate(model, folder, seed, device)
+        result = demonstrate(model, folder, seed, device, workers=workers)
     typer.echo(printed_text(result.evaluation))
     typer.echo(f"\nLook at {out / result.figure.relative_to(folder)}")
     for place in result.folders:

@@ -58,7 +58,8 @@ def draw_demo(path: Path, truth: Truth, ways: Sequence[Filled]) -> None:
                 images.append(Picture(axial(truth.images[place][box]), greys[place], marked=True))
                 doubts.append(None)
             else:
-                error = error_of(way.image[place], truth.images[place], truth.foreground[place])
+                drawn = truth.foreground[place] & np.isfinite(way.spread[place])  # beside a fan nothing was
+                error = error_of(way.image[place], truth.images[place], drawn)
                 images.append(Picture(axial(way.image[place][box]), greys[place]))
                 doubts.append(Pair(Picture(axial(error[box]), ERROR), Picture(axial(way.spread[place][box]), colours)))
         cells += [images, doubts]

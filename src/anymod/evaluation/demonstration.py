@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from anymod.errors import ModelFolderError
 from anymod.evaluation.demo_figure import Filled, Truth, draw_demo
 from anymod.evaluation.protocol import Evaluation, EvaluationOptions, evaluate
 from anymod.evaluation.report import write_report
+from anymod.executors import completed, subject_executor
 from anymod.progress import track
-from anymod.simulation import SimulatedSubject, SimulationSettings, simulate_subject
+from anymod.simulation import Patient, SimulatedSubject, SimulationSettings, simulate_subject
 from anymod.synthesis import USUAL_TEMPERATURE, Inputs, SynthesisOptions, Synthesizer, draw_images, encoded
 from anymod.synthesis.files import write_subject
 from anymod.types import Array
@@ -27,8 +28,8 @@ FIRST_SEED = 900_000  # no recipe's cohort comes near: the patient and the refer
 TRAINING_SUBJECTS = 4  # for the references
 FIGURE = "demo.png"
 SAMPLES = SynthesisOptions(temperature=USUAL_TEMPERATURE, samples=16)  # for the spread
-ENHANCING, CLEAR_RIM = 4, 150  # label, and how many voxels of it can be seen well
-TRIES = 8  # of subjects with a tumour, until one enhances
+ENHANCING = 4  # label of what takes up contrast agent
+TRIES = 8  # of patients with a tumour, until one's enhances
 PATIENT = "patient"
 SHOWN = (("t1",), ("t2", "flair"), ("t1", "t2", "flair"))
 """What is shown: one image, a pair without the tumour's contrast agent, everything but the contrast-enhanced image."""
@@ -45,13 +46,16 @@ class Demonstration:
     folders: list[Path]
 
 
-def demonstrate(model: str | Path, folder: Path, seed: int, device: str = "auto") -> Demonstration:
-    """Fill `folder` with a simulated cohort, the patient's hidden images synthesized, the report and `demo.png`."""
+def demonstrate(model: str | Path, folder: Path, seed: int, device: str = "auto", *, workers: int = 1) -> Demonstration:
+    """Fill `folder` with a simulated cohort, the patient's hidden images synthesized, the report and `demo.png`.
+
+    `workers` processes share the simulation; what comes out does not depend on how many.
+    """
     synthesizer = Synthesizer.from_folder(model, device)
     names = synthesizer.description.names
     ways = shown_ways(names)
     settings = SimulationSettings(modalities=names, spacing_mm=synthesizer.description.spacing_mm, missing=0.0)
-    cohort, number = _simulate(folder / "cohort", seed, settings)
+    cohort, number = _simulate(folder / "cohort", seed, settings, workers)
     patient = cohort.subject(PATIENT)
     folders = []
     for way in ways:
@@ -78,43 +82,59 @@ def shown_ways(names: Sequence[str]) -> list[tuple[str, ...]]:
     return usual or list(dict.fromkeys([tuple(names[:1]), tuple(names[:-1])]))
 
 
-def _simulate(root: Path, seed: int, settings: SimulationSettings) -> tuple[Cohort, int]:
+@dataclass(frozen=True)
+class _Person:
+    """Somebody to simulate."""
+
+    name: str
+    split: str
+    seed: int
+    index: int
+    settings: SimulationSettings
+
+
+def _simulate(root: Path, seed: int, settings: SimulationSettings, workers: int) -> tuple[Cohort, int]:
     """Write the references' subjects and the patient; return the cohort and the patient's slice with most of the tumour's rim."""
     seed += FIRST_SEED
-    subjects = []
-    total = TRAINING_SUBJECTS + 1
-    for simulated, name, split in track(_subjects(seed, settings), "simulating", total):
-        paths = {modality: f"subjects/{name}/{modality}.nii.gz" for modality in settings.modalities}
-        for modality, path in paths.items():
-            write_volume(root / path, simulated.images[modality], "anymod simulated image")
-        label = f"subjects/{name}/label.nii.gz"
-        write_volume(root / label, simulated.label, "anymod simulated tumour: 1 core, 2 oedema, 4 enhancing")
-        subjects.append(Subject(name, split, paths, label=label))
-        interest = _slice_of_interest(simulated.label.data)
+    ill = settings.model_copy(update={"tumours": 1.0})
+    people = [_Person(PATIENT, "test", seed, _enhancing_patient(seed, ill), ill)]
+    people += [_Person(f"training-{n + 1}", "train", seed, TRIES + n, settings) for n in range(TRAINING_SUBJECTS)]
+    subjects, interest = {}, 0
+    with subject_executor(workers) as executor:
+        for person, simulated in track(completed(executor, _simulated, people), "simulating", len(people)):
+            if isinstance(simulated, Exception):
+                raise simulated
+            subjects[person.name] = _write_person(root, person, simulated)
+            if person.name == PATIENT:
+                interest = _slice_of_interest(simulated.label.data)
     modalities = tuple(Modality(name, default_group(name)) for name in settings.modalities)
     provenance = {"made_by": "anymod demo", "seed": seed}
     spacing = (settings.spacing_mm,) * 3
-    cohort = Cohort(root, "simulated demo", modalities, tuple(subjects), spacing, settings.modalities[0], provenance)
+    ordered = tuple(subjects[person.name] for person in people)
+    cohort = Cohort(root, "simulated demo", modalities, ordered, spacing, settings.modalities[0], provenance)
     return write_cohort(cohort, root), interest
 
 
-def _subjects(seed: int, settings: SimulationSettings) -> Iterator[tuple[SimulatedSubject, str, str]]:
-    """Yield (subject, name, split): those of the references, and last the patient."""
-    for index in range(TRAINING_SUBJECTS):
-        yield simulate_subject(seed, TRIES + index, settings), f"training-{index + 1}", "train"
-    with_tumour = settings.model_copy(update={"tumours": 1.0})
-    tried = (simulate_subject(seed, index, with_tumour) for index in range(TRIES))
-    best = next(tried)
-    for other in tried:
-        if _rim(best) >= CLEAR_RIM:
-            break
-        best = max(best, other, key=_rim)
-    yield best, PATIENT, "test"
+def _enhancing_patient(seed: int, settings: SimulationSettings) -> int:
+    """Return the index of the first patient whose tumour has an enhancing rim, 0 where none of `TRIES` has."""
+    for index in range(TRIES):
+        tumour = Patient.draw(seed, index, settings).tumour
+        if tumour is not None and tumour.rim_mm > 0:
+            return index
+    return 0
 
 
-def _rim(simulated: SimulatedSubject) -> int:
-    """Return how many voxels of the subject's tumour enhance."""
-    return int(np.count_nonzero(simulated.label.data == ENHANCING))
+def _simulated(person: _Person) -> SimulatedSubject:
+    return simulate_subject(person.seed, person.index, person.settings)
+
+
+def _write_person(root: Path, person: _Person, simulated: SimulatedSubject) -> Subject:
+    paths = {name: f"subjects/{person.name}/{name}.nii.gz" for name in person.settings.modalities}
+    for name, path in paths.items():
+        write_volume(root / path, simulated.images[name], "anymod simulated image")
+    label = f"subjects/{person.name}/label.nii.gz"
+    write_volume(root / label, simulated.label, "anymod simulated tumour: 1 core, 2 oedema, 4 enhancing")
+    return Subject(person.name, person.split, paths, label=label)
 
 
 def _slice_of_interest(label: Array) -> int:

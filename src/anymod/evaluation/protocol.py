@@ -80,6 +80,7 @@ def evaluate(
     description = synthesizer.description
     cohort = in_model_order(cohort, description)
     measured, training = chosen_subjects(cohort, options)
+    _warn_of_trained_on(measured, cohort.name, description)
     subsets = _parse_subsets(options.show, description)
     with ExitStack() as stack:
         folder = cache_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anymod-")))
@@ -110,6 +111,15 @@ def evaluate(
     fitted = f"{len(training)} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
     examples = [results[task.subject][1] for task in tasks]
     return Evaluation(scores, examples, description, cohort.name, options.split, fitted, options.seed, options.draws)
+
+
+def _warn_of_trained_on(measured: Sequence[Subject], cohort: str, description: ModelDescription) -> None:
+    """Warn where the model was trained on subjects of this cohort that it is measured on, such as those of another fold."""
+    training = description.training
+    known = set(training.get("subjects", ())) if training.get("cohort") == cohort else set()
+    both = [subject.name for subject in measured if subject.name in known]
+    if both:
+        logger.warning("the model was trained on %d of the subjects it is measured on, such as %s", len(both), both[0])
 
 
 def _with_slices(cache: SliceCache, measured: Sequence[Subject], order: list[str]) -> tuple[Subject, ...]:

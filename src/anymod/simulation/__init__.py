@@ -7,7 +7,7 @@ them; a protocol's signal equations turn fractions into images. Each is a functi
 from __future__ import annotations
 
 from anymod.simulation.cohort import simulate_cohort
-from anymod.simulation.patients import SimulatedSubject, simulate_subject
+from anymod.simulation.patients import Patient, SimulatedSubject, simulate_subject
 from anymod.simulation.settings import SimulationSettings
 
-__all__ = ["SimulatedSubject", "SimulationSettings", "simulate_cohort", "simulate_subject"]
+__all__ = ["Patient", "SimulatedSubject", "SimulationSettings", "simulate_cohort", "simulate_subject"]
