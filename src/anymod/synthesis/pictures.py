@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from anymod.files import atomic_write
 from anymod.types import Array
 
-INCH, GAP, DOTS_PER_INCH = 1.35, 0.035, 120  # width of a picture, what lies between two, resolution
+INCH, GAP, DOTS_PER_INCH = 1.35, 0.035, 130  # width of a picture, what lies between two, resolution
 LEFT, TOP, BARS, LINE = 1.15, 0.62, 0.5, 0.14  # inches: margins, room for the colour bars, a line of the note
 NARROWEST = 4.6  # inches: a note has to fit
 NOTICE = "Synthetic images, not acquired; not for diagnosis."
