@@ -12,7 +12,14 @@ from moved_phantom import SIZE, SPACING, farthest_error, known_movement, moved, 
 from scipy import ndimage
 
 from anymod.errors import VolumeError
-from anymod.registration import align, align_modalities, draw_checkerboard, linear_combination
+from anymod.registration import (
+    align,
+    align_modalities,
+    alignment,
+    draw_checkerboard,
+    linear_combination,
+    mutual_information,
+)
 from anymod.registration.alignment import Alignment
 from anymod.registration.levels import Level, Sampled
 from anymod.volumes import Grid, Volume, orient
@@ -55,6 +62,15 @@ def test_every_call_finds_the_same() -> None:
     still, other = phantom(), moved(phantom(), known_movement())
     first, second = (align(still, other).transform.GetParameters() for _ in range(2))
     assert first == second
+
+
+def test_a_search_that_ends_lower_than_it_began_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def astray(level: Level, transform: sitk.Transform) -> None:
+        transform.SetParameters((0.0, 0.0, 0.5, 9.0, 9.0, 9.0))
+
+    monkeypatch.setitem(alignment.MEASURES, "mutual-information", (mutual_information.similarity, astray))
+    found = align(phantom(), phantom())
+    assert found.moved_mm == found.gained == 0
 
 
 def test_images_of_different_patients_are_doubted() -> None:

@@ -97,19 +97,22 @@ def align(fixed: Volume, moving: Volume, measure: Measure = "mutual-information"
     Raises:
         VolumeError: Their foregrounds do not meet, so that there is nothing to begin from.
     """
-    similarity, improve = MEASURES[measure]
+    similarity, _ = MEASURES[measure]
     levels = [Level(Sampled.of(fixed, step), Sampled.of(moving, step)) for step in _spacings(fixed, moving, measure)]
-    transform: sitk.Transform = sitk.Euler3DTransform()
-    transform.SetCenter(levels[-1].fixed.middle.tolist())
+    transform: sitk.Transform = _still(levels)
     if not levels[-1].met(transform).any():
         why = "no part of one lies where the other does"
         raise VolumeError("nothing to align", "the images", why, "check the scans' positions")
     before = similarity(levels[-1], transform)
-    for level in levels:
-        improve(level, transform)
+    for first in range(len(levels)):  # a coarse level may lead astray: then begin with a finer one
+        transform = _still(levels)
+        for level in levels[first:]:
+            _improve(level, transform, measure)
+        if similarity(levels[-1], transform) > before:
+            break
     if kind == "affine":
         transform = _as_affine(transform)
-        improve(levels[-1], transform)
+        _improve(levels[-1], transform, measure)
     after = similarity(levels[-1], transform)
     return Alignment(
         measure=measure,
@@ -120,6 +123,22 @@ def align(fixed: Volume, moving: Volume, measure: Measure = "mutual-information"
         sharpness=1 - _beside(levels[-1], transform, similarity) / max(after, 1e-9),
         overlap=levels[-1].overlap(transform),
     )
+
+
+def _still(levels: list[Level]) -> sitk.Euler3DTransform:
+    """Return the movement that moves nothing, about the middle of the fixed image."""
+    transform = sitk.Euler3DTransform()
+    transform.SetCenter(levels[-1].fixed.middle.tolist())
+    return transform
+
+
+def _improve(level: Level, transform: sitk.Transform, measure: Measure) -> None:
+    """Move a transform, in place, to where similarity is higher; leave it where the search ends lower than it began."""
+    similarity, improve = MEASURES[measure]
+    parameters, before = transform.GetParameters(), similarity(level, transform)
+    improve(level, transform)
+    if similarity(level, transform) < before:
+        transform.SetParameters(parameters)
 
 
 def _spacings(fixed: Volume, moving: Volume, measure: Measure) -> list[float]:
