@@ -186,6 +186,8 @@ def prepare(
         "patterns": columns,
         "subject_from": subject_from,
         "transforms": list(transform_pattern or []),
+        "register": options.register,
+        "cut_to": cut_to,
     }
     prepared = prepare_cohort(found, options, out, provenance, overwrite=overwrite)
     _print_found(found, prepared, [*modalities, *extras])

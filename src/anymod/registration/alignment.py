@@ -19,9 +19,8 @@ Kind = Literal["rigid", "affine"]
 Measure = Literal["mutual-information", "linear-combination"]
 
 LEVELS_MM = (4.0, 2.0, 1.0)  # spacings, coarse to fine; none finer than the images
-PATCHES_MM = (
-    2.0,
-)  # of a measure by patches: at 4 mm a fan of ultrasound has too few, at 1 mm they tell hardly more in eight times the time
+# By patches at one spacing: at 4 mm a fan of ultrasound has too few, at 1 mm they tell hardly more in eight times the time.
+PATCHES_MM = (2.0,)
 PROBED_MM = 3.0  # how far from the solution similarity has to be lower
 LEAST_SHARPNESS = 0.2  # by what share it has to be, in the mean of six directions
 FARTHEST_MM = 30.0  # more than patients move between scans of one session, or brains shift
@@ -45,7 +44,7 @@ class Alignment:
         measure: What the images were compared with.
         transform: From points of the fixed image to points of the moving one that show the same (ITK's: LPS millimetres).
         similarity: Of the two where the transform puts them, from 0.
-        gained: Similarity at the end less similarity at first.
+        gained: Similarity at the end less similarity at first; 0 where no search found better, and nothing was moved.
         moved_mm: How far the transform moves the farthest corner of the fixed image's foreground.
         sharpness: By what share similarity falls, in the mean, if the moving image is shifted by 3 mm in six directions.
         overlap: Share of the smaller foreground that lies in the other.
@@ -66,8 +65,6 @@ class Alignment:
             return f"only {100 * self.overlap:.0f} % of the smaller image lies in the other"
         if self.moved_mm > FARTHEST_MM:
             return f"it moves the image by {self.moved_mm:.0f} mm"
-        if self.gained < 0:
-            return "the images are less similar than before"
         if self.sharpness < LEAST_SHARPNESS:
             return f"{PROBED_MM:g} mm beside it the images are about as similar (sharpness {self.sharpness:.2f})"
         return ""

@@ -10,8 +10,7 @@ from scipy import ndimage
 
 from anymod.types import Array
 from anymod.volumes import Grid, Volume, foreground_of, model_grid, resample
-
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # times a RAS position: ITK's
+from anymod.volumes.header_text import LPS_TO_RAS
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Sampled:
     @property
     def to_lps(self) -> Array:
         """[4, 4] float64, voxel index -> world mm, LPS."""
-        return LPS @ self.grid.affine
+        return LPS_TO_RAS @ self.grid.affine  # its own inverse
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import SimpleITK as sitk
 
-from anymod.registration.levels import LPS, Level, Sampled
+from anymod.registration.levels import Level, Sampled
 
 BINS = 32  # of the joint histogram
 STEP, LEAST_STEP_MM = 0.5, 0.01  # largest movement of a voxel in one step: at first, in voxels, and where it ends
@@ -56,10 +56,9 @@ def _image(sampled: Sampled, *, mask: bool = False) -> sitk.Image:
     """Return an image, or where it counts, as SimpleITK's."""
     data = sampled.inside.astype(np.uint8) if mask else sampled.data
     image = sitk.GetImageFromArray(np.ascontiguousarray(data.T))
-    affine = LPS @ sampled.grid.affine
     image.SetSpacing(sampled.grid.spacing_mm)
-    image.SetDirection((affine[:3, :3] / sampled.grid.spacing_mm).ravel().tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((sampled.to_lps[:3, :3] / sampled.grid.spacing_mm).ravel().tolist())
+    image.SetOrigin(sampled.to_lps[:3, 3].tolist())
     return image
 
 
