@@ -7,6 +7,7 @@ AnymodError
 ├── ModalityError      an unknown modality, or none where one is needed
 ├── ConfigurationError a configuration file or a `--set`
 ├── ModelFolderError   a model folder
+├── ReportError        a report of `anymod evaluate`
 ├── OutputError        a place that cannot be written, or holds a result already
 ├── MissingExtraError  an optional dependency that is not installed
 └── DivergenceError    a training that left the finite numbers
@@ -51,6 +52,10 @@ class ConfigurationError(AnymodError):
 
 class ModelFolderError(AnymodError):
     """A model folder that is incomplete, altered or not understood."""
+
+
+class ReportError(AnymodError):
+    """A report of `anymod evaluate` that is incomplete or of something else."""
 
 
 class OutputError(AnymodError):

@@ -1,9 +1,10 @@
-"""Does the spread of samples tell of a lesion that the model did not draw? FLAIR from T1 alone, for test subjects with a label map.
+"""Does the standard deviation tell of a lesion that the model did not draw? FLAIR from T1 alone, for test subjects with a label map.
 
     python docs/results/real-mr/lesions.py --cohort COHORT --out PICTURES
 
-Prints, inside the labels and in the rest of the foreground, the mean error (synthetic less true) and the mean spread of 8 samples at
-temperature 1, both on the model's scale from 0 to 1, and draws the slice with most of the label.
+Prints, inside the labels and in the rest of the foreground, the mean error (synthetic less true), the mean spread of 8 samples at
+temperature 1, the mean standard deviation (spread and expected error together), all on the model's scale from 0 to 1, and the share of
+voxels whose error is within two standard deviations; draws the slice with most of the label.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ def main(
     """Print the table and write a picture for each subject."""
     synthesizer = Synthesizer.from_folder(model)
     low, high = next((each.low, each.high) for each in synthesizer.description.modalities if each.name == "flair")
-    print("| subject | where | true | synthetic | error | spread |\n| --- | --- | --- | --- | --- | --- |")
+    print(
+        "| subject | where | true | synthetic | error | spread | standard deviation | within two |\n"
+        + "| --- " * 8
+        + "|"
+    )
     table = read_cohort(cohort)
     for subject in table.of_split("test"):
         if subject.label is None:
@@ -46,11 +51,15 @@ def main(
         own = place({"flair": flair}, mask, synthesizer.model, synthesizer.description).ranges["flair"]
         truth = np.clip((orient(flair, "RAS").data - own.low) / (own.high - own.low), 0, 1)
         mean = (orient(made.images["flair"], "RAS").data - low) / (high - low)
-        spread = orient(made.standard_deviations["flair"], "RAS").data / (high - low)
+        deviation = orient(made.standard_deviations["flair"], "RAS").data / (high - low)
+        expected = made.expected_errors["flair"] / (high - low)
+        spread = np.sqrt(np.clip(deviation**2 - expected**2, 0, None))
         inside = (orient(flair, "RAS").data != 0) & (orient(t1, "RAS").data != 0)
         for where, part in (("lesion", label & inside), ("elsewhere", inside & ~label)):
-            numbers = [truth[part].mean(), mean[part].mean(), (mean - truth)[part].mean(), spread[part].mean()]
-            print(f"| {subject.name} | {where} | " + " | ".join(f"{number:.3f}" for number in numbers) + " |")
+            error = (mean - truth)[part]
+            numbers = [truth[part].mean(), mean[part].mean(), error.mean(), spread[part].mean(), deviation[part].mean()]
+            within = (abs(error) <= 2 * deviation[part]).mean()
+            print(f"| {subject.name} | {where} | {' | '.join(f'{each:.3f}' for each in numbers)} | {within:.0%} |")
         height = int(label.sum((0, 1)).argmax())
         box = surroundings(inside[:, :, height])
         panels = {
@@ -58,10 +67,11 @@ def main(
             "FLAIR, true": (truth, "gray", 1),
             "FLAIR from T1": (mean, "gray", 1),
             "error": (np.where(inside, abs(mean - truth), 0), "inferno", 0.5),
-            "spread of 8 samples": (spread, "viridis", 0.1),
+            "spread of 8 samples": (spread, "viridis", 0.2),
+            "standard deviation": (deviation, "viridis", 0.2),
         }
-        figure = Figure(figsize=(12, 3), layout="compressed")
-        for axis, (title, (data, colours, top)) in zip(figure.subplots(1, 5), panels.items(), strict=True):
+        figure = Figure(figsize=(14, 3), layout="compressed")
+        for axis, (title, (data, colours, top)) in zip(figure.subplots(1, 6), panels.items(), strict=True):
             drawn = axis.imshow(axial(data[:, :, height][box]), cmap=colours, vmin=0, vmax=top)
             axis.contour(axial(label[:, :, height][box]).astype(float), [0.5], colors="red", linewidths=0.5)
             axis.set_title(title, fontsize=9)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from anymod import __version__
-from anymod.cli import check, demo, evaluate, info, prepare, simulate, synthesize, train
+from anymod.cli import calibrate, check, demo, evaluate, info, prepare, simulate, synthesize, train
 from anymod.cli.verbs import Verbs
 
 __all__ = ["app", "main"]
@@ -54,6 +54,7 @@ app.command()(check.check)
 app.command()(train.train)
 app.command()(synthesize.synthesize)
 app.command()(evaluate.evaluate)
+app.command()(calibrate.calibrate)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from anymod.evaluation.bootstrap import Mean, bootstrap_mean
+from anymod.evaluation.calibration import calibrate
 from anymod.evaluation.demonstration import Demonstration, demonstrate
 from anymod.evaluation.protocol import Evaluation, EvaluationOptions, evaluate
 from anymod.evaluation.regression import TrainingMoments
@@ -19,6 +20,7 @@ __all__ = [
     "SummaryLine",
     "TrainingMoments",
     "bootstrap_mean",
+    "calibrate",
     "demonstrate",
     "evaluate",
     "overall_text",

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from anymod.models.folder import (
+    CARD,
     DEFAULT_MODEL,
+    DESCRIPTION,
+    WEIGHTS,
+    Calibration,
     ModelDescription,
     ModelModality,
     find_model,
@@ -17,8 +21,12 @@ from anymod.models.registry import ARCHITECTURES, build_model
 __all__ = [
     "ARCHITECTURES",
     "AUTHORS",
+    "CARD",
     "DEFAULT_MODEL",
+    "DESCRIPTION",
     "MMHVAE",
+    "WEIGHTS",
+    "Calibration",
     "MMHVAESettings",
     "ModelDescription",
     "ModelModality",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +49,18 @@ class ModelModality(Settings):
         return self
 
 
+class Calibration(Settings):
+    """How far a model's images were from the truth, on subjects that it was not trained on (`anymod calibrate`)."""
+
+    cohort: str
+    split: str
+    subjects: tuple[str, ...] = Field(min_length=1)
+    model_sha256: str = Field(description="of the weights that were measured")
+    errors: dict[str, dict[str, float]] = Field(
+        description="root mean squared error over the foreground, images in [-1, 1], by what is shown (t1+flair) and target"
+    )
+
+
 class ModelDescription(Settings):
     """All that is needed to use the weights on a volume, and where they come from."""
 
@@ -64,6 +76,7 @@ class ModelDescription(Settings):
     targets: Literal["percentile", "harmonized"]
     training: dict[str, Any] = Field(description="cohort's name and fingerprint, subjects, steps, seed")
     weights_sha256: str = ""
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _knows_where_white_matter_lies(self) -> ModelDescription:
@@ -77,6 +90,13 @@ class ModelDescription(Settings):
     def names(self) -> tuple[str, ...]:
         """Return the modalities' names in the model's order."""
         return tuple(modality.name for modality in self.modalities)
+
+    def expected_error(self, shown: Collection[str], target: str) -> float | None:
+        """Return the root mean squared error to expect of a target, images in [-1, 1]; None where it was not measured."""
+        if self.calibration is None:
+            return None
+        in_order = "+".join(name for name in self.names if name in shown)
+        return self.calibration.errors.get(in_order, {}).get(target)
 
     def position(self, modality: str) -> int:
         """Return a modality's place in the model's order; raise ModalityError for one it does not know."""

@@ -88,6 +88,7 @@ def write_subject(
         "outputs": outputs,
         "grid": {"shape": list(synthesis.grid.shape), "affine": synthesis.grid.affine.tolist()},
         "units": {name: {"low": low, "high": high} for name, (low, high) in synthesis.units.items()},
+        "expected_errors": {name: synthesis.expected_errors.get(name) for name in synthesis.images},
         "foreground_not_seen": round(synthesis.cut_off, 4),
         "device": str(synthesizer.device),
         "torch": torch.__version__,
@@ -100,13 +101,16 @@ def write_subject(
 
 def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions) -> dict[str, Any]:
     """Return all that decides how a subject's images come out: equal identities mean equal images."""
-    shown = [name for name in synthesizer.description.names if name in inputs.images]
+    description = synthesizer.description
+    shown = [name for name in description.names if name in inputs.images]
+    wanted = synthesizer.targets(shown, options.targets)
     return {
         "subject": inputs.subject,
         "shown": shown,
-        "wanted": list(synthesizer.targets(shown, options.targets)),
+        "wanted": list(wanted),
         **options.draws(),
-        "model_sha256": synthesizer.description.weights_sha256,
+        "model_sha256": description.weights_sha256,
+        "scaled_errors": {name: description.expected_error(shown, name) for name in wanted},
         "inputs_sha256": inputs.fingerprints(),
     }
 
@@ -118,7 +122,8 @@ def _write_images(synthesis: Synthesis, folder: Path) -> list[str]:
     for target, volume in synthesis.images.items():
         named[f"{target}.nii.gz"] = (volume, f"anymod synthetic image {target} from {source}")
     for target, volume in synthesis.standard_deviations.items():
-        named[f"{target}_sd.nii.gz"] = (volume, f"anymod synthetic spread {target} from {source}")
+        kind = "deviation" if target in synthesis.expected_errors else "spread"
+        named[f"{target}_sd.nii.gz"] = (volume, f"anymod synthetic {kind} {target} from {source}")
     for name, (volume, description) in named.items():
         write_volume(folder / name, volume, description)
     return list(named)

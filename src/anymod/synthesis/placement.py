@@ -138,9 +138,9 @@ def raw_planes(planes: Array, units: IntensityRange) -> Array:
     return unscale(planes, units)
 
 
-def raw_deviations(planes: Array, units: IntensityRange) -> Array:
-    """Return standard deviations of scaled values in raw units."""
-    return planes * np.float32((units.high - units.low) / (1 - units.floor))
+def raw_per_scaled(units: IntensityRange) -> float:
+    """Return how many raw units one unit of the scale is, for standard deviations and errors."""
+    return (units.high - units.low) / (1 - units.floor)
 
 
 def check_one_grid(volumes: dict[str, Volume], mask: Volume | None) -> None:

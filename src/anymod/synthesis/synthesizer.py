@@ -17,7 +17,7 @@ from anymod.models import ModelDescription, UnifiedModel, load_model
 from anymod.synthesis.device import resolve_device
 from anymod.synthesis.drawing import draw_images, encoded, with_content
 from anymod.synthesis.options import SynthesisOptions
-from anymod.synthesis.placement import Placed, check_one_grid, place, raw_deviations, raw_planes, raw_units
+from anymod.synthesis.placement import Placed, check_one_grid, place, raw_per_scaled, raw_planes, raw_units
 from anymod.types import Array
 from anymod.volumes import Grid, Volume
 
@@ -28,7 +28,9 @@ PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size 
 class Synthesis:
     """What was made for one subject, on the grid that its images came on.
 
-    `standard_deviations` is empty for a single sample; it is the spread of the samples, not a calibrated uncertainty (method.md section 4).
+    `standard_deviations` is empty for a single sample: the spread of the samples, which alone is no calibrated uncertainty (method.md
+    section 4), and of a calibrated model the root of its square and that of `expected_errors`. These are root mean squared errors in raw
+    units that the model had on subjects it was not trained on, by target; a target without one was not measured from what is shown.
     `units` holds the raw (low, high) of each image's scale; `cut_off` the fraction of the foreground that the model could not see.
     """
 
@@ -37,6 +39,7 @@ class Synthesis:
     shown: tuple[str, ...]
     grid: Grid
     units: dict[str, tuple[float, float]]
+    expected_errors: dict[str, float]
     cut_off: float
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -99,7 +102,7 @@ class Synthesizer:
             placed = place(images, mask, self.model, self.description)
         with _timed(seconds, "network"):
             means, deviations = self._draw(placed, targets, options)
-        results, spreads, units = {}, {}, {}
+        results, spreads, units, expected_errors = {}, {}, {}, {}
         with _timed(seconds, "restore"):
             for number, name in enumerate(targets):
                 scale = raw_units(name, placed, self.description)
@@ -107,10 +110,14 @@ class Synthesizer:
                 typical = self.description.modalities[self.description.position(name)].background
                 outside = placed.background.get(name, typical)
                 results[name] = placed.to_own_grid(raw_planes(means[number], scale), outside)
+                expected = self.description.expected_error(images, name)
+                if expected is not None:
+                    expected_errors[name] = expected * raw_per_scaled(scale)
                 if deviations is not None:
-                    spreads[name] = placed.to_own_grid(raw_deviations(deviations[number], scale))
+                    together = np.hypot(deviations[number], np.float32(expected or 0))
+                    spreads[name] = placed.to_own_grid(together * np.float32(raw_per_scaled(scale)))
         in_order = tuple(name for name in self.description.names if name in images)
-        return Synthesis(results, spreads, in_order, placed.grid, units, placed.cut_off, seconds)
+        return Synthesis(results, spreads, in_order, placed.grid, units, expected_errors, placed.cut_off, seconds)
 
     @torch.inference_mode()
     def _draw(self, placed: Placed, targets: tuple[str, ...], options: SynthesisOptions) -> tuple[Array, Array | None]:

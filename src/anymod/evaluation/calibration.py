@@ -1,0 +1,102 @@
+"""What a report measured, written into the model: how far its images are from the truth, by what is shown and target."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anymod.configuration import write_yaml
+from anymod.core.fidelity import DATA_RANGE
+from anymod.errors import ReportError
+from anymod.evaluation.scores import MODEL
+from anymod.files import staged_folder, write_text
+from anymod.models import CARD, DESCRIPTION, WEIGHTS, Calibration, ModelDescription, find_model, load_model
+
+logger = logging.getLogger(__name__)
+
+
+def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = False) -> Calibration:
+    """Write a copy of a model folder (or bundled model) that knows the errors in a report of `anymod evaluate`; return them.
+
+    The report may be of another model, such as one trained by the same recipe without some subjects.
+
+    Raises ReportError where the report cannot be read, does not measure this model's modalities, or measures subjects that its own model
+    was trained on, whose errors are too small.
+    """
+    folder = find_model(model)
+    _, description = load_model(folder)  # whole and unaltered, or an error
+    calibration = _read_report(report)
+    unknown = {*calibration.errors, *(target for errors in calibration.errors.values() for target in errors)}
+    unknown = {name for names in unknown for name in names.split("+")} - set(description.names)
+    if unknown:
+        why = f"it measures {', '.join(sorted(unknown))}, and the model knows {', '.join(description.names)}"
+        raise ReportError("another model's report", report, why, "give a report of a model with these modalities")
+    _check_subjects(description, calibration, report)
+    with staged_folder(out, overwrite=overwrite, keep=(folder, report)) as staged:
+        shutil.copyfile(folder / WEIGHTS, staged / WEIGHTS)
+        write_text(staged / CARD, (folder / CARD).read_text("utf-8") + _card_lines(calibration))
+        changed = description.model_copy(update={"calibration": calibration})
+        write_yaml(staged / DESCRIPTION, changed.model_dump(mode="json"))
+    return calibration
+
+
+def calibration_of(facts: Mapping[str, Any], rows: Iterable[Mapping[str, str]]) -> Calibration:
+    """Return the root of the mean squared error over subjects, each counting once, from `summary.json` and `scores.csv`."""
+    squared: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    subjects = set()
+    for row in rows:
+        if row["method"] == MODEL:
+            subjects.add(row["subject"])
+            squared[row["shown"]][row["target"]].append(DATA_RANGE**2 * 10 ** (-float(row["psnr_db"]) / 10))
+    errors = {
+        shown: {target: round(float(np.sqrt(np.mean(values))), 5) for target, values in targets.items()}
+        for shown, targets in squared.items()
+    }
+    return Calibration(
+        cohort=facts["cohort"],
+        split=facts["split"],
+        subjects=tuple(sorted(subjects)),
+        model_sha256=facts["model_sha256"],
+        errors=errors,
+    )
+
+
+def _read_report(report: Path) -> Calibration:
+    try:
+        facts = json.loads((report / "summary.json").read_text("utf-8"))
+        with (report / "scores.csv").open(encoding="utf-8", newline="") as stream:
+            return calibration_of(facts, csv.DictReader(stream))
+    except (OSError, ValueError, TypeError, KeyError) as error:  # a ValidationError of pydantic is a ValueError
+        remedy = "give a folder that 'anymod evaluate --out' wrote"
+        raise ReportError("unreadable report", report, str(error), remedy) from error
+
+
+def _check_subjects(description: ModelDescription, calibration: Calibration, report: Path) -> None:
+    """Raise ReportError where the model was trained on what the report measures it on; warn where it measures another model."""
+    if calibration.model_sha256 != description.weights_sha256:
+        logger.warning("%s measures other weights (another model, or this one in another precision)", report)
+        return
+    training = description.training
+    trained_on = set(training.get("subjects", ())) if training.get("cohort") == calibration.cohort else set()
+    known = sorted(trained_on & set(calibration.subjects))
+    if known:
+        why = f"the model was trained on {known[0]}, so that its errors there are too small"
+        raise ReportError("training subjects", report, why, "evaluate with --split validation, and give that report")
+
+
+def _card_lines(calibration: Calibration) -> str:
+    return f"""
+## Expected errors
+
+`model.yaml` holds the root mean squared error of each target from each subset of the images, on {len(calibration.subjects)}
+subjects of split "{calibration.split}" of cohort "{calibration.cohort}". `anymod synthesize --samples` adds it to the spread of
+the samples. It is one number for an image: it does not tell where the image is wrong.
+"""

@@ -1,0 +1,156 @@
+"""A report's errors in a model: pooled over subjects, refused where they say nothing, and added to the spread of samples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import head, save_tiny_model, write_tiny_cohort
+from typer.testing import CliRunner, Result
+
+from anymod.cli import app
+from anymod.errors import ReportError
+from anymod.evaluation import EvaluationOptions, calibrate, evaluate, write_report
+from anymod.evaluation.calibration import calibration_of
+from anymod.models import load_model
+from anymod.synthesis import SynthesisOptions, Synthesizer
+from anymod.volumes.intensity import INPUT_FLOOR
+
+FACTS = {"cohort": "tiny", "split": "validation", "model_sha256": "0"}
+
+
+def row(subject: str, rms: float, shown: str = "t1", target: str = "t2", method: str = "model") -> dict[str, str]:
+    return {
+        "subject": subject,
+        "shown": shown,
+        "target": target,
+        "method": method,
+        "psnr_db": str(20 * np.log10(2 / rms)),
+    }
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return a folder with a model that was trained on `b`, a cohort where `a` validates, and a report of it."""
+    training = {"cohort": "tiny", "subjects": ["b"]}
+    save_tiny_model(tmp_path / "model", training=training)
+    cohort = write_tiny_cohort(
+        tmp_path / "cohort", {"a": ("t1", "t2"), "b": ("t1", "t2")}, {"a": "validation", "b": "train"}
+    )
+    for split in ("validation", "train"):
+        report = tmp_path / f"{split}-report"
+        report.mkdir()
+        options = EvaluationOptions(split=split, device="cpu")
+        write_report(evaluate(tmp_path / "model", cohort, options), report, figures=0)
+    return tmp_path
+
+
+def test_the_error_is_the_root_of_the_mean_square_over_subjects() -> None:
+    rows = [row("a", 0.3), row("b", 0.4), row("a", 0.9, method="affine-regression"), row("b", 0.1, "t1+t2", "t1")]
+    calibration = calibration_of(FACTS, rows)
+    assert calibration.errors["t1"]["t2"] == pytest.approx(np.sqrt((0.09 + 0.16) / 2), abs=1e-5)
+    assert calibration.errors["t1+t2"] == {"t1": pytest.approx(0.1, abs=1e-5)}
+    assert calibration.subjects == ("a", "b")
+
+
+def test_an_image_without_error_counts_as_such() -> None:
+    perfect = {**row("a", 1.0), "psnr_db": "inf"}
+    assert calibration_of(FACTS, [perfect]).errors["t1"]["t2"] == 0
+
+
+def test_deviations_are_the_root_of_spread_and_expected_error_squared(place: Path) -> None:
+    calibration = calibrate(place / "model", place / "validation-report", place / "calibrated")
+    options = SynthesisOptions(("t2",), temperature=0.7, samples=3)
+    before, after = (
+        Synthesizer.from_folder(place / name, "cpu").synthesize({"t1": head(5)}, options)
+        for name in ("model", "calibrated")
+    )
+    np.testing.assert_array_equal(after.images["t2"].data, before.images["t2"].data)
+    assert before.expected_errors == {}
+    low, high = after.units["t2"]
+    expected = calibration.errors["t1"]["t2"] * (high - low) / (1 - INPUT_FLOOR)  # the foreground runs from there to 1
+    assert after.expected_errors["t2"] == pytest.approx(expected, rel=1e-5)
+    spread, inside = before.standard_deviations["t2"].data, head(5).data > 0
+    here = inside & (spread > 0)
+    # The model's grid is not the head's: both are resampled, so the middle voxels alone are compared closely.
+    ratio = after.standard_deviations["t2"].data[here] / np.hypot(spread[here], expected)
+    assert np.median(ratio) == pytest.approx(1, abs=0.01)
+    assert (after.standard_deviations["t2"].data[~inside] == 0).all()
+
+
+def test_what_was_not_measured_has_the_spread_alone(place: Path) -> None:
+    calibrate(place / "model", place / "validation-report", place / "calibrated")
+    _, description = load_model(place / "calibrated")
+    assert description.expected_error(("t1",), "flair") is None
+    assert description.expected_error(("t2", "t1"), "t1") == description.calibration.errors["t1+t2"]["t1"]
+    synthesis = Synthesizer.from_folder(place / "calibrated", "cpu").synthesize({"t1": head(5)})
+    assert set(synthesis.expected_errors) == {"t2"}
+
+
+def test_the_weights_stay_and_the_card_tells(place: Path) -> None:
+    calibrate(place / "model", place / "validation-report", place / "calibrated")
+    weights = [(place / name / "weights.safetensors").read_bytes() for name in ("model", "calibrated")]
+    assert weights[0] == weights[1]
+    assert 'split "validation" of cohort "tiny"' in (place / "calibrated/card.md").read_text()
+    assert {path.name for path in (place / "calibrated").iterdir()} == {"model.yaml", "weights.safetensors", "card.md"}
+
+
+def test_errors_on_training_subjects_are_refused(place: Path) -> None:
+    with pytest.raises(ReportError, match="trained on b") as caught:
+        calibrate(place / "model", place / "train-report", place / "calibrated")
+    assert "--split validation" in caught.value.remedy
+    assert not (place / "calibrated").exists()
+
+
+def test_another_models_report_is_taken_with_a_warning(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    summary = place / "train-report/summary.json"
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "model_sha256": "of another"}))
+    calibrate(place / "model", place / "train-report", place / "calibrated")
+    assert "measures other weights" in caplog.text
+
+
+def test_a_report_of_other_modalities_is_refused(place: Path) -> None:
+    scores = place / "validation-report/scores.csv"
+    scores.write_text(scores.read_text().replace("t2", "us"))
+    with pytest.raises(ReportError, match="it measures us"):
+        calibrate(place / "model", place / "validation-report", place / "calibrated")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("summary.json", None),
+        ("summary.json", "{}"),
+        ("summary.json", "[]"),
+        ("scores.csv", None),
+        ("scores.csv", "subject\na\n"),
+        ("scores.csv", "subject,shown,target,method,psnr_db\na,t1,t2,model,nan\n"),
+        ("scores.csv", "subject,shown,target,method,psnr_db\n"),
+    ],
+)
+def test_a_broken_report_is_one_line_and_leaves_nothing(place: Path, file: str, content: str | None) -> None:
+    broken = place / "validation-report" / file
+    broken.unlink()
+    if content is not None:
+        broken.write_text(content)
+    result = invoke(place)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: unreadable report in")
+    assert result.stderr.count("\n") == 1
+    assert not (place / "calibrated").exists()
+
+
+def test_the_verb_prints_the_errors(place: Path) -> None:
+    result = invoke(place)
+    assert result.exit_code == 0, result.stderr
+    assert "t1+t2: t1 " in result.stdout
+    again = invoke(place, "--overwrite", "--json")
+    assert json.loads(again.stdout)["split"] == "validation"
+    assert "--overwrite" in invoke(place).stderr
+
+
+def invoke(place: Path, *more: str) -> Result:
+    folders = ["--model", str(place / "model"), "--report", str(place / "validation-report")]
+    return CliRunner().invoke(app, ["calibrate", *folders, "--out", str(place / "calibrated"), *more])
