@@ -74,7 +74,8 @@ class LabelAnatomy:
         # The maps are stepped; half a voxel's blur turns their steps into the partial volumes of a smooth surface.
         for tissue in np.flatnonzero(fractions.any(axis=(1, 2, 3))):
             fractions[tissue] = ndimage.gaussian_filter(fractions[tissue], 0.45 / min(spacing_mm, 1.5), truncate=3)
-        return fractions / fractions.sum(axis=0)
+        fractions /= fractions.sum(axis=0)
+        return fractions
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ from anymod.simulation.tissues import SUBSTANCES, Tissue
 Range = tuple[float, float]
 MODALITIES = ("t1", "cet1", "t2", "flair", "pd")
 IN_PLANE_2D_MM, IN_PLANE_3D_MM = (1.4, 3.0), (1.0, 1.6)
-SNR_2D, SNR_3D = (22.0, 90.0), (45.0, 130.0)  # of white matter
+SNR_2D, SNR_3D = (20.0, 75.0), (45.0, 130.0)  # of white matter
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ SCANNERS = (
         _SPIN_ECHO_15T,
         _SPIN_ECHO_15T,
         (3500.0, 5500.0),
-        (70.0, 100.0),
+        (65.0, 95.0),
         (8000.0, 10000.0),
         (100.0, 130.0),
         (2.0, 5.0),
@@ -63,7 +63,7 @@ SCANNERS = (
         _SPOILED_15T,
         _SPOILED_15T,
         (3500.0, 5000.0),
-        (70.0, 100.0),
+        (65.0, 95.0),
         (8000.0, 9500.0),
         (95.0, 125.0),
         (2.0, 5.0),
@@ -74,7 +74,7 @@ SCANNERS = (
         _MPRAGE_3T,
         _MPRAGE_3T,
         (4000.0, 6000.0),
-        (70.0, 100.0),
+        (65.0, 95.0),
         (8500.0, 10000.0),
         (85.0, 120.0),
         (1.0, 4.0),
@@ -85,7 +85,7 @@ SCANNERS = (
         _MPRAGE_3T,
         T1Ranges(SpoiledGradientEcho, (7.0, 10.0), (2.5, 4.0), (11.0, 15.0)),
         (3500.0, 5500.0),
-        (70.0, 100.0),
+        (65.0, 95.0),
         (8500.0, 10000.0),
         (90.0, 125.0),
         (1.0, 4.0),
@@ -161,7 +161,7 @@ def _draw_sequence(generator: np.random.Generator, scanner: Scanner, modality: s
     t1 = (water.at_1_5_tesla if scanner.field_tesla == 1.5 else water.at_3_tesla).t1
     nulled = InversionRecovery(draw(scanner.flair_repetition_ms), draw(scanner.flair_echo_ms), 0.0).nulling(t1)
     # Scanners null the fluid of an average head, never exactly this one's.
-    return InversionRecovery(nulled.repetition_ms, nulled.echo_ms, round(nulled.inversion_ms * draw((0.89, 1.03)), 2))
+    return InversionRecovery(nulled.repetition_ms, nulled.echo_ms, round(nulled.inversion_ms * draw((0.86, 1.02)), 2))
 
 
 def _draw_t1(

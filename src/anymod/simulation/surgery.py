@@ -25,6 +25,7 @@ SETTLED_MM = 30.0  # how far about the opening tissue settles or swells (standar
 RANDOM_SHARE = 0.35  # of the displacement: in any direction, anywhere
 SWELLING = 0.25  # share of the brains that swell when they are opened; the others sink
 LEAST_SHARE = 0.3  # of the largest shift asked for: what a subject has at least
+POINTS_AT_ONCE = 1_000_000  # all samples of a sweep at once would take 0.3 GB
 LANDMARKS, APART_MM = 20, 7.0  # at most so many a subject, at least so far from one another
 
 
@@ -62,17 +63,20 @@ class BrainShift:
 
     def at(self, points: Sequence[Array]) -> Array:
         """Return u [3, ...] at world points [mm], three arrays of any one shape; beyond the lattice as at its end."""
-        places = [(along - start) / NODE_MM for along, start in zip(points, self.origin, strict=True)]
-        return np.stack(
-            [
-                ndimage.map_coordinates(each, places, order=3, mode="nearest", prefilter=False, output=np.float32)
-                for each in self.coefficients
-            ]
-        )
+        flat = [np.ravel(along) for along in points]
+        found = np.empty((3, flat[0].size), np.float32)
+        for first in range(0, flat[0].size, POINTS_AT_ONCE):
+            block = slice(first, first + POINTS_AT_ONCE)
+            places = [(along[block] - start) / NODE_MM for along, start in zip(flat, self.origin, strict=True)]
+            for each, component in zip(self.coefficients, found[:, block], strict=True):
+                ndimage.map_coordinates(each, places, order=3, mode="nearest", prefilter=False, output=component)
+        return found.reshape(3, *np.shape(points[0]))
 
     def moved(self, points: Sequence[Array]) -> tuple[Array, Array, Array]:
         """Return x + u(x): where what the ultrasound shows at these points [mm] lies in the MR images."""
-        x, y, z = (along + step for along, step in zip(points, self.at(points), strict=True))
+        x, y, z = self.at(points)
+        for component, along in zip((x, y, z), points, strict=True):
+            np.add(component, along, out=component)
         return x, y, z
 
     def origin_of(self, point: Array) -> Array:
@@ -125,16 +129,16 @@ def find_landmarks(fluid: Array, inside: Array, axes: Axes) -> Array:
     (Förstner and Gülch 1987). `inside` are the voxels they may lie in.
     """
     spacing = float(axes[0][1] - axes[0][0])
+    window = 2 * round(APART_MM / spacing) + 1
+    near = ndimage.maximum_filter(inside, window)  # so that the border of `inside` makes no summits
     slopes = np.gradient(ndimage.gaussian_filter(fluid, 1.0 / spacing))
-    tensor = np.empty((*fluid.shape, 3, 3), np.float32)
+    tensor = np.empty((int(near.sum()), 3, 3), np.float32)
     for row in range(3):
         for column in range(row, 3):
             product = ndimage.gaussian_filter(slopes[row] * slopes[column], 2.0 / spacing)
-            tensor[..., row, column] = tensor[..., column, row] = product
-    window = 2 * round(APART_MM / spacing) + 1
-    near = ndimage.maximum_filter(inside, window)  # so that the border of `inside` makes no summits
+            tensor[:, row, column] = tensor[:, column, row] = product[near]
     corner = np.zeros(fluid.shape, np.float32)
-    corner[near] = np.linalg.eigvalsh(tensor[near])[:, 0]
+    corner[near] = np.concatenate([np.linalg.eigvalsh(part)[:, 0] for part in np.array_split(tensor, 16)])  # for memory
     summits = inside & (corner > 1e-6) & (corner == ndimage.maximum_filter(corner, window))
     found = np.argwhere(summits)
     best = found[np.argsort(-corner[summits], kind="stable")[:LANDMARKS]]
