@@ -56,6 +56,15 @@ def test_the_record_tells_how_the_images_were_made(tmp_path: Path, model: Path, 
     assert set(record["seconds"]) == {"read", "prepare", "network", "restore", "write"}
 
 
+def test_a_synthetic_image_that_is_fed_back_is_told(
+    tmp_path: Path, model: Path, t1: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    synthesize_files(model, Inputs({"t1": t1}), tmp_path / "out", SynthesisOptions(("t2",)), device="cpu")
+    assert "synthetic" not in caplog.text
+    synthesize_files(model, Inputs({"t2": tmp_path / "out/t2.nii.gz"}), tmp_path / "again", device="cpu")
+    assert "out/t2.nii.gz: it is a synthetic image, not a scan" in caplog.text
+
+
 def test_the_preview_shows_three_planes_of_everything(tmp_path: Path, model: Path, t1: Path) -> None:
     synthesize_files(model, Inputs({"t1": t1}), tmp_path / "out", device="cpu")
     picture = imread(tmp_path / "out" / "preview.png")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from pydicom.uid import UID, generate_uid
 
 from anymod.errors import VolumeError
 from anymod.volumes import image_fingerprint, inspect_volume, read_labels, read_volume
+from anymod.volumes.confinement import parse_confined
 
 
 def save(
@@ -264,3 +269,53 @@ def test_nothing_is_written_anywhere(tmp_path: Path):
     before = sorted(tmp_path.rglob("*"))
     read_volume(tmp_path / "series")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_burnt_in_text_is_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    series = save(tmp_path / "series", lambda i, made: setattr(made, "BurnedInAnnotation", "YES" if i == 2 else "NO"))
+    read_volume(series)
+    assert "text is burnt into its pixels" in caplog.text
+
+
+def test_nobodys_name_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    volume = read_volume(save(tmp_path / "series", lambda i, made: setattr(made, "BurnedInAnnotation", "YES")))
+    why = refused(save(tmp_path / "other", lambda i, made: made.pop("PixelSpacing")), "states no PixelSpacing")
+    assert not any("Ärger" in text or "bel^" in text for text in (str(volume), caplog.text, why))
+
+
+def test_a_reader_that_takes_too_much_memory_ends_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    series = save(tmp_path / "series")
+    monkeypatch.setattr("anymod.volumes.confinement.MEMORY_BYTES", 2**20)
+    refused(series, "its reader ended with status|more memory than such files should")
+
+
+def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    series = save(tmp_path / "series")
+    monkeypatch.setattr("anymod.volumes.confinement.WAITING", 1e-6)
+    refused(series, "longer than such files should")
+
+
+@pytest.mark.parametrize(
+    ("limits", "spend"), [((2**32, 1), "[0 for _ in iter(int, 1)]"), ((2**30, 60), "bytes(2**31)")]
+)
+def test_the_child_limits_itself(limits: tuple[int, int], spend: str):
+    code = f"from anymod.volumes.dicom_child import _limit; _limit{limits}; {spend}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, env=environment)
+    assert done.returncode == -signal.SIGXCPU or b"MemoryError" in done.stderr
+
+
+def test_a_module_where_the_program_runs_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save(tmp_path / "series")
+    (tmp_path / "pydicom.py").write_text("raise SystemExit('taken over')")
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(read_volume("series").data, VOXELS)
+
+
+def test_files_that_changed_between_geometry_and_voxels_are_refused(tmp_path: Path):
+    series = save(tmp_path / "series")
+    parsed = parse_confined(series)
+    (series / "0.dcm").unlink()
+    with pytest.raises(VolumeError, match="another series than a moment ago"):
+        parsed.values()

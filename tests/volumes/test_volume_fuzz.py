@@ -6,6 +6,7 @@ import functools
 import gzip
 import tempfile
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -18,7 +19,17 @@ from hypothesis import strategies as st
 
 from anymod.errors import AnymodError
 from anymod.volumes import Volume, inspect_volume, read_labels, read_volume, write_volume
+from anymod.volumes.dicom import parse_series
 from anymod.volumes.grid import Grid
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _same_process() -> Iterator[None]:
+    """Parse DICOM here: a child process would contain what these tests look for, and take half a second a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("anymod.volumes.reading.parse_confined", parse_series)
+        yield
+
 
 NAMES = ("a.nii", "a.nii.gz", "a.mha", "a.mhd", "a.nrrd", "a.nhdr", "a.dcm", "a")
 LARGEST_ALLOCATION = (

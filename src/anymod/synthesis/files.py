@@ -16,6 +16,7 @@ from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.preview import write_preview
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
 from anymod.volumes import Volume, image_fingerprint, read_labels, read_volume, write_volume
+from anymod.volumes.nifti import SYNTHETIC
 
 RECORD, PREVIEW = "synthesis.json", "preview.png"
 MOST_CUT_OFF = 0.02  # of the foreground, before a warning tells
@@ -120,10 +121,10 @@ def _write_images(synthesis: Synthesis, folder: Path) -> list[str]:
     source = "+".join(synthesis.shown)
     named: dict[str, tuple[Volume, str]] = {}
     for target, volume in synthesis.images.items():
-        named[f"{target}.nii.gz"] = (volume, f"anymod synthetic image {target} from {source}")
+        named[f"{target}.nii.gz"] = (volume, f"{SYNTHETIC} image {target} from {source}")
     for target, volume in synthesis.standard_deviations.items():
         kind = "deviation" if target in synthesis.expected_errors else "spread"
-        named[f"{target}_sd.nii.gz"] = (volume, f"anymod synthetic {kind} {target} from {source}")
+        named[f"{target}_sd.nii.gz"] = (volume, f"{SYNTHETIC} {kind} {target} from {source}")
     for name, (volume, description) in named.items():
         write_volume(folder / name, volume, description)
     return list(named)

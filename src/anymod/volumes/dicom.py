@@ -131,8 +131,10 @@ def _assembled(frames: Sequence[Frame], source: Path) -> DicomSeries:
     affine[:3, 2], affine[:3, 3] = step, ordered[0].position
     affine = LPS_TO_RAS @ affine
     check_affine(affine, source)
-    notes = () if has_right_angles(affine) else ("the gantry was tilted",)
-    return DicomSeries(source, tuple(ordered), affine, notes)
+    notes = [] if has_right_angles(affine) else ["the gantry was tilted"]
+    if any(frame.is_annotated for frame in ordered):
+        notes.append("it says that text is burnt into its pixels, which may name the patient")
+    return DicomSeries(source, tuple(ordered), affine, tuple(notes))
 
 
 def _check_alike(first: Frame, frame: Frame, source: Path) -> None:

@@ -81,6 +81,7 @@ class Frame:
         steps_mm: Distance between neighbouring columns, and between neighbouring rows.
         thickness_mm: Distance between slices as stated, 0 where it is not.
         slope, intercept: value = stored * slope + intercept.
+        is_annotated: The file says that text, which may name the patient, is burnt into its pixels.
     """
 
     path: Path
@@ -92,6 +93,7 @@ class Frame:
     thickness_mm: float
     slope: float
     intercept: float
+    is_annotated: bool
 
 
 def identify(path: Path) -> Identity | None:
@@ -191,6 +193,7 @@ def _frame(dataset: pydicom.FileDataset, index: int, layout: PixelLayout, path: 
         thickness_mm=float(_stated(levels, "SpacingBetweenSlices") or _stated(levels, "SliceThickness") or 0),
         slope=_finite(_stated(levels, "RescaleSlope"), 1.0),
         intercept=_finite(_stated(levels, "RescaleIntercept"), 0.0),
+        is_annotated=str(dataset.get("BurnedInAnnotation", "")) == "YES",
     )
 
 

@@ -30,6 +30,8 @@ REFUSED = {
     2304: "colours (RGBA)",
 }
 
+SYNTHETIC = "anymod synthetic"  # how `descrip` begins in what this package made up
+
 
 def parse_nifti(path: Path) -> StoredImage:
     """Return what the header of a .nii or .nii.gz file claims; raise VolumeError where that cannot be believed."""
@@ -49,8 +51,14 @@ def parse_nifti(path: Path) -> StoredImage:
         is_packed=is_packed,
         slope=slope,
         intercept=intercept,
-        notes=geometry_notes + scaling_notes,
+        notes=geometry_notes + scaling_notes + _origin(header),
     )
+
+
+def _origin(header: nib.Nifti1Header) -> tuple[str, ...]:
+    """Return a note where this package made the image up, lest it passes for a scan when it is fed back."""
+    is_synthetic = header["descrip"].tobytes().startswith(SYNTHETIC.encode())
+    return ("it is a synthetic image, not a scan",) if is_synthetic else ()
 
 
 def _header(beginning: bytes, path: Path) -> nib.Nifti1Header:

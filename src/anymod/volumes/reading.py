@@ -20,6 +20,7 @@ from anymod.volumes.beginnings import (
     states_nrrd,
 )
 from anymod.volumes.checks import check_image
+from anymod.volumes.confinement import parse_confined
 from anymod.volumes.grid import Grid, Volume
 from anymod.volumes.metaimage import parse_metaimage
 from anymod.volumes.nifti import parse_nifti
@@ -109,7 +110,7 @@ def image_fingerprint(path: Path | str) -> str:
 
 def _parse(path: Path) -> ParsedImage:
     try:
-        return _parse_series(path) if path.is_dir() else _parse_file(path)
+        return parse_confined(path) if path.is_dir() else _parse_file(path)
     except OSError as problem:
         raise VolumeError("unreadable file", path, problem.strerror or str(problem), "check the path") from None
 
@@ -123,7 +124,7 @@ def _parse_file(path: Path) -> ParsedImage:
     beginning, is_packed = first_bytes(path, LONGEST_BEGINNING)
     name = path.name.lower()
     if states_dicom(beginning):
-        return _parse_series(path)
+        return parse_confined(path)
     if states_nrrd(beginning) and not is_packed:
         return parse_nrrd(path)
     if states_nifti(beginning) or name.endswith((".nii", ".nii.gz")):
@@ -131,12 +132,6 @@ def _parse_file(path: Path) -> ParsedImage:
     if (states_metaimage(beginning) or name.endswith((".mha", ".mhd"))) and not is_packed:
         return parse_metaimage(path)
     raise VolumeError("no image file", path, "its content is of no known format", f"give {FORMATS}")
-
-
-def _parse_series(path: Path) -> ParsedImage:
-    from anymod.volumes.dicom import parse_series  # pydicom is slow to load
-
-    return parse_series(path)
 
 
 def _grid(image: ParsedImage) -> Grid:

@@ -1,0 +1,120 @@
+"""DICOM is parsed in a child process with limits on memory and time: a hostile file ends the child, never the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+
+from anymod.errors import VolumeError
+from anymod.types import Array
+
+# What a child may take: far more than honest files need, far less than a machine has.
+MEMORY_BYTES = 3 * 2**29  # beyond what the files and their voxels take
+CPU_SECONDS, CPU_SECONDS_PER_FILE, BYTES_PER_CPU_SECOND = 60, 0.2, 2 * 2**20
+WAITING = 10  # of wall time to processor time: a busy machine, a slow disk
+CONVERT = "convert it to .nii.gz with a tool that you trust"
+
+
+@dataclass(frozen=True, eq=False)
+class ConfinedSeries:
+    """A DICOM series of which the child has told the geometry; as `DicomSeries`, its voxels come when asked for."""
+
+    source: Path
+    shape: tuple[int, int, int]
+    affine: Array
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+    def check(self) -> None:
+        """Nothing is left to check: the child parsed and measured every file."""
+
+    def values(self) -> Array:
+        """Return the voxels [columns, rows, slices], float32."""
+        return _run(self.source, self.shape)[1]
+
+
+def parse_confined(path: Path) -> ConfinedSeries:
+    """Return the one series of a folder, or the series that a file belongs to, parsed by a child process.
+
+    Raises VolumeError as `parse_series` does, and where the child died or took more memory or time than such files should.
+    """
+    header, _ = _run(path, None)
+    columns, rows, slices = header["shape"]
+    files = tuple(Path(file) for file in header["files"])
+    return ConfinedSeries(path, (columns, rows, slices), np.array(header["affine"]), files, tuple(header["notes"]))
+
+
+def _run(path: Path, shape: tuple[int, int, int] | None) -> tuple[dict[str, Any], Array]:
+    """Return the child's header and, of a series of this shape, its voxels."""
+    seconds, memory = _limits(path, 0 if shape is None else int(np.prod(shape)))
+    # -P: no module is taken from the folder where the program runs. One thread: others' stacks count as memory.
+    command = [sys.executable, "-P", "-m", "anymod.volumes.dicom_child", str(path), str(memory), str(seconds)]
+    command.append("header" if shape is None else "values")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with tempfile.TemporaryFile() as complaints:
+        child = subprocess.Popen(  # noqa: S603 (this interpreter, this package, and a path as one argument)
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, env=environment
+        )
+        alarm = threading.Timer(WAITING * seconds, child.kill)
+        alarm.start()
+        stream = cast(BufferedReader, child.stdout)
+        try:
+            header, values = _received(stream, shape)
+        finally:
+            alarm.cancel()
+            child.kill()  # nothing more is wanted of it
+            stream.close()
+            status = child.wait()
+        if header is None:
+            raise _death(path, status, complaints)
+    if "error" in header:
+        raise VolumeError(*header["error"])
+    if values is None:
+        raise VolumeError("changed file", path, "it is another series than a moment ago", "read it again")
+    return header, values
+
+
+def _limits(path: Path, voxels: int) -> tuple[int, int]:
+    """Return (seconds of processor time, bytes of address space) for a series in a folder, or of a file's folder."""
+    folder = path if path.is_dir() else path.parent
+    sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]
+    total = sum(sizes)
+    seconds = CPU_SECONDS + CPU_SECONDS_PER_FILE * len(sizes) + total / BYTES_PER_CPU_SECOND
+    return round(seconds), MEMORY_BYTES + 4 * total + 8 * voxels
+
+
+def _received(stream: BufferedReader, shape: Sequence[int] | None) -> tuple[dict[str, Any] | None, Array | None]:
+    """Return (header, values): no header where the child died first, no values where they are not what was promised."""
+    try:
+        header = json.loads(stream.readline())
+    except ValueError:
+        return None, None
+    if shape is None or "error" in header:
+        return header, np.empty(0)
+    if tuple(header["shape"]) != tuple(shape):
+        return header, None
+    flat = np.empty(int(np.prod(shape)), np.float32)
+    whole = stream.readinto(flat.view(np.uint8).data) == flat.nbytes
+    return (header, flat.reshape(shape, order="F")) if whole else (None, None)
+
+
+def _death(path: Path, status: int, complaints: IO[bytes]) -> VolumeError:
+    complaints.seek(0)
+    last = complaints.read()[-2000:].decode(errors="replace").strip().splitlines()[-1:]
+    if status in (-signal.SIGKILL, -getattr(signal, "SIGXCPU", signal.SIGKILL)):
+        why = "reading it took longer than such files should, or its reader was killed"
+    else:
+        why = f"its reader ended with status {status}" + "".join(f" ({line[:120]})" for line in last)
+    return VolumeError("unreadable DICOM", path, why, CONVERT)
