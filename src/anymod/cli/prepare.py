@@ -31,6 +31,14 @@ class Registration(StrEnum):
     affine = "affine"
 
 
+class WhiteMatter(StrEnum):
+    """Ways to find white matter where no tissue map is given."""
+
+    auto = "auto"
+    synthseg = "synthseg"
+    estimate = "estimate"
+
+
 class Source(StrEnum):
     """Kinds of archives: any folder, with patterns, or one of `anymod.preparation.archives`."""
 
@@ -83,8 +91,18 @@ def prepare(
         str | None,
         typer.Option(metavar="NAME", help="Make the others background where this image, such as us, did not look."),
     ] = None,
+    white_matter: Annotated[
+        WhiteMatter | None,
+        typer.Option(
+            help="For harmonized targets, where no tissue map is given: by mri_synthseg, by an estimate from stripped t1, "
+            "or auto, the first where it is installed."
+        ),
+    ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail where a subject would be left out, or an alignment is in doubt.")
+        bool,
+        typer.Option(
+            "--strict", help="Fail where a subject would be left out, or an alignment or white matter is in doubt."
+        ),
     ] = False,
     spacing: Annotated[float | None, typer.Option(min=0.01, metavar="MM", help="Resample to cubic voxels.")] = None,
     split_list: Annotated[
@@ -177,6 +195,7 @@ def prepare(
         spacing_mm=spacing,
         register=None if register is None else register.value,
         cut_to=cut_to,
+        white_matter=None if white_matter is None else white_matter.value,
         strict=strict,
         workers=workers,
         scheduler=scheduler,
@@ -188,6 +207,7 @@ def prepare(
         "transforms": list(transform_pattern or []),
         "register": options.register,
         "cut_to": cut_to,
+        "white_matter": options.white_matter,
     }
     prepared = prepare_cohort(found, options, out, provenance, overwrite=overwrite)
     _print_found(found, prepared, [*modalities, *extras])

@@ -174,7 +174,7 @@ def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) 
         return None
     where = f"subject '{task.subject.name}'"
     if images.tissue is None:
-        remedy = "give FreeSurfer labels in the column 'tissue', or choose targets: percentile"
+        remedy = "give a tissue map ('anymod prepare --white-matter auto' makes one), or choose targets: percentile"
         raise CohortError("no tissue map", where, "harmonized targets need to know its white matter", remedy)
     foreground, data = images.foregrounds[modality.name], images.volumes[modality.name].data
     white_matter = np.isin(images.tissue, WHITE_MATTER_LABELS) & foreground

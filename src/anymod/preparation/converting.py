@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,7 @@ from anymod.files import sha256, write_json
 from anymod.preparation.aligning import REGISTRATION, AlignmentRow, align_subject, with_maps
 from anymod.preparation.field_of_view import cut_to
 from anymod.preparation.folder_source import FoundSubject
+from anymod.preparation.white_matter import Method, tissue_map
 from anymod.registration import Kind
 from anymod.volumes import (
     Grid,
@@ -33,6 +35,8 @@ from anymod.volumes import (
     write_volume,
 )
 from anymod.volumes.affines import Array
+
+logger = logging.getLogger(__name__)
 
 FINISHED = ".finished"  # folder with a file for each subject that is done
 
@@ -50,7 +54,8 @@ class ConversionTask:
     spacing_mm: float | None = None
     register: Kind | None = None
     cut_to: str | None = None
-    strict: bool = False  # an alignment in doubt is an error
+    white_matter: Method | None = None  # how to find it where no tissue map is given
+    strict: bool = False  # an alignment, or white matter, in doubt is an error
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,22 @@ def _convert(task: ConversionTask) -> ConvertedSubject:
         for column, file in task.found.files.items()
     }
     together, rows = on_one_grid(volumes, task)
+    files, sources = {}, dict[str, tuple[str, str]]()
+    if task.white_matter is not None and "tissue" not in together:
+        try:
+            together["tissue"], maker = tissue_map(together, task.white_matter)
+            sources["tissue"] = maker, ""
+        except VolumeError as error:
+            if task.strict:
+                raise
+            logger.warning("subject %s: %s", task.found.name, error)
     if task.cut_to is not None:
         together = cut_to(together, task.cut_to)
-    files, sources = {}, {}
     for column, volume in together.items():
         files[column] = f"subjects/{task.found.name}/{column}.nii.gz"
         write_volume(task.folder / files[column], replace(volume, data=compact(volume.data)))
+        if column in sources:
+            continue
         source = task.found.files[column]
         sources[column] = str(source), image_fingerprint(source)
         if column in task.found.transforms:

@@ -32,6 +32,7 @@ from anymod.files import continued_folder, states_of, write_json, write_text
 from anymod.preparation.aligning import REGISTRATION, write_table
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
 from anymod.preparation.folder_source import FoundSubject
+from anymod.preparation.white_matter import Method, synthseg_for
 from anymod.progress import track
 from anymod.registration import Kind
 
@@ -85,7 +86,8 @@ class PreparationOptions:
     `resample_to` names the modality whose grid each subject's images are put on; `spacing_mm` makes voxels cubic and turns
     axes to RAS order. With neither, images stay on the grids they came with, which a subject's images must share.
     `register` aligns the other images to that modality's first; `cut_to` names the one outside of whose sector they become
-    background. `strict` refuses what is left out or noted otherwise: a subject that cannot be used, an alignment in doubt.
+    background. `white_matter` finds it where no tissue map is given. `strict` refuses what is left out or noted otherwise: a subject
+    that cannot be used, an alignment or white matter in doubt.
     """
 
     modalities: tuple[str, ...]
@@ -94,6 +96,7 @@ class PreparationOptions:
     spacing_mm: float | None = None
     register: Kind | None = None
     cut_to: str | None = None
+    white_matter: Method | None = None
     strict: bool = False
     workers: int = 1
     scheduler: str | None = None
@@ -126,6 +129,8 @@ def prepare_cohort(
         if name is not None and name not in options.modalities:
             why = f"'{name}' has no pattern"
             raise ModalityError("unknown modality", option, why, f"known are {', '.join(options.modalities)}")
+    if options.white_matter is not None:
+        synthseg_for(options.white_matter)
     splits = options.splits.of(found)
     sources = [file for subject in found for file in subject.files.values()]
     lists = [file for file in (options.splits.list_file,) if file is not None]
@@ -152,8 +157,20 @@ def _request(found: Sequence[FoundSubject], options: PreparationOptions, provena
         ]
         for subject in found
     }
-    chosen = [options.modalities, options.resample_to, options.spacing_mm, options.register, options.cut_to]
-    return {"files": files, "options": [*chosen, options.strict], "provenance": provenance}
+    chosen = [options.modalities, *_shaping(options)]
+    return {"files": files, "options": chosen, "provenance": provenance}
+
+
+def _shaping(options: PreparationOptions) -> tuple[Any, ...]:
+    """Return what a ConversionTask is told of the options, in its order."""
+    return (
+        options.resample_to,
+        options.spacing_mm,
+        options.register,
+        options.cut_to,
+        options.white_matter,
+        options.strict,
+    )
 
 
 def _convert(
@@ -163,8 +180,7 @@ def _convert(
 
     Raises what stopped a worker or a disk: that is no fault of a subject, and the next call goes on.
     """
-    shaping = (options.resample_to, options.spacing_mm, options.register, options.cut_to, options.strict)
-    tasks = [ConversionTask(subject, folder, *shaping) for subject in found]
+    tasks = [ConversionTask(subject, folder, *_shaping(options)) for subject in found]
     converted: dict[str, ConvertedSubject] = {}
     failures: dict[str, Exception] = {}
     for task, outcome in track(completed(executor, convert_subject, tasks), "preparing", len(tasks)):

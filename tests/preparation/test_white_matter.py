@@ -1,0 +1,156 @@
+"""White matter where no tissue map is given: near the truth on simulated heads, refused in doubt, or by mri_synthseg."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anymod.cohorts import CacheSettings, build_cache, read_cohort
+from anymod.errors import MissingExtraError, VolumeError
+from anymod.preparation import PreparationOptions, find_subjects, prepare_cohort
+from anymod.preparation.white_matter import LEFT, RIGHT, estimate_white_matter, tissue_map
+from anymod.simulation import SimulatedSubject, SimulationSettings, simulate_subject
+from anymod.volumes import Volume, foreground_of, orient, read_labels, write_volume
+
+WHITE = (LEFT, RIGHT)
+
+
+@lru_cache(maxsize=4)
+def simulated(index: int = 0, *, whole_head: bool = False) -> SimulatedSubject:
+    settings = SimulationSettings(modalities=("t1", "t2", "flair"), missing=0.0, tumours=1.0, whole_head=whole_head)
+    return simulate_subject(77, index, settings)
+
+
+def error_of(found: Volume, truth: Volume, image: Volume) -> float:
+    """Return how far the median of an image in estimated white matter is from that in true white matter, relative to it."""
+    medians = [float(np.median(image.data[np.isin(labels.data, WHITE)])) for labels in (found, truth)]
+    return abs(medians[0] / medians[1] - 1)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_median_is_that_of_true_white_matter_in_every_contrast(index: int) -> None:
+    subject = simulated(index)
+    t1 = subject.images["t1"]
+    found = estimate_white_matter(t1, foreground_of(t1.data))
+    for name, image in subject.images.items():
+        # At 2 mm the map's white matter holds some of its border, which the estimate leaves out; it is brighter in T2.
+        assert error_of(found, subject.tissue, image) < {"t1": 0.04, "t2": 0.08, "flair": 0.04}[name]
+
+
+def test_a_strong_receive_field_is_taken_out() -> None:
+    subject = simulated()
+    t1 = subject.images["t1"]
+    foreground = foreground_of(t1.data)
+    ramp = np.exp(np.linspace(-0.5, 0.5, t1.shape[1]))[None, :, None]
+    shaded = replace(t1, data=np.where(foreground, t1.data * ramp, 0).astype(np.float32))
+    found, truth = (
+        np.isin(labels.data, WHITE) for labels in (estimate_white_matter(shaded, foreground), subject.tissue)
+    )
+    overlap = 2 * (found & truth).sum() / (found.sum() + truth.sum())
+    assert (found & truth).sum() / found.sum() > 0.9  # hardly anything else is taken for it
+    assert overlap > 0.4  # its border is left out on purpose
+    front, back = (part[:, half].sum() for part in (found,) for half in (slice(60, None), slice(None, 60)))
+    assert min(front, back) > 0.25 * max(front, back)
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LPS", "PIR"])
+def test_right_is_the_patients_right(orientation: str) -> None:
+    t1 = orient(simulated().images["t1"], orientation)
+    found = orient(estimate_white_matter(t1, foreground_of(t1.data)), "RAS")
+    columns = [np.flatnonzero((found.data == side).any(axis=(1, 2))) for side in WHITE]
+    assert columns[0].max() < columns[1].min()  # RAS: the first axis runs to the right
+
+
+def test_doubt_is_refused() -> None:
+    whole = simulated(whole_head=True).images["t1"]
+    with pytest.raises(VolumeError, match="skull-stripped brain"):
+        estimate_white_matter(whole, np.ones(whole.shape, bool))
+    t1 = simulated().images["t1"]
+    foreground = foreground_of(t1.data)
+    sparse = np.where(foreground, 100 + 900 * np.random.default_rng(0).random(t1.shape) ** 6, 0)
+    flat = np.where(foreground, 100, 0)
+    for data, why in ((sparse, "brightest class"), (flat, "no three classes")):
+        with pytest.raises(VolumeError, match=why):
+            estimate_white_matter(replace(t1, data=data.astype(np.float32)), foreground)
+
+
+def test_without_t1_there_is_no_estimate() -> None:
+    with pytest.raises(VolumeError, match="it has t2, and no t1"):
+        tissue_map({"t2": simulated().images["t2"]}, "estimate")
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that puts an `mri_synthseg` of these lines of shell on the search path."""
+
+    def put(lines: str) -> None:
+        file = tmp_path / "bin/mri_synthseg"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{lines}\n")
+        file.chmod(0o755)
+        monkeypatch.setenv("PATH", str(file.parent), prepend=":")
+
+    return put
+
+
+def test_synthseg_is_called_and_its_labels_are_put_on_the_grid(tmp_path: Path, program: Callable[[str], None]) -> None:
+    truth = simulated().tissue
+    write_volume(tmp_path / "truth.nii.gz", orient(truth, "LPS"))
+    program(f'echo "$@" > {tmp_path}/call; cp {tmp_path}/truth.nii.gz "$4"')
+    found, maker = tissue_map({"us": simulated().images["t1"], "t2": simulated().images["t2"]}, "auto")
+    assert maker == "mri_synthseg"
+    np.testing.assert_array_equal(found.data, truth.data)
+    assert (tmp_path / "call").read_text().split()[::2] == ["--i", "--o", "--cpu", "1"]
+
+
+@pytest.mark.parametrize(("lines", "why"), [("echo no licence >&2; exit 3", "status 3 (no licence)"), ("", "status 0")])
+def test_a_synthseg_that_fails_is_one_line(program: Callable[[str], None], lines: str, why: str) -> None:
+    program(lines)
+    with pytest.raises(VolumeError) as caught:
+        tissue_map({"t1": simulated().images["t1"]}, "synthseg")
+    assert why in str(caught.value)
+
+
+def archive(root: Path) -> Path:
+    """Write two subjects with t1 and t2, and one without t1."""
+    for index, names in enumerate((("t1", "t2"), ("t1", "t2"), ("t2",))):
+        for name in names:
+            write_volume(root / f"p{index}" / f"{name}.nii.gz", simulated(index % 2).images[name])
+    return root
+
+
+def options(**changes: object) -> PreparationOptions:
+    return PreparationOptions(("t1", "t2"), **changes)  # type: ignore[arg-type]
+
+
+def test_a_cohort_without_maps_can_be_harmonized(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = find_subjects(archive(tmp_path / "raw"), {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
+    prepare_cohort(found, options(white_matter="estimate"), tmp_path / "cohort", {})
+    assert "subject p2: no white matter" in caplog.text
+    cohort = read_cohort(tmp_path / "cohort")
+    assert [subject.tissue is not None for subject in cohort.subjects] == [True, True, False]
+    assert "white matter estimated from t1" in (tmp_path / "cohort/sources.csv").read_text()
+    assert set(np.unique(read_labels(tmp_path / "cohort/subjects/p0/tissue.nii.gz").data)) == {0, *WHITE}
+    settings = CacheSettings(spacing_mm=4.0, image_size=(48, 56), targets="harmonized")
+    cache = build_cache(cohort, cohort.subjects[:2], settings, tmp_path / "cache")
+    assert all(median is not None for median in cache.harmonized_medians)
+
+
+def test_strict_refuses_what_cannot_be_found(tmp_path: Path) -> None:
+    found = find_subjects(archive(tmp_path / "raw"), {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
+    with pytest.raises(VolumeError, match="no white matter"):
+        prepare_cohort(found, options(white_matter="estimate", strict=True), tmp_path / "cohort", {})
+    assert not (tmp_path / "cohort").exists()
+
+
+def test_synthseg_has_to_be_there_before_anything_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = find_subjects(archive(tmp_path / "raw"), {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
+    with pytest.raises(MissingExtraError, match="mri_synthseg"):
+        prepare_cohort(found, options(white_matter="synthseg"), tmp_path / "cohort", {})
+    assert list(tmp_path.iterdir()) == [tmp_path / "raw"]
