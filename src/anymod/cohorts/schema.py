@@ -112,7 +112,9 @@ class Cohort:
         return tuple(subject for subject in self.subjects if subject.split in splits)
 
     def held_out(self, fold: int) -> Cohort:
-        """Return the cohort with one fold for the test and all others for training; subjects that are in no fold keep their split.
+        """Return the cohort with one fold for the test and all others for training.
+
+        Subjects that are in no fold keep their split, but for those that test already: these wait for the final test, and are left out.
 
         Raises CohortError where no subject is in that fold, or in no other one.
         """
@@ -122,7 +124,8 @@ class Cohort:
             remedy = "draw folds with `anymod prepare --folds`, or write their numbers as splits"
             raise CohortError("no such fold", f"{self.root}, fold {fold}", f"its folds are: {there}", remedy)
         split_of = {name: "test" if name == str(fold) else "train" for name in folds}
-        subjects = (replace(each, split=split_of.get(each.split, each.split)) for each in self.subjects)
+        waiting = [each for each in self.subjects if each.split != "test"]
+        subjects = (replace(each, split=split_of.get(each.split, each.split)) for each in waiting)
         return replace(self, subjects=tuple(subjects))
 
     def fingerprint(self) -> str:
