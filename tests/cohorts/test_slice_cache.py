@@ -217,7 +217,8 @@ def test_constants_are_measured_on_training_subjects_alone(make_cohort: MakeCoho
 def test_harmonized_targets_without_white_matter_are_refused(make_cohort: MakeCohort) -> None:
     harmonized = CacheSettings(image_size=(12, 10), targets="harmonized")
     with pytest.raises(
-        CohortError, match=r"no tissue map in subject 'a'.* column 'tissue', or choose targets: percentile"
+        CohortError,
+        match=r"no tissue map in subject 'a'.*--white-matter auto' makes one.*, or choose targets: percentile",
     ):
         build(make_cohort({"a": ("t1",)}), harmonized)
     grey = np.full((12, 10, 8), 3, dtype=np.int16)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,21 +22,6 @@ from anymod.cli.options import (
 
 if TYPE_CHECKING:
     from anymod.preparation import FoundSubject, Prepared, Skipped
-
-
-class Registration(StrEnum):
-    """How images may move: turned and shifted, or stretched and slanted, too."""
-
-    rigid = "rigid"
-    affine = "affine"
-
-
-class WhiteMatter(StrEnum):
-    """Ways to find white matter where no tissue map is given."""
-
-    auto = "auto"
-    synthseg = "synthseg"
-    estimate = "estimate"
 
 
 class Source(StrEnum):
@@ -84,7 +69,7 @@ def prepare(
         ),
     ] = None,
     register: Annotated[
-        Registration | None,
+        Literal["rigid", "affine"] | None,
         typer.Option(help="Align the others to --resample-to's images, from where their files say that they are."),
     ] = None,
     cut_to: Annotated[
@@ -92,7 +77,7 @@ def prepare(
         typer.Option(metavar="NAME", help="Make the others background where this image, such as us, did not look."),
     ] = None,
     white_matter: Annotated[
-        WhiteMatter | None,
+        Literal["auto", "synthseg", "estimate"] | None,
         typer.Option(
             help="For harmonized targets, where no tissue map is given: by mri_synthseg, by an estimate from stripped t1, "
             "or auto, the first where it is installed."
@@ -193,9 +178,9 @@ def prepare(
         ),
         resample_to=resample_to,
         spacing_mm=spacing,
-        register=None if register is None else register.value,
+        register=register,
         cut_to=cut_to,
-        white_matter=None if white_matter is None else white_matter.value,
+        white_matter=white_matter,
         strict=strict,
         workers=workers,
         scheduler=scheduler,

@@ -21,8 +21,10 @@ class CacheSettings(Settings):
 
     spacing_mm: float | None = Field(default=None, gt=0)
     """Edge of the cubic voxels that every image is resampled to; None keeps each subject's own spacing."""
+    orientation: Literal["RAS", "LPS"] = "RAS"
+    """Where rows, columns and slices run to."""
     image_size: tuple[int, int]
-    """Voxels of a slice, (right, anterior), cut or padded about the centre of the foreground."""
+    """Voxels of a slice, (rows, columns), cut or padded about the centre of the foreground."""
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
     """What targets show: the input's rule over the volume, or the tissue map's white matter at one constant (method.md section 9)."""

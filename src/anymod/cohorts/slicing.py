@@ -111,7 +111,10 @@ def slices_key(task: SlicingTask) -> str:
 def _model_grid(task: SlicingTask, images: SubjectImages) -> Grid:
     """Return the grid that the slices lie on, its centre that of the foreground."""
     centre_mm = foreground_centre_mm(images.union, images.grid)
-    return model_grid(images.grid, task.settings.spacing_mm, task.settings.image_size, centre_mm=centre_mm)
+    settings = task.settings
+    return model_grid(
+        images.grid, settings.spacing_mm, settings.image_size, centre_mm=centre_mm, orientation=settings.orientation
+    )
 
 
 def _label_planes(images: SubjectImages, grid: Grid) -> Array:

@@ -171,6 +171,7 @@ def cache_settings(description: ModelDescription) -> CacheSettings:
     """Return how a model's slices are cut and scaled."""
     return CacheSettings(
         spacing_mm=description.spacing_mm,
+        orientation=description.orientation,
         image_size=description.image_size,
         intensity=description.intensity,
         targets=description.targets,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anymod.models.authors import AuthorsMMHVAE
 from anymod.models.folder import (
     CARD,
     DEFAULT_MODEL,
@@ -26,6 +27,7 @@ __all__ = [
     "DESCRIPTION",
     "MMHVAE",
     "WEIGHTS",
+    "AuthorsMMHVAE",
     "Calibration",
     "MMHVAESettings",
     "ModelDescription",

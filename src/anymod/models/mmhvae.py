@@ -248,8 +248,7 @@ class MMHVAE(UnifiedModel):
             divergence = dict[int, Tensor]()
 
             def visit(level: Level, shown: Tensor = shown, divergence: dict[int, Tensor] = divergence) -> None:
-                nats = divergence_from_prior(level.prior, level.experts, shown)
-                divergence[level.number] = nats.flatten(1).sum(1).mean()
+                divergence[level.number] = self._divergence(level, shown).flatten(1).sum(1).mean()
 
             finest = self.descend(features, shown, 1.0, noise, visit)
             drawn = self._wanted_images(finest, wanted)
@@ -297,7 +296,15 @@ class MMHVAE(UnifiedModel):
         visit(level)
         mean = level.posterior.mean
         epsilon = noise(level.number, tuple(mean.shape)) if noise is not None and temperature > 0 else None
-        return draw(level.posterior, epsilon, temperature)
+        return draw(self._drawn_from(level), epsilon, temperature)
+
+    def _drawn_from(self, level: Level) -> DiagonalGaussian:
+        """Return the law that a level's latent is drawn from."""
+        return level.posterior
+
+    def _divergence(self, level: Level, shown: Tensor) -> Tensor:
+        """Return KL[posterior || prior] of a level in nats, element by element."""
+        return divergence_from_prior(level.prior, level.experts, shown)
 
     def _check_size(self, images: Tensor) -> None:
         size = tuple(images.shape[-2:])

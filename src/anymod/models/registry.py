@@ -7,10 +7,11 @@ from typing import Any
 
 from anymod.configuration import validate
 from anymod.errors import AnymodError, ConfigurationError
+from anymod.models.authors import AuthorsMMHVAE
 from anymod.models.interface import UnifiedModel
 from anymod.models.mmhvae import MMHVAE, MMHVAESettings
 
-ARCHITECTURES = {"mmhvae": (MMHVAE, MMHVAESettings)}
+ARCHITECTURES = {"mmhvae": (MMHVAE, MMHVAESettings), "authors": (AuthorsMMHVAE, MMHVAESettings)}
 
 
 def build_model(

@@ -37,7 +37,7 @@ LEAST_WEIGHT = 0.05  # share of a voxel that a model's foreground must reach int
 class Placed:
     """What is shown of one subject, as the model sees it, and the way back.
 
-    Shapes: images (float32 in [-1, 1], background -1) and foregrounds (bool) are (slice, right, anterior) on `model_grid`;
+    Shapes: images (float32 in [-1, 1], background -1) and foregrounds (bool) are (slice, row, column) on `model_grid`;
     `foreground` is the union of the foregrounds on the subject's own `grid`. `ranges` are the images' raw ranges over the volume;
     `background` their raw values outside; `cut_off` the fraction of the foreground that the model's grid does not hold.
     """
@@ -80,6 +80,7 @@ def place(
         description.spacing_mm,
         _plane_size(union, grid, model, description),
         centre_mm=foreground_centre_mm(union, grid),
+        orientation=description.orientation,
     )
     rule = description.intensity
     images, seen, ranges = {}, {}, {}

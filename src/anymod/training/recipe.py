@@ -21,7 +21,7 @@ LEAST_JUDGED = 3
 class ModelSection(Settings):
     """Which network."""
 
-    architecture: Literal["mmhvae"] = "mmhvae"
+    architecture: Literal["mmhvae", "authors"] = "mmhvae"
     settings: MMHVAESettings = MMHVAESettings()
 
 

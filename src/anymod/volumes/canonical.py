@@ -20,10 +20,11 @@ def model_grid(
     multiple: int = 1,
     slice_axis: int = 2,
     centre_mm: Array | None = None,
+    orientation: str = "RAS",
 ) -> Grid:
     """Return the grid on which a volume on `grid` is shown to a model; `resample` goes there and back.
 
-    The axes are the volume's own, in the order and direction nearest to RAS; nothing is rotated. Along the slice axis the
+    The axes are the volume's own, in the order and direction nearest to `orientation`; nothing is rotated. Along the slice axis the
     whole box is covered. Where an axis keeps its spacing, the voxels of both grids coincide (the centre may give way
     by half a voxel), so that resampling there copies values instead of blurring them.
 
@@ -33,9 +34,10 @@ def model_grid(
         in_plane: Sizes of the two axes that are not the slice axis; None covers the box.
         multiple: A size in the plane that is not given is rounded up to a multiple of this.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
+        orientation: RAS, or LPS, which differs in direction alone.
         centre_mm: World position [3] of the middle of the plane, such as that of the foreground; None: the box's own.
     """
-    canonical = orient_grid(grid, "RAS")
+    canonical = orient_grid(grid, orientation)
     own = np.array(canonical.spacing_mm)
     steps = own if spacing_mm is None else np.broadcast_to(np.array(spacing_mm, dtype=np.float64), (3,))
     if steps.min() <= 0 or not np.isfinite(steps).all():
