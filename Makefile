@@ -14,7 +14,7 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -c constraints.txt torch==2.13.0
-	$(BIN)/pip install -c constraints.txt -e '.[train,dev]'
+	$(BIN)/pip install -c constraints.txt -e '.[train,dev,export]'
 	touch $@
 
 demo: setup

@@ -36,7 +36,7 @@ def failing_app(error: BaseException) -> typer.Typer:
 
 
 def test_the_verbs_are_these() -> None:
-    listed = "info demo simulate prepare check train synthesize evaluate calibrate import-weights"
+    listed = "info demo simulate prepare check train synthesize evaluate calibrate export import-weights"
     assert listed.split() == VERBS
 
 

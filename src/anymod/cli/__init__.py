@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from anymod import __version__
-from anymod.cli import calibrate, check, demo, evaluate, import_weights, info, prepare, simulate, synthesize, train
+from anymod.cli import (
+    calibrate,
+    check,
+    demo,
+    evaluate,
+    export,
+    import_weights,
+    info,
+    prepare,
+    simulate,
+    synthesize,
+    train,
+)
 from anymod.cli.verbs import Verbs
 
 __all__ = ["app", "main"]
@@ -55,6 +67,7 @@ app.command()(train.train)
 app.command()(synthesize.synthesize)
 app.command()(evaluate.evaluate)
 app.command()(calibrate.calibrate)
+app.command()(export.export)
 app.command("import-weights")(import_weights.import_weights)
 
 

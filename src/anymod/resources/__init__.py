@@ -1,11 +1,13 @@
-"""What comes with the package: model folders."""
+"""What comes with the package: model folders, and the example that goes with an exported one."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 
-__all__ = ["bundled_models"]
+__all__ = ["EXPORT_EXAMPLE", "bundled_models"]
+
+EXPORT_EXAMPLE = Path(str(files("anymod") / "resources" / "export_example.py"))
 
 
 def bundled_models() -> dict[str, Path]:
