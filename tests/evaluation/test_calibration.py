@@ -11,7 +11,7 @@ from tiny_models import head, save_tiny_model, write_tiny_cohort
 from typer.testing import CliRunner, Result
 
 from anymod.cli import app
-from anymod.errors import ReportError
+from anymod.errors import ModelFolderError, ReportError
 from anymod.evaluation import EvaluationOptions, calibrate, evaluate, write_report
 from anymod.evaluation.calibration import calibration_of
 from anymod.models import load_model
@@ -95,6 +95,13 @@ def test_the_weights_stay_and_the_card_tells(place: Path) -> None:
     assert weights[0] == weights[1]
     assert 'split "validation" of cohort "tiny"' in (place / "calibrated/card.md").read_text()
     assert {path.name for path in (place / "calibrated").iterdir()} == {"model.yaml", "weights.safetensors", "card.md"}
+
+
+def test_a_model_without_its_card_is_refused(place: Path) -> None:
+    (place / "model/card.md").unlink()
+    with pytest.raises(ModelFolderError, match="no card"):
+        calibrate(place / "model", place / "validation-report", place / "calibrated")
+    assert not (place / "calibrated").exists()
 
 
 def test_errors_on_training_subjects_are_refused(place: Path) -> None:

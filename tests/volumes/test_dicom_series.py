@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -318,4 +319,7 @@ def test_files_that_changed_between_geometry_and_voxels_are_refused(tmp_path: Pa
     parsed = parse_confined(series)
     (series / "0.dcm").unlink()
     with pytest.raises(VolumeError, match="another series than a moment ago"):
+        parsed.values()
+    shutil.rmtree(series)
+    with pytest.raises(VolumeError, match="No such file"):
         parsed.values()

@@ -18,7 +18,7 @@ from anymod.core.fidelity import DATA_RANGE
 from anymod.errors import ReportError
 from anymod.evaluation.scores import MODEL
 from anymod.files import staged_folder, write_text
-from anymod.models import CARD, DESCRIPTION, WEIGHTS, Calibration, ModelDescription, find_model, load_model
+from anymod.models import CARD, DESCRIPTION, WEIGHTS, Calibration, ModelDescription, find_model, load_model, read_card
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = F
     _check_subjects(description, calibration, report)
     with staged_folder(out, overwrite=overwrite, keep=(folder, report)) as staged:
         shutil.copyfile(folder / WEIGHTS, staged / WEIGHTS)
-        write_text(staged / CARD, (folder / CARD).read_text("utf-8") + _card_lines(calibration))
+        write_text(staged / CARD, read_card(folder) + _card_lines(calibration))
         changed = description.model_copy(update={"calibration": calibration})
         write_yaml(staged / DESCRIPTION, changed.model_dump(mode="json"))
     return calibration

@@ -13,6 +13,7 @@ from anymod.models.folder import (
     ModelModality,
     find_model,
     load_model,
+    read_card,
     save_model,
 )
 from anymod.models.interface import Objective, Outcome, UnifiedModel, masked, shown_foreground
@@ -39,6 +40,7 @@ __all__ = [
     "find_model",
     "load_model",
     "masked",
+    "read_card",
     "save_model",
     "shown_foreground",
 ]

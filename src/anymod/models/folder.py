@@ -152,6 +152,14 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> tuple[Un
     return model.to(device).eval().requires_grad_(False), description
 
 
+def read_card(folder: Path) -> str:
+    """Return a model's card; raise ModelFolderError where it is missing."""
+    try:
+        return (folder / CARD).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelFolderError("no card", folder / CARD, str(error), "copy the whole model folder again") from error
+
+
 def find_model(name: str | Path) -> Path:
     """Return the folder of a path or of a bundled model's name; raise ModelFolderError where there is none."""
     folder, bundled = Path(name), bundled_models()

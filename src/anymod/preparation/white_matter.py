@@ -80,7 +80,11 @@ def estimate_white_matter(t1: Volume, foreground: Array) -> Volume:
     if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
         why = f"the foreground is {volume_ml:.0f} ml, and a skull-stripped brain {BRAIN_ML[0]:.0f} to {BRAIN_ML[1]:.0f}"
         raise VolumeError("white matter in doubt", t1.source, why, RESTING)
-    even = t1.data / receive_field(t1, foreground)
+    try:
+        even = t1.data / receive_field(t1, foreground)
+    except RuntimeError as problem:  # of ITK
+        why = f"no receive field was found ({str(problem).strip()[-120:]})"
+        raise VolumeError("white matter in doubt", t1.source, why, RESTING) from problem
     reach = np.maximum(1, np.round(INNER_MM / np.array(t1.spacing_mm))).astype(int)
     inner = ndimage.binary_erosion(foreground, np.ones(2 * reach + 1))
     values = np.clip(even, *np.percentile(even[foreground], (2, 99)))

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from anymod.core.subsets import as_row, non_empty_subsets
 from anymod.errors import MissingExtraError, ModelFolderError, OutputError
-from anymod.files import staged_folder, write_json
-from anymod.models import MMHVAE, ModelDescription, find_model, load_model
-from anymod.models.folder import CARD
+from anymod.files import staged_folder, write_json, write_text
+from anymod.models import CARD, MMHVAE, ModelDescription, find_model, load_model, read_card
 from anymod.models.graph import Graph
 from anymod.resources import EXPORT_EXAMPLE
 from anymod.types import Array
@@ -65,7 +64,7 @@ def export_model(model: str | Path, out: Path, kind: Format, *, overwrite: bool 
             raise OutputError("wrong graph", out, why, "try another version of the packages of anymod[export]")
         content = _content(description, network, kind, difference)
         write_json(folder / "export.json", content)
-        shutil.copyfile(find_model(model) / CARD, folder / CARD)
+        write_text(folder / CARD, read_card(find_model(model)))
         if kind == "onnx":
             shutil.copyfile(EXPORT_EXAMPLE, folder / "example.py")
     return content

@@ -42,7 +42,12 @@ class ConfinedSeries:
 
     def values(self) -> Array:
         """Return the voxels [columns, rows, slices], float32."""
-        return _run(self.source, self.shape)[1]
+        try:
+            return _run(self.source, self.shape)[1]
+        except OSError as problem:
+            raise VolumeError(
+                "unreadable file", self.source, problem.strerror or str(problem), "check the path"
+            ) from None
 
 
 def parse_confined(path: Path) -> ConfinedSeries:

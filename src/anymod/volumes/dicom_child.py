@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -37,7 +38,8 @@ def _limit(memory_bytes: int, cpu_seconds: int) -> None:
     for kind, most in limits.items():
         _, hard = resource.getrlimit(kind)
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (allowed, hard))
+        with contextlib.suppress(OSError, ValueError):  # a system that knows no such limit, as macOS that on memory
+            resource.setrlimit(kind, (allowed, hard))
 
 
 def _parse(path: Path, *, with_values: bool) -> tuple[dict[str, Any], Array | None]:
