@@ -18,7 +18,7 @@ from anymod.models import load_model
 from anymod.synthesis import SynthesisOptions, Synthesizer
 from anymod.volumes.intensity import INPUT_FLOOR
 
-FACTS = {"cohort": "tiny", "split": "validation", "model_sha256": "0"}
+FACTS = {"cohort": "tiny", "split": "validation", "model_fingerprint": "0"}
 
 
 def row(subject: str, rms: float, shown: str = "t1", target: str = "t2", method: str = "model") -> dict[str, str]:
@@ -113,9 +113,23 @@ def test_errors_on_training_subjects_are_refused(place: Path) -> None:
 
 def test_another_models_report_is_taken_with_a_warning(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     summary = place / "train-report/summary.json"
-    summary.write_text(json.dumps({**json.loads(summary.read_text()), "model_sha256": "of another"}))
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "model_fingerprint": "of another"}))
     calibrate(place / "model", place / "train-report", place / "calibrated")
-    assert "measures other weights" in caplog.text
+    assert "measures another model" in caplog.text
+
+
+def test_another_order_of_the_modalities_is_understood(place: Path) -> None:
+    scores = place / "validation-report/scores.csv"
+    scores.write_text(scores.read_text().replace("t1+t2", "t2+t1"))
+    calibrate(place / "model", place / "validation-report", place / "calibrated")
+    _, description = load_model(place / "calibrated")
+    assert description.expected_error(("t1", "t2"), "t1") is not None
+
+
+def test_a_second_calibration_takes_the_place_of_the_first(place: Path) -> None:
+    calibrate(place / "model", place / "validation-report", place / "once")
+    calibrate(place / "once", place / "validation-report", place / "twice")
+    assert (place / "twice/card.md").read_text() == (place / "once/card.md").read_text()
 
 
 def test_a_report_of_other_modalities_is_refused(place: Path) -> None:

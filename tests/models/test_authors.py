@@ -237,6 +237,9 @@ def changed(weights: dict[str, Tensor], name: str, tensor: Tensor | None) -> dic
         ("td.us.0.weight", None, "td.us"),
         ("bottleneck_down.linear.bias", None, "bottleneck_down.linear.bias is missing"),
         ("final_blocks.us.convt2.weight", torch.zeros(5, 5, 7, 7), "its image decoders have 5 channels"),
+        ("first_conv.us.weight", torch.tensor(1.0), r"first_conv.us.weight has the shape \(\)"),
+        ("conv_blocks_localization.0.conv_0.weight", torch.zeros(6, 0, 3, 3), r"conv_0.weight has the shape \(6, 0"),
+        (NAME, torch.zeros(18, 36, 3, 3).to_sparse(), "sparse_coo, not float32"),
     ],
 )
 def test_a_tensor_that_does_not_belong_is_named(

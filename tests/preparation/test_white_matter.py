@@ -12,10 +12,10 @@ import pytest
 
 from anymod.cohorts import CacheSettings, build_cache, read_cohort
 from anymod.errors import MissingExtraError, VolumeError
-from anymod.preparation import PreparationOptions, find_subjects, prepare_cohort
+from anymod.preparation import PreparationOptions, find_subjects, pipeline, prepare_cohort
 from anymod.preparation.white_matter import LEFT, RIGHT, estimate_white_matter, tissue_map
 from anymod.simulation import SimulatedSubject, SimulationSettings, simulate_subject
-from anymod.volumes import Volume, foreground_of, orient, read_labels, write_volume
+from anymod.volumes import Grid, Volume, foreground_of, orient, read_labels, write_volume
 
 WHITE = (LEFT, RIGHT)
 
@@ -77,6 +77,48 @@ def test_doubt_is_refused() -> None:
     for data, why in ((sparse, "brightest class"), (flat, "no three classes")):
         with pytest.raises(VolumeError, match=why):
             estimate_white_matter(replace(t1, data=data.astype(np.float32)), foreground)
+
+
+def test_a_foreground_without_an_inside_is_refused() -> None:
+    t1 = simulated().images["t1"]
+    porous = foreground_of(t1.data) & (np.indices(t1.shape).sum(0) % 2 == 0)
+    with pytest.raises(VolumeError, match="too thin to have an inside"):
+        estimate_white_matter(t1, porous)
+
+
+def test_white_matter_is_found_before_images_are_cut_to_a_small_grid(tmp_path: Path) -> None:
+    """Ultrasound shows a corner of the brain; of T1 on its grid alone no estimate could be believed."""
+    t1 = simulated().images["t1"]
+    box = tuple(slice(size // 3, size // 2) for size in t1.shape)
+    affine = t1.affine.copy()
+    affine[:3, 3] = t1.affine[:3, :3] @ np.array([part.start for part in box]) + t1.affine[:3, 3]
+    small = Volume(t1.data[box], Grid(t1.data[box].shape, affine))
+    write_volume(tmp_path / "raw/p0/us.nii.gz", small)
+    write_volume(tmp_path / "raw/p0/t1.nii.gz", t1)
+    found = find_subjects(tmp_path / "raw", {"us": "**/us.nii.gz", "t1": "**/t1.nii.gz"})
+    chosen = PreparationOptions(("us", "t1"), resample_to="us", white_matter="estimate", strict=True)
+    prepare_cohort(found, chosen, tmp_path / "cohort", {})
+    tissue = read_labels(tmp_path / "cohort/subjects/p0/tissue.nii.gz")
+    assert tissue.grid.same_as(small.grid)
+    whole = estimate_white_matter(t1, foreground_of(t1.data)).data
+    assert whole[box].any()
+    np.testing.assert_array_equal(tissue.data, whole[box])
+
+
+def test_auto_means_the_same_for_all_subjects(
+    tmp_path: Path, program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A preparation that is interrupted and goes on where SynthSeg is installed begins anew: its request is another one."""
+    found = find_subjects(archive(tmp_path / "raw"), {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_cohort", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepare_cohort(found, options(white_matter="auto"), tmp_path / "cohort", {})
+    write_volume(tmp_path / "truth.nii.gz", simulated().tissue)
+    program(f'cp {tmp_path}/truth.nii.gz "$4"')
+    prepare_cohort(found, options(white_matter="auto"), tmp_path / "cohort", {}, overwrite=True)
+    lines = (tmp_path / "cohort/sources.csv").read_text().splitlines()
+    assert {line.split(",")[2] for line in lines if ",tissue," in line} == {"mri_synthseg"}
 
 
 def test_without_t1_there_is_no_estimate() -> None:

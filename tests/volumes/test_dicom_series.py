@@ -19,7 +19,7 @@ from dicom_phantom import MR_STORAGE, SLICES, VOXELS, dataset, one_slice, with_p
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID, generate_uid
 
-from anymod.errors import VolumeError
+from anymod.errors import OutputError, VolumeError
 from anymod.volumes import image_fingerprint, inspect_volume, read_labels, read_volume
 from anymod.volumes.confinement import parse_confined
 
@@ -298,13 +298,33 @@ def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("limits", "spend"), [((2**32, 1), "[0 for _ in iter(int, 1)]"), ((2**30, 60), "bytes(2**31)")]
+    ("limits", "spend", "status"),
+    [((2**40, 1), "while True: pass", -signal.SIGXCPU), ((2**30, 60), "bytes(2**31)", 1)],
 )
-def test_the_child_limits_itself(limits: tuple[int, int], spend: str):
-    code = f"from anymod.volumes.dicom_child import _limit; _limit{limits}; {spend}"
+def test_the_child_limits_itself(limits: tuple[int, int], spend: str, status: int):
+    code = f"from anymod.volumes.dicom_child import _limit\n_limit{limits}\n{spend}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, env=environment)
-    assert done.returncode == -signal.SIGXCPU or b"MemoryError" in done.stderr
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, env=environment, timeout=120)
+    assert done.returncode == status
+    assert status < 0 or b"MemoryError" in done.stderr
+
+
+def test_the_child_loads_little():
+    code = "import anymod.volumes.dicom_child, sys; print(sorted({'torch', 'SimpleITK', 'nibabel'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_a_reader_that_something_else_kills_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    series = save(tmp_path / "series")
+    real = subprocess.Popen
+
+    def killed(command: list[str], **options: object) -> subprocess.Popen[bytes]:
+        return real([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], **options)
+
+    monkeypatch.setattr("anymod.volumes.confinement.subprocess.Popen", killed)
+    with pytest.raises(OutputError, match="its reader was killed"):
+        read_volume(series)
 
 
 def test_a_module_where_the_program_runs_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -15,10 +15,13 @@ import numpy as np
 
 from anymod.configuration import write_yaml
 from anymod.core.fidelity import DATA_RANGE
+from anymod.core.subsets import parse_subset
 from anymod.errors import ReportError
 from anymod.evaluation.scores import MODEL
 from anymod.files import staged_folder, write_text
 from anymod.models import CARD, DESCRIPTION, WEIGHTS, Calibration, ModelDescription, find_model, load_model, read_card
+
+HEADING = "## Expected errors"
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +43,12 @@ def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = F
         why = f"it measures {', '.join(sorted(unknown))}, and the model knows {', '.join(description.names)}"
         raise ReportError("another model's report", report, why, "give a report of a model with these modalities")
     _check_subjects(description, calibration, report)
+    errors = {_in_order(shown, description): errors for shown, errors in calibration.errors.items()}
+    calibration = calibration.model_copy(update={"errors": errors})
     with staged_folder(out, overwrite=overwrite, keep=(folder, report)) as staged:
         shutil.copyfile(folder / WEIGHTS, staged / WEIGHTS)
-        write_text(staged / CARD, read_card(folder) + _card_lines(calibration))
+        card = read_card(folder).partition(f"\n{HEADING}\n")[0]  # without that of an earlier report
+        write_text(staged / CARD, card + _card_lines(calibration))
         changed = description.model_copy(update={"calibration": calibration})
         write_yaml(staged / DESCRIPTION, changed.model_dump(mode="json"))
     return calibration
@@ -64,9 +70,14 @@ def calibration_of(facts: Mapping[str, Any], rows: Iterable[Mapping[str, str]]) 
         cohort=facts["cohort"],
         split=facts["split"],
         subjects=tuple(sorted(subjects)),
-        model_sha256=facts["model_sha256"],
+        model=facts["model_fingerprint"],
         errors=errors,
     )
+
+
+def _in_order(shown: str, description: ModelDescription) -> str:
+    """Return the names of a subset in the order of the model's modalities: another model may have had another."""
+    return description.subset_name(parse_subset(shown, description.names))
 
 
 def _read_report(report: Path) -> Calibration:
@@ -81,8 +92,8 @@ def _read_report(report: Path) -> Calibration:
 
 def _check_subjects(description: ModelDescription, calibration: Calibration, report: Path) -> None:
     """Raise ReportError where the model was trained on what the report measures it on; warn where it measures another model."""
-    if calibration.model_sha256 != description.weights_sha256:
-        logger.warning("%s measures other weights (another model, or this one in another precision)", report)
+    if calibration.model != description.fingerprint():
+        logger.warning("%s measures another model (or this one in another precision)", report)
         return
     training = description.training
     trained_on = set(training.get("subjects", ())) if training.get("cohort") == calibration.cohort else set()
@@ -94,7 +105,7 @@ def _check_subjects(description: ModelDescription, calibration: Calibration, rep
 
 def _card_lines(calibration: Calibration) -> str:
     return f"""
-## Expected errors
+{HEADING}
 
 `model.yaml` holds the root mean squared error of each target from each subset of the images, on {len(calibration.subjects)}
 subjects of split "{calibration.split}" of cohort "{calibration.cohort}". `anymod synthesize --samples` adds it to the spread of

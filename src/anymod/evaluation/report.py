@@ -66,6 +66,7 @@ def facts(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "protocol": "standard",
         "model_sha256": evaluation.description.weights_sha256,
+        "model_fingerprint": evaluation.description.fingerprint(),
         "modalities": list(evaluation.description.names),
         "cohort": evaluation.cohort,
         "split": evaluation.split,

@@ -116,9 +116,11 @@ def inferred(
         raise ValueError("it has no first_conv.*.weight: these are no weights of the authors' network")
     first = modalities[0]
 
-    def sizes(name: str) -> tuple[int, ...]:
+    def sizes(name: str, dimensions: int) -> tuple[int, ...]:
         if name not in shapes:
             raise ValueError(f"the tensor {name} is missing")
+        if len(shapes[name]) != dimensions or 0 in shapes[name]:
+            raise ValueError(f"the tensor {name} has the shape {shapes[name]}")
         return shapes[name]
 
     def count(pattern: str) -> int:
@@ -127,11 +129,11 @@ def inferred(
 
     downs = count(rf"td\.{re.escape(first)}\.(\d{{1,2}})\.weight")
     widths = [
-        sizes(f"first_conv.{first}.weight")[0],
-        *(sizes(f"td.{first}.{depth}.weight")[0] for depth in range(downs)),
+        sizes(f"first_conv.{first}.weight", 4)[0],
+        *(sizes(f"td.{first}.{depth}.weight", 4)[0] for depth in range(downs)),
     ]
-    down, expand = sizes(f"bottleneck_down.linear.{V}"), sizes("conv_blocks_localization.0.conv_0.weight")
-    head = sizes(f"final_blocks.{first}.convt2.weight")
+    down, expand = sizes(f"bottleneck_down.linear.{V}", 2), sizes("conv_blocks_localization.0.conv_0.weight", 4)
+    head = sizes(f"final_blocks.{first}.convt2.weight", 4)
     if down[0] != 4 * widths[-1]:
         raise ValueError(
             f"its coarsest map has {widths[-1]} channels and its coarsest latent {down[0] // 2}: such a network is not read"
@@ -184,8 +186,9 @@ def translated(theirs: Mapping[str, Tensor], image_size: tuple[int, int] | None)
         found, shape = tensors[name], tuple(wanted[ours].shape)
         if tuple(found.shape) != shape:
             raise ValueError(f"the tensor {name} has the shape {tuple(found.shape)}, not {shape}")
-        if found.dtype != torch.float32:
-            raise ValueError(f"the tensor {name} holds {str(found.dtype).removeprefix('torch.')}, not float32")
+        if found.layout != torch.strided or found.dtype != torch.float32:
+            kind = f"{found.dtype}, {found.layout}".replace("torch.", "")
+            raise ValueError(f"the tensor {name} holds {kind}, not float32")
         if not bool(torch.isfinite(found).all()):
             raise ValueError(f"the tensor {name} holds values that are not finite")
     model.load_state_dict({ours: tensors[name].contiguous() for name, ours in table.items()}, assign=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -55,7 +57,7 @@ class Calibration(Settings):
     cohort: str
     split: str
     subjects: tuple[str, ...] = Field(min_length=1)
-    model_sha256: str = Field(description="of the weights that were measured")
+    model: str = Field(description="fingerprint of the model that was measured")
     errors: dict[str, dict[str, float]] = Field(
         description="root mean squared error over the foreground, images in [-1, 1], by what is shown (t1+flair) and target"
     )
@@ -92,6 +94,11 @@ class ModelDescription(Settings):
     def names(self) -> tuple[str, ...]:
         """Return the modalities' names in the model's order."""
         return tuple(modality.name for modality in self.modalities)
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of all that shapes the images: weights, network, grid and intensities, not what else is told of them."""
+        content = self.model_dump(mode="json", exclude={"anymod", "training", "calibration"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def expected_error(self, shown: Collection[str], target: str) -> float | None:
         """Return the root mean squared error to expect of a target, images in [-1, 1]; None where it was not measured."""

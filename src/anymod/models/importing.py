@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -78,7 +77,7 @@ def _read(file: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an odd pickle protocol: it is refused or it is not
             content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as problem:
+    except Exception as problem:
         why = f"torch's weights-only loader refuses it ({type(problem).__name__})"
         raise ModelFolderError("unreadable weights", file, why, GIVE_THEIRS) from None
     if not isinstance(content, dict):

@@ -99,16 +99,16 @@ def _convert(task: ConversionTask) -> ConvertedSubject:
         column: (read_labels if column in EXTRA_COLUMNS else read_volume)(file)
         for column, file in task.found.files.items()
     }
-    together, rows = on_one_grid(volumes, task)
     files, sources = {}, dict[str, tuple[str, str]]()
-    if task.white_matter is not None and "tissue" not in together:
+    if task.white_matter is not None and "tissue" not in volumes:
         try:
-            together["tissue"], maker = tissue_map(together, task.white_matter)
+            volumes["tissue"], maker = tissue_map(volumes, task.white_matter)
             sources["tissue"] = maker, ""
         except VolumeError as error:
             if task.strict:
                 raise
             logger.warning("subject %s: %s", task.found.name, error)
+    together, rows = on_one_grid(volumes, task)
     if task.cut_to is not None:
         together = cut_to(together, task.cut_to)
     for column, volume in together.items():

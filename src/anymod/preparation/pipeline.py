@@ -8,7 +8,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from anymod.cohorts import (
     write_cohort,
 )
 from anymod.cohorts.schema import EXTRA_COLUMNS
-from anymod.errors import AnymodError, CohortError, ModalityError, OutputError
+from anymod.errors import AnymodError, CohortError, MissingExtraError, ModalityError, OutputError
 from anymod.executors import completed, subject_executor
 from anymod.files import continued_folder, states_of, write_json, write_text
 from anymod.preparation.aligning import REGISTRATION, write_table
@@ -129,8 +129,9 @@ def prepare_cohort(
         if name is not None and name not in options.modalities:
             why = f"'{name}' has no pattern"
             raise ModalityError("unknown modality", option, why, f"known are {', '.join(options.modalities)}")
-    if options.white_matter is not None:
-        synthseg_for(options.white_matter)
+    if options.white_matter is not None:  # one way for all subjects, also after an interruption
+        way: Method = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
+        options = replace(options, white_matter=way)
     splits = options.splits.of(found)
     sources = [file for subject in found for file in subject.files.values()]
     lists = [file for file in (options.splits.list_file,) if file is not None]
@@ -204,7 +205,7 @@ def _convert(
 
 def _is_fault_of_the_machine(problem: Exception) -> bool:
     """Return whether no space, no memory or a dead worker (Dask: KilledWorker) stopped a subject, rather than its files."""
-    faults = (OutputError, OSError, MemoryError, BrokenExecutor)
+    faults = (OutputError, MissingExtraError, OSError, MemoryError, BrokenExecutor)
     return isinstance(problem, faults) or type(problem).__name__ == "KilledWorker"
 
 

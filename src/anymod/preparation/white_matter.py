@@ -40,10 +40,10 @@ RESTING = "the subject keeps no tissue map; give one with --tissue-pattern, or t
 
 
 def tissue_map(volumes: Mapping[str, Volume], method: Method) -> tuple[Volume, str]:
-    """Return labels with FreeSurfer's values on the grid of a subject's volumes, and what made them.
+    """Return labels with FreeSurfer's values on the grid of the image that they were found in, and what made them.
 
     Args:
-        volumes: Images by modality, maps by column, all on one grid.
+        volumes: Images by modality, maps by column, as they came: not yet cut to another image's grid.
         method: `synthseg` (needs `mri_synthseg`), `estimate` (needs `t1`, skull-stripped), or `auto`: the first where it is installed.
 
     Raises:
@@ -56,9 +56,10 @@ def tissue_map(volumes: Mapping[str, Volume], method: Method) -> tuple[Volume, s
     if "t1" not in volumes:
         why = f"it has {', '.join(name for name in volumes if name not in EXTRA_COLUMNS)}, and no t1 to find it in"
         raise VolumeError("no white matter", "the subject", why, RESTING)
-    mask = volumes.get("mask")
-    foreground = foreground_of(volumes["t1"].data, None if mask is None else mask.data)
-    return estimate_white_matter(volumes["t1"], foreground), "white matter estimated from t1"
+    t1, mask = volumes["t1"], volumes.get("mask")
+    fits = mask is not None and mask.grid.same_as(t1.grid)
+    foreground = foreground_of(t1.data, mask.data if mask is not None and fits else None)
+    return estimate_white_matter(t1, foreground), "white matter estimated from t1"
 
 
 def synthseg_for(method: Method) -> str | None:
@@ -87,6 +88,8 @@ def estimate_white_matter(t1: Volume, foreground: Array) -> Volume:
         raise VolumeError("white matter in doubt", t1.source, why, RESTING) from problem
     reach = np.maximum(1, np.round(INNER_MM / np.array(t1.spacing_mm))).astype(int)
     inner = ndimage.binary_erosion(foreground, np.ones(2 * reach + 1))
+    if not inner.any():
+        raise VolumeError("white matter in doubt", t1.source, "the foreground is too thin to have an inside", RESTING)
     values = np.clip(even, *np.percentile(even[foreground], (2, 99)))
     drawn = values[inner][:: max(1, int(inner.sum()) // MOST_VALUES)].astype(np.float64)
     first = np.percentile(drawn, FIRST_CENTRES)[:, None]
@@ -131,8 +134,10 @@ def _largest_piece(mask: Array) -> Array:
 
 def _right_half(grid: Grid, foreground: Array) -> Array:
     """Return [X, Y, Z]: what lies to the patient's right of the middle of the foreground."""
-    places = np.stack(np.meshgrid(*(np.arange(size) for size in grid.shape), indexing="ij"), axis=-1)
-    across = places @ grid.affine[0, :3]
+    x, y, z = (
+        np.arange(size, dtype=np.float32) * step for size, step in zip(grid.shape, grid.affine[0, :3], strict=True)
+    )
+    across = (x[:, None, None] + y[:, None] + z).astype(np.float32)
     return across > across[foreground].mean()
 
 
@@ -158,4 +163,7 @@ def _by_synthseg(program: str, volumes: Mapping[str, Volume]) -> Volume:
             why = f"{SYNTHSEG} ended with status {done.returncode}" + "".join(f" ({line[:120]})" for line in last)
             raise VolumeError("no white matter", image.source, why, RESTING)
         labels = read_labels(result)
+    if not np.isin(labels.data, (LEFT, RIGHT)).any():
+        why = f"{SYNTHSEG} found none (no label {LEFT} or {RIGHT})"
+        raise VolumeError("no white matter", image.source, why, RESTING)
     return resample(labels, image.grid, labels=True)

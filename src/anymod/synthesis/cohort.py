@@ -130,6 +130,7 @@ def _claim(
 def _request_content(request: CohortRequest, synthesizer: Synthesizer) -> dict[str, Any]:
     return {
         "model_sha256": synthesizer.description.weights_sha256,
+        "model_fingerprint": synthesizer.description.fingerprint(),
         "show": request.show,
         "targets": request.options.targets,
         **request.options.draws(),

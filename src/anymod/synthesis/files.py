@@ -111,6 +111,7 @@ def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions
         "wanted": list(wanted),
         **options.draws(),
         "model_sha256": description.weights_sha256,
+        "model_fingerprint": description.fingerprint(),
         "scaled_errors": {name: description.expected_error(shown, name) for name in wanted},
         "inputs_sha256": inputs.fingerprints(),
     }

@@ -32,6 +32,9 @@ def take_weights(model: UnifiedModel, recipe: Recipe, modalities: Sequence[str])
     if description.architecture != recipe.model.architecture or differing:
         why = f"{', '.join(differing) or 'the architecture'} of that model differ from the recipe's"
         raise ConfigurationError("unusable model", FIELD, why, "copy the section 'model' from its model.yaml")
+    if description.orientation != "RAS":
+        why = f"its slices run to {description.orientation}, those of a training to RAS"
+        raise ConfigurationError("unusable model", FIELD, why, "import it again with --orientation RAS")
     model.load_state_dict(_with_more_context(source.state_dict(), model.state_dict()))
     return description.weights_sha256
 

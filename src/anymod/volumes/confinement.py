@@ -17,8 +17,8 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from anymod.errors import VolumeError
-from anymod.types import Array
+from anymod.errors import OutputError, VolumeError
+from anymod.volumes.affines import Array
 
 # What a child may take: far more than honest files need, far less than a machine has.
 MEMORY_BYTES = 3 * 2**29  # beyond what the files and their voxels take
@@ -69,10 +69,22 @@ def _run(path: Path, shape: tuple[int, int, int] | None) -> tuple[dict[str, Any]
     command.append("header" if shape is None else "values")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as complaints:
-        child = subprocess.Popen(  # noqa: S603 (this interpreter, this package, and a path as one argument)
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, env=environment
-        )
-        alarm = threading.Timer(WAITING * seconds, child.kill)
+        try:
+            child = subprocess.Popen(  # noqa: S603 (this interpreter, this package, and a path as one argument)
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, env=environment
+            )
+        except OSError as problem:
+            why = f"no reader could be started ({problem.strerror or problem})"
+            raise OutputError(
+                "stopped", path, why, "see to memory and open files, or take fewer --workers"
+            ) from problem
+        took_too_long = threading.Event()
+
+        def stop() -> None:
+            took_too_long.set()
+            child.kill()
+
+        alarm = threading.Timer(WAITING * seconds, stop)
         alarm.start()
         stream = cast(BufferedReader, child.stdout)
         try:
@@ -83,7 +95,7 @@ def _run(path: Path, shape: tuple[int, int, int] | None) -> tuple[dict[str, Any]
             stream.close()
             status = child.wait()
         if header is None:
-            raise _death(path, status, complaints)
+            raise _death(path, status, complaints, took_too_long=took_too_long.is_set())
     if "error" in header:
         raise VolumeError(*header["error"])
     if values is None:
@@ -115,11 +127,13 @@ def _received(stream: BufferedReader, shape: Sequence[int] | None) -> tuple[dict
     return (header, flat.reshape(shape, order="F")) if whole else (None, None)
 
 
-def _death(path: Path, status: int, complaints: IO[bytes]) -> VolumeError:
+def _death(path: Path, status: int, complaints: IO[bytes], *, took_too_long: bool) -> VolumeError | OutputError:
+    """Return what to say of a child that died: the file's fault, or, where something else killed it, the machine's."""
+    if took_too_long or status == -getattr(signal, "SIGXCPU", 24):
+        return VolumeError("unreadable DICOM", path, "reading it took longer than such files should", CONVERT)
+    if status == -getattr(signal, "SIGKILL", 9):
+        return OutputError("stopped", path, "its reader was killed", "see to memory, or take fewer --workers")
     complaints.seek(0)
     last = complaints.read()[-2000:].decode(errors="replace").strip().splitlines()[-1:]
-    if status in (-signal.SIGKILL, -getattr(signal, "SIGXCPU", signal.SIGKILL)):
-        why = "reading it took longer than such files should, or its reader was killed"
-    else:
-        why = f"its reader ended with status {status}" + "".join(f" ({line[:120]})" for line in last)
+    why = f"its reader ended with status {status}" + "".join(f" ({line[:120]})" for line in last)
     return VolumeError("unreadable DICOM", path, why, CONVERT)

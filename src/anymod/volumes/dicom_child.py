@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from anymod.errors import VolumeError
-from anymod.types import Array
+from anymod.volumes.affines import Array
 from anymod.volumes.dicom import parse_series
 
 
