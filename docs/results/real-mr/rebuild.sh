@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the cohort, the tables and the pictures of docs/results/real-mr again from the stored model: rebuild.sh DATA OUT
-# DATA holds mr-four-contrasts, mr-three-contrasts and raw-archive-layout; OUT is a folder to create. About 17 minutes on one busy core.
+# DATA holds mr-four-contrasts, mr-three-contrasts and raw-archive-layout; OUT is a folder to create. About ten minutes on one core.
 set -euo pipefail
 data=$1 out=$2
 here=$(cd "$(dirname "$0")" && pwd)
