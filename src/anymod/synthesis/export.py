@@ -8,7 +8,7 @@ import io
 import logging
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -137,7 +137,7 @@ def _write_onnx(network: MMHVAE, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet(*names: str):  # type: ignore[no-untyped-def]
+def _quiet(*names: str) -> Iterator[None]:
     """Let through errors only of what these loggers say."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
