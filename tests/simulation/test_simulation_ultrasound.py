@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from anymod.simulation import SimulationSettings, simulate_subject
-from anymod.simulation.acoustics import Medium, medium, middle_sheet, opened
+from anymod.simulation.acoustics import Medium, fold_sheet, medium, opened
 from anymod.simulation.craniotomy import box_axes
 from anymod.simulation.tissues import Tissue
 from anymod.simulation.ultrasound import (
+    AXIAL_STEP_MM,
+    GLINTS_PER_MM3,
     INTERFACE_GAIN,
     PROBES,
     WHITE_MATTER_GREY,
@@ -24,6 +26,7 @@ from anymod.simulation.ultrasound import (
     Probe,
     beam_coordinates,
     compounded,
+    glints,
     interface_echoes,
     kept_of_noise,
     sweep,
@@ -68,6 +71,11 @@ def uniform_medium(attenuation: float) -> tuple[Medium, tuple[np.ndarray, np.nda
     return Medium(ones, 1.6 * ones, attenuation * ones), axes  # type: ignore[return-value]
 
 
+@pytest.fixture
+def without_glints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anymod.simulation.ultrasound.GLINTS_PER_MM3", 0.0)
+
+
 def echoes_db(probe: Probe, attenuation: float) -> tuple[np.ndarray, Beams]:
     """Return the envelope in dB relative to white matter's mean power, [depth, beam, frame]."""
     seen, axes = uniform_medium(attenuation)
@@ -75,6 +83,7 @@ def echoes_db(probe: Probe, attenuation: float) -> tuple[np.ndarray, Beams]:
     return (brightness - WHITE_MATTER_GREY) * probe.dynamic_range_db, beams
 
 
+@pytest.mark.usefixtures("without_glints")
 def test_speckle_is_rayleigh_distributed_and_keeps_its_power():
     decibels, beams = echoes_db(LINEAR, 0.6)
     deep = 10 ** (decibels[beams.depth > 50] / 20)  # beyond the clutter of the near field
@@ -83,6 +92,7 @@ def test_speckle_is_rayleigh_distributed_and_keeps_its_power():
     assert decibels[beams.depth > 50].std() == pytest.approx(5.57, rel=0.03)  # of 20 log10 of a Rayleigh variable
 
 
+@pytest.mark.usefixtures("without_glints")
 def test_what_attenuates_more_than_the_scanner_thinks_grows_darker_with_depth():
     decibels, beams = echoes_db(LINEAR, 0.8)
     part = beams.depth > 45
@@ -90,6 +100,7 @@ def test_what_attenuates_more_than_the_scanner_thinks_grows_darker_with_depth():
     assert slope == pytest.approx(-2 * LINEAR.frequency_mhz * 0.2 / 10, rel=0.05)
 
 
+@pytest.mark.usefixtures("without_glints")
 def test_speckle_is_narrowest_across_at_the_focus_and_alike_along_the_beam():
     probe = replace(LINEAR, focus_mm=20.0)
     decibels, beams = echoes_db(probe, 0.6)
@@ -149,26 +160,77 @@ def test_an_opening_removes_what_is_thinner_than_the_ball():
     assert opened(np.ones((4, 4, 4), bool), 4.0, 1.0).all()
 
 
-def test_a_fold_holds_a_bright_sheet_and_wide_fluid_is_dark():
+def test_glints_are_equally_dense_at_every_depth_and_lie_across_the_beam():
+    probe = replace(PROBES[0], frames=60)
+    beams = Beams.of(probe)
+    amplitude = glints(np.random.default_rng(0), beams, probe)
+    summit = amplitude == ndimage.maximum_filter(amplitude, (1, 9, 1))
+    steps = [np.radians(each[1] - each[0]) for each in (beams.beam, beams.frame)]
+    for part in (beams.depth < 25, beams.depth > 50):
+        volume = AXIAL_STEP_MM * steps[0] * steps[1] * (probe.radius_mm + beams.depth[part]) ** 2
+        volume = float(volume.sum()) * amplitude.shape[1] * amplitude.shape[2]
+        assert (summit & (amplitude > 0))[part].sum() / volume == pytest.approx(GLINTS_PER_MM3, rel=0.05)
+    kept = [
+        np.corrcoef(np.delete(amplitude, -1, axis).ravel(), np.delete(amplitude, 0, axis).ravel())[0, 1]
+        for axis in range(3)
+    ]
+    assert kept[1] > 0.9 and max(kept[0], kept[2]) < 0.05
+
+
+AXES = tuple(0.5 * np.arange(60.0) for _ in range(3))
+
+
+def two_walls(*, cortex: float, fluid: float) -> np.ndarray:
+    """Return tissues [tissue, X, Y, Z] at 0.5 mm: white matter, and across x, about 14.75 mm, cortex of that width [mm] around fluid."""
+    off = np.abs(AXES[0] - 14.75)
     fractions = np.zeros((len(Tissue), 60, 60, 60), np.float32)
-    fractions[Tissue.CSF, 10:14] = fractions[Tissue.CSF, 30:48] = 1
-    fractions[Tissue.WHITE] = 1 - fractions[Tissue.CSF]
-    axes = tuple(0.5 * np.arange(60.0) for _ in range(3))
-    seen = medium(fractions, axes, 0.5, seed=0, index=0)
+    fractions[Tissue.CSF, off < fluid / 2] = 1
+    fractions[Tissue.GREY, (off >= fluid / 2) & (off < fluid / 2 + cortex)] = 1
+    fractions[Tissue.WHITE] = 1 - fractions[Tissue.CSF] - fractions[Tissue.GREY]
+    return fractions
+
+
+def mean_power(fractions: np.ndarray, part: slice) -> float:
     # Mean echoes, not medians: a sheet is strong here and weak there.
-    fold, white, ventricle = (float(np.mean(seen.power[part])) for part in (np.s_[11:13], np.s_[18:26], np.s_[36:42]))
-    assert fold > 30 * white and white > 100 * ventricle
-    assert seen.attenuation[12, 30, 30] > 0.4 and seen.attenuation[38, 30, 30] < 0.05  # a fold spares no sound
+    return float(np.mean(medium(fractions, AXES, 0.5, seed=0, index=0).power[part]))
 
 
-def test_the_sheet_stands_in_the_middle():
-    mask = np.zeros((21, 21, 21), bool)
-    mask[8:13] = True
-    sheet = middle_sheet(mask, 0.25)
-    assert sheet[10, 10, 10] == pytest.approx(1.0, abs=0.1)
-    assert sheet[10, 10, 10] > sheet[9, 10, 10] > sheet[8, 10, 10] > 0
-    np.testing.assert_allclose(sheet[10 - 3 : 10, 10, 10], sheet[13:10:-1, 10, 10], rtol=1e-5)
-    assert not middle_sheet(np.zeros((4, 4, 4), bool), 0.5).any()
+@pytest.mark.parametrize("fluid", [0.0, 2.0])
+def test_a_fold_holds_a_bright_sheet_with_fluid_or_without(fluid: float):
+    fractions = two_walls(cortex=2.5, fluid=fluid)
+    assert mean_power(fractions, np.s_[29:31]) > 30 * mean_power(fractions, np.s_[5:20])
+    seen = medium(fractions, AXES, 0.5, seed=0, index=0)
+    assert seen.attenuation[29, 30, 30] > 0.4  # a fold spares no sound
+
+
+@pytest.mark.parametrize(("cortex", "fluid"), [(0.0, 12.0), (0.0, 3.0), (2.5, 12.0)])
+def test_wide_fluid_and_a_horn_between_white_matter_are_dark(cortex: float, fluid: float):
+    fractions = two_walls(cortex=cortex, fluid=fluid)
+    middle = np.s_[29:31]
+    assert mean_power(fractions, np.s_[2:8]) > 100 * mean_power(fractions, middle)
+    assert medium(fractions, AXES, 0.5, seed=0, index=0).attenuation[29, 30, 30] < 0.05
+
+
+def test_a_jagged_ventricle_has_no_sheets_along_its_wall():
+    x, y, z = np.meshgrid(*AXES, indexing="ij")
+    steps = [np.floor(along) + 0.5 - 15 for along in (x, y, z)]  # a ball of a label map at 1 mm
+    fractions = np.zeros((len(Tissue), 60, 60, 60), np.float32)
+    ball = sum(step**2 for step in steps) < 9**2
+    fractions[Tissue.CSF, ball] = 1
+    fractions[Tissue.WHITE] = 1 - fractions[Tissue.CSF]
+    around = ndimage.binary_dilation(ball, iterations=2) & ~ndimage.binary_erosion(ball, iterations=2)
+    seen = medium(fractions, AXES, 0.5, seed=0, index=0)
+    assert seen.power[around].max() < 3 * seen.power[:8].max()
+
+
+def test_the_sheet_is_one_unbroken_surface_in_the_middle_of_its_banks():
+    sheet = fold_sheet(two_walls(cortex=3.0, fluid=0.0), 0.5)
+    bright = sheet > 0.5
+    assert bright[29:31].all() and not bright[:28].any() and not bright[32:].any()
+    np.testing.assert_allclose(sheet, sheet[::-1], atol=1e-5)
+    one_bank = two_walls(cortex=3.0, fluid=0.0)[:, :30]
+    assert not fold_sheet(one_bank, 0.5)[:28].any()
+    assert not fold_sheet(np.zeros((len(Tissue), 8, 8, 8), np.float32), 0.5).any()
 
 
 # Coarse acoustics: seconds in place of a quarter of a minute.

@@ -33,6 +33,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from PIL import Image
 from scipy import ndimage
 from scipy.cluster.vq import kmeans
 
@@ -217,6 +218,9 @@ def draw(path: Path, kinds: dict[str, list[Volume]]) -> None:
     rows = [f"{kind}\n{plane}" for kind in kinds for plane in ("axial", "coronal")]
     note = "One window for all. RESECT (Xiao et al. 2017, CC BY 4.0) above, simulated below."
     draw_grid(path, cells, Page("Intra-operative ultrasound, real and simulated", rows, [""] * COLUMNS, note))
+    Image.open(path).convert("L").quantize(64, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )  # a third of the size
 
 
 if __name__ == "__main__":

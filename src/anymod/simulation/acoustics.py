@@ -50,17 +50,18 @@ ACOUSTICS: dict[Tissue, Acoustics] = {
     Tissue.DURA: Acoustics(20.0, 1.75, 1.5),
     Tissue.SOLID: Acoustics(11.0, 1.615, 0.65),
 }
-FOLD = Acoustics(
-    -3.0, 1.58, 0.55
-)  # pia, arachnoid and small vessels that fill a fold: like cortex, but for the sheet in its middle
+# Pia, arachnoid and small vessels that fill a fold: like cortex, but for the sheet in its middle.
+FOLD = Acoustics(-3.0, 1.58, 0.55)
 FOLD_WIDTH_MM = 4.0  # fluid wider than this is a ventricle or cistern, dark
-SHEET_DB = 31.0  # of that sheet, scattered power relative to white matter
-SHEET_IMPEDANCE = 0.6  # over the fold's [MRayl]
-SHEET_MM = 0.25  # standard deviation of its profile
-BEADS = 1.0  # standard deviation of the logarithm of a sheet's strength: vessels cross it here and there
+CORTEX_MM = (1.0, 5.0)  # how far a fold's middle is from white matter, at least and at most
+SHEET_DB = 27.0  # of that sheet, scattered power relative to white matter
+SHEET_IMPEDANCE = 0.4  # over the fold's [MRayl]
+SHEET_SMOOTH_MM = (
+    0.4  # standard deviation that the distance to white matter is smoothed with; a sheet is about as thick
+)
+STRENGTH = 0.7  # standard deviation of the logarithm of a sheet's strength: vessels cross it here and there
 SURFACE_MM = 0.7  # standard deviation that impedance is smoothed with
 PATCHINESS = 0.7  # standard deviation of the logarithm of scattered power, over 3 to 25 mm
-SPARKLE = 1.3  # the same from voxel to voxel
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,11 @@ class Medium:
 
 def medium(fractions: Array, axes: Axes, spacing_mm: float, seed: int, index: int) -> Medium:
     """Return the acoustic maps of tissue fractions [tissue, X, Y, Z]; where fluid is thin, it is a fold with a bright sheet in it."""
-    fluid = fractions[Tissue.CSF] + fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
-    folds = ~opened(fluid > 0.5, FOLD_WIDTH_MM, spacing_mm)
+    outside = fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
+    wide = opened(fractions[Tissue.CSF] + outside > 0.5, FOLD_WIDTH_MM, spacing_mm)
+    # A ventricle's jagged wall is no fold, nor is a narrow horn between white matter.
+    near_cortex = np.clip(4 * ndimage.gaussian_filter(fractions[Tissue.GREY], 1.5 / spacing_mm), 0, 1)
+    folds = ~ndimage.binary_dilation(wide, iterations=max(1, round(1.0 / spacing_mm))) * near_cortex
     folded = fractions[Tissue.CSF] * folds
     tissues = [*(ACOUSTICS[tissue] for tissue in Tissue), FOLD]
     maps = []
@@ -87,27 +91,37 @@ def medium(fractions: Array, axes: Axes, spacing_mm: float, seed: int, index: in
         of_tissues = np.tensordot(np.array(values[:-1], np.float32), fractions, axes=1)
         maps.append(of_tissues + np.float32(values[-1] - values[Tissue.CSF]) * folded)  # a fold takes its fluid's place
     power, impedance, attenuation = maps
-    beads = fractal_field(numpy_generator(seed, "subject", index, "beads"), axes, (5.0, 14.0))
-    sheet = middle_sheet((fluid > 0.5) & folds, spacing_mm) * np.exp(np.float32(BEADS) * (beads - 1))
+    strength = fractal_field(numpy_generator(seed, "subject", index, "sheets"), axes, (3.0, 8.0, 20.0))
+    sheet = fold_sheet(fractions, spacing_mm) * folds * np.exp(np.float32(STRENGTH) * (strength - STRENGTH / 2))
     power += np.float32(10 ** (SHEET_DB / 10)) * sheet
     patches = np.float32(PATCHINESS) * fractal_field(
         numpy_generator(seed, "subject", index, "echogenicity"), axes, (3.0, 8.0, 25.0)
     )
-    # Few scatterers outshine the rest, as small vessels do.
-    sparkles = numpy_generator(seed, "subject", index, "sparkle").standard_normal(power.shape, dtype=np.float32)
-    patches += np.float32(SPARKLE) * sparkles - np.float32((PATCHINESS**2 + SPARKLE**2) / 2)  # power keeps its mean
+    patches -= np.float32(PATCHINESS**2 / 2)  # power keeps its mean
     # Label maps are stepped, and a staircase of interfaces would sparkle like a row of beads.
     smooth = ndimage.gaussian_filter(impedance, SURFACE_MM / spacing_mm)
     smooth += np.float32(SHEET_IMPEDANCE) * np.minimum(sheet, 1.5)
     return Medium(power * np.exp(patches), smooth, attenuation)
 
 
-def middle_sheet(mask: Array, spacing_mm: float) -> Array:
-    """Return a sheet [X, Y, Z] of about 1 along the middle of thin layers of a mask, fading within `SHEET_MM`."""
-    depth = ndimage.distance_transform_edt(mask)
-    middle = mask & (depth >= ndimage.maximum_filter(depth, 3) - 1e-3)
-    sigma = SHEET_MM / spacing_mm
-    return ndimage.gaussian_filter(middle.astype(np.float32), sigma) * np.float32(max(np.sqrt(2 * np.pi) * sigma, 1.0))
+def fold_sheet(fractions: Array, spacing_mm: float) -> Array:
+    """Return a sheet [X, Y, Z], 1 where two banks of cortex meet, with fluid between them or without, and 0 a millimetre beside.
+
+    It stands where the distance to white matter ceases to grow: a fold is found also where a label map shows none of its fluid, and runs on
+    for as long as its banks do. Where distances to two walls at an angle meet, their slopes do not cancel, and the sheet fades.
+    """
+    outside = fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
+    between = fractions[[Tissue.GREY, Tissue.CSF, Tissue.DURA, Tissue.VESSEL]].sum(axis=0) + outside
+    # Label maps are stepped: unsmoothed, every step would start a sheet of its own.
+    between = ndimage.gaussian_filter(between, 0.5 / spacing_mm) > 0.5
+    if between.all():  # no wall, no distance to it
+        return np.zeros(between.shape, np.float32)
+    distance = ndimage.distance_transform_edt(between, sampling=spacing_mm).astype(np.float32)
+    distance = ndimage.gaussian_filter(distance, SHEET_SMOOTH_MM / spacing_mm)
+    steepness = sum(slope**2 for slope in np.gradient(distance, np.float32(spacing_mm)))
+    nearest, farthest = CORTEX_MM
+    in_cortex = np.clip((distance - nearest) / 0.5, 0, 1) * np.clip(farthest - distance, 0, 1) * (1 - outside)
+    return np.asarray(np.clip(1 - 3 * steepness, 0, 1) * in_cortex, np.float32)
 
 
 def opened(mask: Array, width_mm: float, spacing_mm: float) -> Array:

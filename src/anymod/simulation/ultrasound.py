@@ -1,9 +1,10 @@
 """B-mode ultrasound: a probe on the brain sweeps a fan of sector frames, which are compounded into a volume.
 
-Everything acoustic happens in beam space [depth, beam, frame]. Echoes have two sources: random scatterers far smaller than the
+Everything acoustic happens in beam space [depth, beam, frame]. Echoes have three sources: random scatterers far smaller than the
 resolution, whose sum is a complex normal field, so that its magnitude is Rayleigh distributed (fully developed speckle; Burckhardt,
-IEEE Trans. Sonics Ultrason. 25:1, 1978), and changes of impedance, which send back most where the beam meets them at right angles. Both
-are blurred by the point-spread function: along the beam a Gaussian as long as the pulse, across it one that is narrowest at the focus.
+IEEE Trans. Sonics Ultrason. 25:1, 1978); changes of impedance, which send back most where the beam meets them at right angles; and
+glints, small vessels and fibres that happen to lie so. All are blurred by the point-spread function: along the beam a Gaussian as long
+as the pulse, across it one that is narrowest at the focus.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ INTERFACE_SHARPNESS = 4  # power of the cosine to the beam
 MEAN_ATTENUATION = 0.6  # dB/cm/MHz: what the scanner's gain over depth makes up for
 PIXEL_MM = 0.4  # of the scanner's own pictures
 FINE_MM = 0.5  # spacing up to which a volume holds samples of these pictures, not means
+GLINTS_PER_MM3 = 0.015  # small vessels and fibres that lie across the beam: short streaks
+GLINT_MM = 1.0  # standard deviation of a streak along its frame
+GLINT_DB = 34.0  # of its peak on average, over the echo of the tissue around it, before pulse and beam blur it
 WHITE_MATTER_GREY = 0.06  # brightness, from 0 to 1, of an echo as strong as white matter's mean
 
 
@@ -124,7 +128,7 @@ class Chance:
     def draw(cls, generator: np.random.Generator) -> Chance:
         """Return one operation's."""
         curve = generator.normal(0, 2.5, 5)
-        gain_db, noise_db, haze_db = generator.normal(-3, 4), generator.uniform(-62, -50), generator.uniform(-8, 3)
+        gain_db, noise_db, haze_db = generator.normal(-3, 4), generator.uniform(-58, -48), generator.uniform(-14, -4)
         return cls(float(gain_db), tuple(map(float, curve)), float(noise_db), float(haze_db))
 
 
@@ -183,7 +187,8 @@ def sweep(
     )
     # Haze has gone astray in the same tissue, and looks like its speckle.
     speckle = _complex_noise(generator, power.shape) * np.sqrt(power + np.float32(10 ** (chance.haze_db / 10)))
-    echoes = _blurred(speckle, interface_echoes(impedance, beams, probe), beams, probe)
+    mirrors = interface_echoes(impedance, beams, probe) + glints(generator, beams, probe) * np.sqrt(power)
+    echoes = _blurred(speckle, mirrors, beams, probe)
     echoes *= 10 ** (-_unmatched_attenuation(probe, attenuation) / 20)
     echoes += _unwanted(probe, beams.depth, chance)[:, None, None] * _complex_noise(generator, power.shape)
     nodes = np.linspace(0, probe.depth_mm, len(chance.depth_gain_db))
@@ -199,6 +204,22 @@ def interface_echoes(impedance: Array, beams: Beams, probe: Probe) -> Array:
     across = np.gradient(impedance, axis=1) / apart[:, None, None]
     cosine = np.abs(along) / np.maximum(np.hypot(along, across), np.float32(1e-6))
     return np.float32(INTERFACE_GAIN) * np.abs(along) / (2 * impedance) * cosine**INTERFACE_SHARPNESS
+
+
+def glints(generator: np.random.Generator, beams: Beams, probe: Probe) -> Array:
+    """Return the amplitude [depth, beam, frame] of short streaks across the beam, at random places, with exponentially distributed peaks.
+
+    Their number in a mm3 is the same at every depth.
+    """
+    between_beams, between_frames = (float(np.radians(each[1] - each[0])) for each in (beams.beam, beams.frame))
+    shape = (len(beams.depth), len(beams.beam), len(beams.frame))
+    sample_mm3 = AXIAL_STEP_MM * between_beams * between_frames * (probe.radius_mm + beams.depth) ** 2
+    here = generator.random(shape, dtype=np.float32) < (GLINTS_PER_MM3 * sample_mm3)[:, None, None]
+    peaks = np.zeros(shape, np.float32)
+    peaks[here] = generator.standard_exponential(int(here.sum()), dtype=np.float32)
+    sigma = GLINT_MM / (between_beams * (probe.radius_mm + probe.focus_mm))
+    peak = 10 ** (GLINT_DB / 20) * np.sqrt(2 * np.pi) * sigma  # so that a filtered peak is that high
+    return np.asarray(ndimage.gaussian_filter1d(peaks, sigma, axis=1) * np.float32(peak))
 
 
 def _blurred(speckle: Array, interfaces: Array, beams: Beams, probe: Probe) -> Array:
