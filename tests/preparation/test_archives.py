@@ -176,6 +176,10 @@ TREES: list[tuple[str, list[str], dict[str, dict[str, str]], dict[str, str]]] = 
             "RESECT/NIFTI/Case1/MRI/Case1-FLAIR.nii.gz",
             "RESECT/NIFTI/Case1/Landmarks/Case1-MRI-beforeUS.tag",
             "RESECT/MINC/Case1/US/Case1-US-before.mnc",
+            "RESECT/MINC/Case2/US/Case2-US-before.mnc",
+            "RESECT/MINC/Case2/US/Case2-US-after.mnc",
+            "RESECT/MINC/Case2/MRI/Case2-T1.mnc",
+            "RESECT/MINC/Case2/MRI/Case2-FLAIR.mnc",
             "RESECT_segmentation/Case1/Case1-US-before-tumor.nii.gz",
         ],
         {
@@ -184,11 +188,17 @@ TREES: list[tuple[str, list[str], dict[str, dict[str, str]], dict[str, str]]] = 
                 "t1": "RESECT/NIFTI/Case1/MRI/Case1-T1.nii.gz",
                 "flair": "RESECT/NIFTI/Case1/MRI/Case1-FLAIR.nii.gz",
                 "label": "RESECT_segmentation/Case1/Case1-US-before-tumor.nii.gz",
-            }
+            },
+            "Case2": {
+                "us": "RESECT/MINC/Case2/US/Case2-US-before.mnc",
+                "t1": "RESECT/MINC/Case2/MRI/Case2-T1.mnc",
+                "flair": "RESECT/MINC/Case2/MRI/Case2-FLAIR.mnc",
+            },
         },
         {
             "RESECT/NIFTI/Case1/US/Case1-US-during.nii.gz": "before resection",
-            "RESECT/MINC/Case1/US/Case1-US-before.mnc": "MINC",
+            "RESECT/MINC/Case1/US/Case1-US-before.mnc": "is taken for us",
+            "RESECT/MINC/Case2/US/Case2-US-after.mnc": "before resection",
         },
     ),
 ]

@@ -302,7 +302,7 @@ def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pyte
     [((2**40, 1), "while True: pass", -signal.SIGXCPU), ((2**30, 60), "bytes(2**31)", 1)],
 )
 def test_the_child_limits_itself(limits: tuple[int, int], spend: str, status: int):
-    code = f"from anymod.volumes.dicom_child import _limit\n_limit{limits}\n{spend}"
+    code = f"from anymod.volumes.confined_child import _limit\n_limit{limits}\n{spend}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, check=False, capture_output=True, env=environment, timeout=120)
@@ -311,7 +311,9 @@ def test_the_child_limits_itself(limits: tuple[int, int], spend: str, status: in
 
 
 def test_the_child_loads_little():
-    code = "import anymod.volumes.dicom_child, sys; print(sorted({'torch', 'SimpleITK', 'nibabel'} & set(sys.modules)))"
+    code = (
+        "import anymod.volumes.confined_child, sys; print(sorted({'torch', 'SimpleITK', 'nibabel'} & set(sys.modules)))"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
@@ -338,7 +340,7 @@ def test_files_that_changed_between_geometry_and_voxels_are_refused(tmp_path: Pa
     series = save(tmp_path / "series")
     parsed = parse_confined(series)
     (series / "0.dcm").unlink()
-    with pytest.raises(VolumeError, match="another series than a moment ago"):
+    with pytest.raises(VolumeError, match="another image than a moment ago"):
         parsed.values()
     shutil.rmtree(series)
     with pytest.raises(VolumeError, match="No such file"):

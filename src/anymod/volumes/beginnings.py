@@ -20,6 +20,16 @@ def states_dicom(beginning: bytes) -> bool:
     return beginning[128:132] == b"DICM"
 
 
+def states_minc1(beginning: bytes) -> bool:
+    """Return whether a file begins like NetCDF, the container of MINC 1."""
+    return beginning.startswith((b"CDF\x01", b"CDF\x02"))
+
+
+def states_minc2(beginning: bytes) -> bool:
+    """Return whether a file begins like HDF5, the container of MINC 2."""
+    return beginning.startswith(b"\x89HDF\r\n\x1a\n")
+
+
 def states_nrrd(beginning: bytes) -> bool:
     """Return whether a file begins like a NRRD header."""
     return beginning.startswith(b"NRRD000")

@@ -1,4 +1,4 @@
-"""DICOM is parsed in a child process with limits on memory and time: a hostile file ends the child, never the program."""
+"""DICOM and MINC are parsed in a child process with limits on memory and time: a hostile file ends the child, never the program."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ CONVERT = "convert it to .nii.gz with a tool that you trust"
 
 
 @dataclass(frozen=True, eq=False)
-class ConfinedSeries:
-    """A DICOM series of which the child has told the geometry; as `DicomSeries`, its voxels come when asked for."""
+class ConfinedImage:
+    """A DICOM series or MINC file of which the child has told the geometry; its voxels come when asked for."""
 
     source: Path
     shape: tuple[int, int, int]
@@ -41,7 +41,7 @@ class ConfinedSeries:
         """Nothing is left to check: the child parsed and measured every file."""
 
     def values(self) -> Array:
-        """Return the voxels [columns, rows, slices], float32."""
+        """Return the voxels of `shape`, float32."""
         try:
             return _run(self.source, self.shape)[1]
         except OSError as problem:
@@ -50,22 +50,22 @@ class ConfinedSeries:
             ) from None
 
 
-def parse_confined(path: Path) -> ConfinedSeries:
-    """Return the one series of a folder, or the series that a file belongs to, parsed by a child process.
+def parse_confined(path: Path) -> ConfinedImage:
+    """Return a MINC file, the one DICOM series of a folder, or the series that a file belongs to, parsed by a child process.
 
-    Raises VolumeError as `parse_series` does, and where the child died or took more memory or time than such files should.
+    Raises VolumeError as `parse_series` and `parse_minc` do, and where the child died or took more memory or time than such files should.
     """
     header, _ = _run(path, None)
-    columns, rows, slices = header["shape"]
+    x, y, z = header["shape"]
     files = tuple(Path(file) for file in header["files"])
-    return ConfinedSeries(path, (columns, rows, slices), np.array(header["affine"]), files, tuple(header["notes"]))
+    return ConfinedImage(path, (x, y, z), np.array(header["affine"]), files, tuple(header["notes"]))
 
 
 def _run(path: Path, shape: tuple[int, int, int] | None) -> tuple[dict[str, Any], Array]:
-    """Return the child's header and, of a series of this shape, its voxels."""
+    """Return the child's header and, of an image of this shape, its voxels."""
     seconds, memory = _limits(path, 0 if shape is None else int(np.prod(shape)))
     # -P: no module is taken from the folder where the program runs. One thread: others' stacks count as memory.
-    command = [sys.executable, "-P", "-m", "anymod.volumes.dicom_child", str(path), str(memory), str(seconds)]
+    command = [sys.executable, "-P", "-m", "anymod.volumes.confined_child", str(path), str(memory), str(seconds)]
     command.append("header" if shape is None else "values")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as complaints:
@@ -99,12 +99,12 @@ def _run(path: Path, shape: tuple[int, int, int] | None) -> tuple[dict[str, Any]
     if "error" in header:
         raise VolumeError(*header["error"])
     if values is None:
-        raise VolumeError("changed file", path, "it is another series than a moment ago", "read it again")
+        raise VolumeError("changed file", path, "it is another image than a moment ago", "read it again")
     return header, values
 
 
 def _limits(path: Path, voxels: int) -> tuple[int, int]:
-    """Return (seconds of processor time, bytes of address space) for a series in a folder, or of a file's folder."""
+    """Return (seconds of processor time, bytes of address space) for what lies in a folder, or in a file's folder."""
     folder = path if path.is_dir() else path.parent
     sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]
     total = sum(sizes)
@@ -130,10 +130,10 @@ def _received(stream: BufferedReader, shape: Sequence[int] | None) -> tuple[dict
 def _death(path: Path, status: int, complaints: IO[bytes], *, took_too_long: bool) -> VolumeError | OutputError:
     """Return what to say of a child that died: the file's fault, or, where something else killed it, the machine's."""
     if took_too_long or status == -getattr(signal, "SIGXCPU", 24):
-        return VolumeError("unreadable DICOM", path, "reading it took longer than such files should", CONVERT)
+        return VolumeError("unreadable file", path, "reading it took longer than such files should", CONVERT)
     if status == -getattr(signal, "SIGKILL", 9):
         return OutputError("stopped", path, "its reader was killed", "see to memory, or take fewer --workers")
     complaints.seek(0)
     last = complaints.read()[-2000:].decode(errors="replace").strip().splitlines()[-1:]
     why = f"its reader ended with status {status}" + "".join(f" ({line[:120]})" for line in last)
-    return VolumeError("unreadable DICOM", path, why, CONVERT)
+    return VolumeError("unreadable file", path, why, CONVERT)

@@ -16,6 +16,8 @@ from anymod.volumes.beginnings import (
     LONGEST_BEGINNING,
     states_dicom,
     states_metaimage,
+    states_minc1,
+    states_minc2,
     states_nifti,
     states_nrrd,
 )
@@ -30,7 +32,7 @@ from anymod.volumes.straightening import straight_grid, straighten_image, straig
 
 logger = logging.getLogger(__name__)
 
-FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or a DICOM series"
+FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), MINC (.mnc) or a DICOM series"
 
 
 @runtime_checkable
@@ -64,7 +66,7 @@ def read_volume(path: Path | str) -> Volume:
     """Return an image as float32, with everything checked that can be: integrity, geometry, and that it holds an image.
 
     Args:
-        path: A .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file, a folder with one DICOM series, or a file of that series.
+        path: A .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd or .mnc file, a folder with one DICOM series, or a file of that series.
 
     Raises:
         VolumeError: The file is truncated, damaged, of another kind, without a usable geometry, constant or not finite.
@@ -123,7 +125,7 @@ def _parse_file(path: Path) -> ParsedImage:
         raise VolumeError("empty file", path, "it has 0 bytes", "get the file again from its source")
     beginning, is_packed = first_bytes(path, LONGEST_BEGINNING)
     name = path.name.lower()
-    if states_dicom(beginning):
+    if states_dicom(beginning) or states_minc1(beginning) or (states_minc2(beginning) and not is_packed):
         return parse_confined(path)
     if states_nrrd(beginning) and not is_packed:
         return parse_nrrd(path)

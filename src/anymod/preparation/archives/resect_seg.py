@@ -1,4 +1,7 @@
-"""RESECT (NIfTI) with the labels of RESECT-SEG: `Case1/US/Case1-US-before.nii.gz`, `Case1-US-before-tumor.nii.gz`."""
+"""RESECT with the labels of RESECT-SEG: `Case1/US/Case1-US-before.nii.gz`, `Case1-US-before-tumor.nii.gz`.
+
+Where a case has both, its NIfTI files are taken, not its MINC files.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ RESECT_SEG = Archive(
         Kind("us", rf"{_CASE}-US-before{NIFTI}"),
         Kind("t1", rf"{_CASE}-T1{NIFTI}"),
         Kind("flair", rf"{_CASE}-FLAIR{NIFTI}"),
+        Kind("us", rf"{_CASE}-US-before\.mnc"),
+        Kind("t1", rf"{_CASE}-T1\.mnc"),
+        Kind("flair", rf"{_CASE}-FLAIR\.mnc"),
         Kind("label", rf"{_CASE}-US-before-tumor{NIFTI}"),
     ),
     left_out=(
-        (rf"[^/]*-US-(?:during|after)[^/]*{NIFTI}", "ultrasound before resection is taken"),
+        (rf"[^/]*-US-(?:during|after)[^/]*(?:{NIFTI}|\.mnc)", "ultrasound before resection is taken"),
         (rf"[^/]*-FLAIR-tumor{NIFTI}", "the label of the ultrasound is taken"),
-        (r"[^/]*\.mnc", "MINC is not read: take the archive's NIfTI files"),
     ),
     reference="us",
 )

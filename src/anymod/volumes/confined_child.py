@@ -1,6 +1,6 @@
-"""The child process in which a DICOM series is parsed: one line of JSON on stdout and then, if asked for, the voxels.
+"""The child process in which DICOM and MINC are parsed: one line of JSON on stdout and then, if asked for, the voxels.
 
-`python -P -m anymod.volumes.dicom_child PATH BYTES SECONDS header|values`; only `confinement` runs it.
+`python -P -m anymod.volumes.confined_child PATH BYTES SECONDS header|values`; only `confinement` runs it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anymod.errors import VolumeError
 from anymod.volumes.affines import Array
-from anymod.volumes.dicom import parse_series
+from anymod.volumes.beginnings import LONGEST_BEGINNING, states_dicom
+from anymod.volumes.dicom import DicomSeries, parse_series
+from anymod.volumes.stored import first_bytes
+
+if TYPE_CHECKING:
+    from anymod.volumes.minc import MincImage
 
 
 def main(arguments: list[str]) -> None:
@@ -44,19 +49,27 @@ def _limit(memory_bytes: int, cpu_seconds: int) -> None:
 
 def _parse(path: Path, *, with_values: bool) -> tuple[dict[str, Any], Array | None]:
     try:
-        series = parse_series(path)
+        image = _image(path)
         header = {
-            "shape": series.shape,
-            "affine": series.affine.tolist(),
-            "files": [str(file) for file in series.files],
-            "notes": series.notes,
+            "shape": image.shape,
+            "affine": image.affine.tolist(),
+            "files": [str(file) for file in image.files],
+            "notes": image.notes,
         }
-        return header, series.values() if with_values else None
+        return header, image.values() if with_values else None
     except OSError as problem:
         raise VolumeError("unreadable file", path, problem.strerror or str(problem), "check the path") from None
     except MemoryError:
         why = "it takes more memory than such files should"
         raise VolumeError("image too large", path, why, "convert it to .nii.gz") from None
+
+
+def _image(path: Path) -> DicomSeries | MincImage:
+    if path.is_dir() or states_dicom(first_bytes(path, LONGEST_BEGINNING)[0]):
+        return parse_series(path)
+    from anymod.volumes.minc import parse_minc  # nibabel takes memory that DICOM's child would have to have, too
+
+    return parse_minc(path)
 
 
 if __name__ == "__main__":
