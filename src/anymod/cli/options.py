@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,13 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what
 DeviceOption = Annotated[
     str,
     typer.Option("--device", metavar="DEVICE", callback=_checked_device, help="auto, cpu, cuda, cuda:N or mps."),
+]
+BackendOption = Annotated[
+    Literal["auto", "torch", "onnxruntime", "openvino"],
+    typer.Option(
+        "--backend",
+        help="What runs the network on the processor. auto: the fastest that is installed (anymod[export]) and equals torch.",
+    ),
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, metavar="N", help="Threads to compute with; else one per core.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from anymod.cli.options import (
+    BackendOption,
     DeviceOption,
     OutOption,
     OverwriteOption,
@@ -59,6 +60,7 @@ def synthesize(
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
+    backend: BackendOption = "torch",
     threads: ThreadsOption = None,
     workers: WorkersOption = 1,
     scheduler: SchedulerOption = None,
@@ -88,7 +90,9 @@ def synthesize(
         raise typer.BadParameter("--mirror needs temperature 0 and one sample")
     options = SynthesisOptions(tuple(target) if target else None, chosen, samples, seed, noise, mirror, chunk)
     if cohort is None:
-        record = synthesize_files(model, Inputs(inputs, mask), out, options, device=device, overwrite=overwrite)
+        record = synthesize_files(
+            model, Inputs(inputs, mask), out, options, device=device, backend=backend, overwrite=overwrite
+        )
         typer.echo(json_text(record) if as_json else "\n".join(str(out / name) for name in record["outputs"]))
         return
 
@@ -97,7 +101,7 @@ def synthesize(
 
     table = read_cohort(cohort)
     subjects = table.of_split(split) if split else table.subjects
-    request = CohortRequest(model, options, split_names(show) if show else None, device)
+    request = CohortRequest(model, options, split_names(show) if show else None, device, backend)
     outcome = synthesize_cohort(
         table, subjects, request, out, overwrite=overwrite, workers=workers, scheduler=scheduler
     )

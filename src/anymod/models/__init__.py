@@ -16,7 +16,7 @@ from anymod.models.folder import (
     read_card,
     save_model,
 )
-from anymod.models.interface import Objective, Outcome, UnifiedModel, masked, shown_foreground
+from anymod.models.interface import Decode, Objective, Outcome, UnifiedModel, masked, shown_foreground
 from anymod.models.mmhvae import AUTHORS, MMHVAE, MMHVAESettings
 from anymod.models.registry import ARCHITECTURES, build_model
 
@@ -30,6 +30,7 @@ __all__ = [
     "WEIGHTS",
     "AuthorsMMHVAE",
     "Calibration",
+    "Decode",
     "MMHVAESettings",
     "ModelDescription",
     "ModelModality",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from anymod.cohorts import Batch
 from anymod.core.noise import Noise
 from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
+
+Decode = Callable[[Tensor, tuple[int, ...], float, Noise | None], Tensor]
+"""Returns images (b, t, h, w) in (-1, 1) for (shown (b, m), targets, temperature, noise)."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,10 @@ class UnifiedModel(nn.Module, ABC):
         self, images: Images, shown: Shown, targets: tuple[int, ...], temperature: float, noise: Noise | None
     ) -> TargetPlanes:
         """Return the images of `targets` (positions in `modalities`) for every row, in (-1, 1), not masked."""
+
+    def encoded(self, images: Images, shown: Shown) -> Decode:
+        """Return what decodes any part of `shown` of these images; a network that can encodes them once for all of these."""
+        return partial(self.synthesize, images)
 
     @abstractmethod
     def losses(self, batch: Batch, shown_per_draw: ShownPerDraw, noise: Noise, objective: Objective) -> Outcome:

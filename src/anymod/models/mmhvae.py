@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -21,7 +22,7 @@ from anymod.core.experts import divergence_from_prior, product_of_experts
 from anymod.core.gaussians import DiagonalGaussian, draw, standard_gaussian
 from anymod.core.noise import Noise
 from anymod.core.objectives import mean_over_observed
-from anymod.models.interface import Objective, Outcome, UnifiedModel, masked, shown_foreground
+from anymod.models.interface import Decode, Objective, Outcome, UnifiedModel, masked, shown_foreground
 from anymod.nn.cells import DecoderCell, ModalityEncoder, Upsample
 from anymod.nn.heads import ExpertHead, ImageHead, PriorHead, VectorTop, as_gaussian, scale_means
 from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
@@ -133,7 +134,7 @@ class Step(nn.Module):
         self.upsample = Upsample(channels_in, channels)
         self.cell = DecoderCell(channels, expansion)
         self.prior = PriorHead(channels) if has_latents else None
-        self.expert = ExpertHead(2 * channels, channels) if has_latents else None
+        self.expert: ExpertHead | None = ExpertHead(2 * channels, channels) if has_latents else None
 
 
 class MMHVAE(UnifiedModel):
@@ -187,6 +188,10 @@ class MMHVAE(UnifiedModel):
         maps = [torch.cat(depth) for depth in zip(*packed, strict=True)]
         return Features(maps, torch.cat(rows), torch.cat(numbers))
 
+    def encoded(self, images: Images, shown: Shown) -> Decode:
+        """Return what decodes any part of `shown` of these images, encoded once."""
+        return partial(self.decode, self.encode(images, shown))
+
     def decode(
         self, features: Features, shown: Shown, targets: tuple[int, ...], temperature: float, noise: Noise | None
     ) -> TargetPlanes:
@@ -227,8 +232,10 @@ class MMHVAE(UnifiedModel):
             if step.prior is not None and step.expert is not None:
                 prior = as_gaussian(step.prior(h), self.settings.soft_limit)
                 # index_select, not h[row]: on several threads the gradient of indexing adds equal rows in any order.
-                joined = torch.cat([h.index_select(0, features.row), features.maps[number - 1]], dim=1)
-                experts = self._spread(step.expert(joined), features, shown)
+                emitted = step.expert.beside(
+                    h, features.maps[number - 1], lambda rows: rows.index_select(0, features.row)
+                )
+                experts = self._spread(emitted, features, shown)
                 posterior = product_of_experts(prior, experts, shown)
                 h = self._draw_level(Level(number, prior, experts, posterior), temperature, noise, visit)
         return h

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -42,9 +44,22 @@ class ExpertHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (b, channels, h, w): mean and log-variance along the channels."""
-        h = self.first(nn.functional.silu(self.norm(x)))
-        h = self.second(nn.functional.silu(self.norm(h)))
-        return self.emit(self.gate(h))
+        return self._emitted(self.first(nn.functional.silu(self.norm(x))))
+
+    def beside(self, h: Tensor, maps: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return what `forward` does for the decoder's map h (b, c, h, w) joined with maps (n, c, h, w) of several modalities.
+
+        `spread` brings what is computed from h, row by row, beside the maps: (b, ...) to (n, ...). Norms keep channels apart and
+        convolutions add them up, so that h's half is computed once, not once for each modality.
+        """
+        ours, theirs = self.first.weight.split([h.shape[1], maps.shape[1]], dim=1)
+        first = nn.functional.conv2d(nn.functional.silu(self.norm(maps)), theirs, padding=1)
+        return self._emitted(
+            first + spread(nn.functional.conv2d(nn.functional.silu(self.norm(h)), ours, self.first.bias, padding=1))
+        )
+
+    def _emitted(self, first: Tensor) -> Tensor:
+        return self.emit(self.gate(self.second(nn.functional.silu(self.norm(first)))))
 
 
 class PriorHead(nn.Module):

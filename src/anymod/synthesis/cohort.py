@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from anymod.executors import completed, subject_executor
 from anymod.files import claim_folder, staged_folder, write_json
 from anymod.models import find_model
 from anymod.progress import track
+from anymod.synthesis.engines import Backend, backend_name
 from anymod.synthesis.files import PREVIEW, RECORD, Inputs, identity, write_subject
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.synthesizer import Synthesizer
@@ -34,6 +35,7 @@ class CohortRequest:
     options: SynthesisOptions
     show: tuple[str, ...] | None = None
     device: str = "auto"
+    backend: Backend = "torch"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def synthesize_cohort(
 
     Targets that are not named: what the subject lacks, or with `show` everything not shown. `failures.json` names what failed.
     """
-    synthesizer = _synthesizer(request.model, request.device)
+    synthesizer = _synthesizer(request.model, request.device, request.backend)
+    request = replace(request, backend=backend_name(synthesizer.model))  # one choice for all processes
     known = synthesizer.description.names
     synthesizer.targets(request.show or known[:1], request.options.targets or known)
     _claim(out, request, synthesizer, overwrite=overwrite, keep=(cohort.root, find_model(request.model)))
@@ -139,7 +142,7 @@ def _request_content(request: CohortRequest, synthesizer: Synthesizer) -> dict[s
 
 def _synthesize(task: _Task) -> bool:
     """Write one subject; False where it was finished before."""
-    synthesizer = _synthesizer(task.request.model, task.request.device)
+    synthesizer = _synthesizer(task.request.model, task.request.device, task.request.backend)
     folder = task.out / task.inputs.subject
     if not folder.resolve().is_relative_to(task.out.resolve()):
         raise CohortError("path outside its folder", task.inputs.subject, "it leaves the output", "rename the subject")
@@ -179,6 +182,6 @@ def _stored(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
 
 
 @lru_cache(maxsize=1)
-def _synthesizer(model: Path, device: str) -> Synthesizer:
+def _synthesizer(model: Path, device: str, backend: Backend) -> Synthesizer:
     """Return the Synthesizer of this process: loaded once, not once a subject."""
-    return Synthesizer.from_folder(model, device)
+    return Synthesizer.from_folder(model, device, backend)

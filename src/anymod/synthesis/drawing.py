@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from anymod.core.noise import Noise, shared_noise
-from anymod.models import MMHVAE, UnifiedModel
+from anymod.models import Decode, UnifiedModel
 from anymod.synthesis.options import SynthesisOptions
-
-Decode = Callable[[Tensor, tuple[int, ...], float, Noise | None], Tensor]
-"""Returns images (b, t, h, w) in (-1, 1) for (shown (b, m), targets, temperature, noise)."""
 
 
 def encoded(model: UnifiedModel, images: Tensor, shown: Tensor, *, mirror: bool = False) -> Decode:
@@ -25,9 +21,7 @@ def encoded(model: UnifiedModel, images: Tensor, shown: Tensor, *, mirror: bool 
     if mirror:
         plain, turned = encoded(model, images, shown), encoded(model, images.flip(-2), shown)
         return lambda *asked: (plain(*asked) + turned(*asked).flip(-2)) / 2
-    if isinstance(model, MMHVAE):
-        return partial(model.decode, model.encode(images, shown))
-    return partial(model.synthesize, images)
+    return model.encoded(images, shown)
 
 
 def with_content(shown: Tensor, foreground: Tensor) -> Tensor:

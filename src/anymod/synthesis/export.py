@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from anymod.core.subsets import as_row, non_empty_subsets
 from anymod.errors import MissingExtraError, ModelFolderError, OutputError
@@ -45,15 +45,15 @@ def export_model(model: str | Path, out: Path, kind: Format, *, overwrite: bool 
 
     Raises MissingExtraError where a package of `anymod[export]` is missing, ModelFolderError where the model is no MMHVAE.
     """
-    for package in PACKAGES[kind]:
-        _package(package)
+    for name in PACKAGES[kind]:
+        package(name)
     network, description = load_model(model)
     if not isinstance(network, MMHVAE):
         raise ModelFolderError("no graph", model, f"'{description.architecture}' has none", "choose another model")
     with staged_folder(out, overwrite=overwrite, keep=(find_model(model),)) as folder:
         _write_onnx(network, folder / GRAPHS["onnx"])
         if kind == "openvino":
-            openvino = _package("openvino")
+            openvino = package("openvino")
             # Not by openvino's converter, which tells its makers of each use, and not in half precision.
             converted = openvino.Core().read_model(folder / GRAPHS["onnx"])
             openvino.save_model(converted, folder / GRAPHS[kind], compress_to_fp16=False)
@@ -70,25 +70,37 @@ def export_model(model: str | Path, out: Path, kind: Format, *, overwrite: bool 
     return content
 
 
-def run_onnx(folder: Path, threads: int = 1) -> Runner:
+def run_onnx(folder: Path) -> Runner:
     """Return what runs an exported folder's `model.onnx` on the processor."""
-    onnxruntime = _package("onnxruntime")
+    run = load_onnx(folder / GRAPHS["onnx"], 1)
+    return lambda images, shown: run(images, shown)[0]
+
+
+def run_openvino(folder: Path) -> Runner:
+    """Return what runs an exported folder's `model.xml` on the processor."""
+    run = load_openvino(folder / GRAPHS["openvino"], 1)
+    return lambda images, shown: run(images, shown)[0]
+
+
+def load_onnx(path: Path, threads: int) -> Callable[..., list[Array]]:
+    """Return what ONNX Runtime makes of a graph's inputs, in their order, on the processor."""
+    onnxruntime = package("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    path = str(folder / GRAPHS["onnx"])
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda images, shown: np.asarray(session.run(None, {"images": images, "shown": shown})[0])
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
 
 
-def run_openvino(folder: Path, threads: int = 1) -> Runner:
-    """Return what runs an exported folder's `model.xml` on the processor, in single precision.
+def load_openvino(path: Path, threads: int) -> Callable[..., list[Array]]:
+    """Return what OpenVINO makes of a graph's inputs, in their order, on the processor, in single precision.
 
     Left alone OpenVINO computes in bfloat16 where the processor can, and images differ by 0.06.
     """
-    core = _package("openvino").Core()
+    core = package("openvino").Core()
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-    compiled = core.compile_model(core.read_model(folder / GRAPHS["openvino"]), "CPU", settings)
-    return lambda images, shown: np.asarray(compiled([images, shown])[0])
+    compiled = core.compile_model(core.read_model(path), "CPU", settings)
+    return lambda *inputs: [np.array(each) for each in compiled(list(inputs)).values()]
 
 
 @torch.inference_mode()
@@ -120,14 +132,26 @@ def _write_onnx(network: MMHVAE, path: Path) -> None:
         sizes |= {axis: network.stride * side for axis, side in zip((3, 4), sides, strict=True)}
     shown = torch.ones(2, len(network.modalities), dtype=torch.bool)
     images = _images(network, 2, torch.Generator().manual_seed(1))
+    write_onnx(Graph(network), (images, shown), (sizes, {0: rows}), path, ["images", "shown"], ["synthetic"])
+
+
+def write_onnx(
+    graph: nn.Module,
+    inputs: tuple[Any, ...],
+    open_sizes: tuple[Any, ...],
+    path: Path,
+    input_names: list[str] | None = None,
+    output_names: list[str] | None = None,
+) -> None:
+    """Write a graph as ONNX; `open_sizes` holds, for each of its inputs, the axes whose size may change."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("torch.onnx", "onnxscript"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            Graph(network),
-            (images, shown),
-            input_names=["images", "shown"],
-            output_names=["synthetic"],
-            dynamic_shapes={"images": sizes, "shown": {0: rows}},
+            graph.eval(),
+            inputs,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_shapes=open_sizes,
             dynamo=True,
             verbose=False,
         )
@@ -150,7 +174,8 @@ def _quiet(*names: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _package(name: str) -> Any:
+def package(name: str) -> Any:
+    """Return an imported package of `anymod[export]`; raise MissingExtraError where it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError:

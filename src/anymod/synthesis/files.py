@@ -12,6 +12,7 @@ import torch
 
 from anymod.files import staged_folder, write_json
 from anymod.models import find_model
+from anymod.synthesis.engines import Backend, backend_name
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.preview import write_preview
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
@@ -52,13 +53,14 @@ def synthesize_files(
     options: SynthesisOptions | None = None,
     *,
     device: str = "auto",
+    backend: Backend = "torch",
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write each target as `out`/<target>.nii.gz with `synthesis.json` and `preview.png`; return what the JSON says.
 
     Raises an AnymodError, and writes nothing, where a file, a modality, a grid or the model cannot be used.
     """
-    synthesizer = Synthesizer.from_folder(model, device)
+    synthesizer = Synthesizer.from_folder(model, device, backend)
     synthesizer.targets(tuple(inputs.images), (options or SynthesisOptions()).targets)
     keep = (find_model(model), *inputs.files.values())
     with staged_folder(out, overwrite=overwrite, keep=keep) as folder:
@@ -92,6 +94,7 @@ def write_subject(
         "expected_errors": {name: synthesis.expected_errors.get(name) for name in synthesis.images},
         "foreground_not_seen": round(synthesis.cut_off, 4),
         "device": str(synthesizer.device),
+        "backend": backend_name(synthesizer.model),
         "torch": torch.__version__,
         "seconds": seconds,
         "notice": "Synthetic images, not acquired. Research use only; not for diagnosis.",

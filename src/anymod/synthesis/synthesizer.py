@@ -16,6 +16,7 @@ from anymod.errors import ModalityError
 from anymod.models import ModelDescription, UnifiedModel, load_model
 from anymod.synthesis.device import resolve_device
 from anymod.synthesis.drawing import draw_images, encoded, with_content
+from anymod.synthesis.engines import Backend, with_backend
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.placement import Placed, check_one_grid, place, raw_per_scaled, raw_planes, raw_units
 from anymod.types import Array
@@ -58,10 +59,14 @@ class Synthesizer:
         self.description = description
 
     @classmethod
-    def from_folder(cls, folder: str | Path, device: str = "auto") -> Synthesizer:
-        """Return a Synthesizer of a model folder or a bundled model's name, on `auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
+    def from_folder(cls, folder: str | Path, device: str = "auto", backend: Backend = "torch") -> Synthesizer:
+        """Return a Synthesizer of a model folder or a bundled model's name, on `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+        `backend`: what runs the network (`with_backend`).
+        """
         chosen = resolve_device(device)
-        return cls(*load_model(folder, chosen), chosen)
+        network, description = load_model(folder, chosen)
+        return cls(with_backend(network, backend, chosen), description, chosen)
 
     def targets(self, shown: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Return the targets: those wanted, else all that is not shown; raise ModalityError for an unknown one or none at all."""
