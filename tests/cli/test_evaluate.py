@@ -43,14 +43,16 @@ def test_json_is_all_that_is_printed(place: Path) -> None:
     assert not (place / "report/figures").exists()
 
 
-def test_the_authors_protocol_is_not_there_yet(place: Path) -> None:
-    result = invoke("--protocol", "authors")
-    assert result.exit_code == 1
-    assert "--protocol standard" in result.stderr
-    assert not (place / "report").exists()
+def test_the_authors_protocol_needs_no_training_subjects(place: Path) -> None:
+    result = invoke("--protocol", "authors", "--show", "t2,t1", "--split", "train", "--training-split", "none")
+    assert result.exit_code == 0, result.stderr
+    assert "protocol authors" in result.stdout and "| t2+t1 | t1 " in result.stdout
+    assert "row_ssim" in (place / "report/scores.csv").read_text()
 
 
-@pytest.mark.parametrize("arguments", [["--samples", "2"], ["--mirror", "--temperature", "0.5"]])
+@pytest.mark.parametrize(
+    "arguments", [["--samples", "2"], ["--protocol", "authors", "--mirror"], ["--mirror", "--temperature", "0.5"]]
+)
 def test_draws_that_make_no_sense_are_status_2(place: Path, arguments: list[str]) -> None:
     assert invoke(*arguments).exit_code == 2
     assert not (place / "report").exists()

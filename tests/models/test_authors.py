@@ -15,12 +15,14 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from anymod.cli import app
-from anymod.core.gaussians import DiagonalGaussian
+from anymod.core.gaussians import DiagonalGaussian, log_density
+from anymod.core.objectives import absolute_error, adversarial_loss, critic_loss
 from anymod.errors import ModelFolderError
 from anymod.models import AUTHORS, MMHVAE, AuthorsMMHVAE, MMHVAESettings, load_model
-from anymod.models.authors import G, V, as_drawn, first_foreground, inferred, names, translated
+from anymod.models.authors import G, V, as_drawn, first_foreground, inferred, modern_name, names, translated
 from anymod.models.importing import import_weights
 from anymod.models.mmhvae import Level
+from anymod.nn.critics import Critic
 from anymod.volumes import Grid, Volume, read_volume, write_volume
 
 MODALITIES = ("us", "t2", "cet1", "flair")
@@ -49,6 +51,22 @@ def vectors(shared: Path) -> Vectors:
 @pytest.fixture(scope="module")
 def tiny(weights: dict[str, Tensor]) -> AuthorsMMHVAE:
     return translated(weights, SIZE).double()
+
+
+@pytest.fixture
+def critics(shared: Path) -> dict[str, Critic]:
+    tensors = torch.load(shared / "reference" / "tiny_discriminators.pt", weights_only=True)
+    found = {}
+    for name in MODALITIES:
+        found[name] = Critic(4, 3).double().requires_grad_(False)
+        found[name].load_state_dict(
+            {
+                key.removeprefix(f"{name}."): tensor.double()
+                for key, tensor in tensors.items()
+                if key.startswith(f"{name}.")
+            }
+        )
+    return found
 
 
 def stored(vectors: Vectors, name: str) -> Tensor:
@@ -157,6 +175,62 @@ def test_the_sampled_divergence_is_the_authors(
         ratio = torch.distributions.Normal(posterior.mean, spread).log_prob(z)
         ratio = ratio - torch.distributions.Normal(prior.mean, prior.standard_deviation).log_prob(z)
         torch.testing.assert_close(ratio.sum(), theirs[place], rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_gradients_of_a_training_step_are_the_authors(
+    weights: dict[str, Tensor], vectors: Vectors, shared: Path, critics: dict[str, Critic]
+) -> None:
+    """One generator loss with its divergence and adversary (three subsets), and the critics' own: values, and every gradient's norm."""
+    theirs = json.loads((shared / "reference" / "train_example.json").read_text())
+    model = translated(weights, SIZE).double()
+    model.requires_grad_(True)
+    targets = torch.cat([stored(vectors, f"train/target/{name}") for name in MODALITIES], dim=1)
+    outputs, terms = {}, {"l1": 0.0, "kl": 0.0, "gan_g": 0.0}
+    for key, subset in (("all", "us+t2+cet1+flair"), ("us", "us"), ("mr", "t2+flair")):
+        images, shown = given(vectors, subset)
+        divergences: list[Tensor] = []
+        finest = model.descend(
+            model.encode(images, shown),
+            shown,
+            1.0,
+            stored_noise(vectors),
+            lambda level, found=divergences: found.append(one_sample(level, vectors)),
+        )
+        made = torch.stack([head(finest) for head in model.heads], dim=1)
+        first = MODALITIES.index(subset.split("+", maxsplit=1)[0])
+        outputs[key] = torch.where(first_foreground(images[:, :, 0], [first])[:, None], made, -1.0)
+        l1, kl = 0.5 * absolute_error(targets, outputs[key]).mean(), torch.stack(divergences).sum()
+        assert l1.item() == pytest.approx(theirs[f"{key}_l1"], rel=1e-9)
+        assert kl.item() == pytest.approx(theirs[f"{key}_kl"], rel=1e-8)
+        terms["l1"], terms["kl"] = terms["l1"] + l1, terms["kl"] + kl
+        if key != "all":
+            gan = adversarial_loss([critics[name](outputs[key][:, place]) for place, name in enumerate(MODALITIES)])
+            assert gan.item() == pytest.approx(theirs[f"{key}_gan_g"], rel=1e-9)
+            terms["gan_g"] = terms["gan_g"] + gan
+    per_value = theirs["w_kl"] / (theirs["n_pixels"] * len(MODALITIES))
+    loss = terms["l1"] + per_value * terms["kl"] + theirs["w_dis"] * terms["gan_g"]
+    assert loss.item() == pytest.approx(theirs["loss"], rel=1e-9)
+    loss.backward()
+    table, gradients = names(MODALITIES, model.settings), {name: each.grad for name, each in model.named_parameters()}
+    for name, norm in zip(vectors["train/grad_norm_names"], vectors["train/grad_norm"], strict=True):
+        ours = float(gradients[table[modern_name(str(name))]].norm())
+        # Biases in front of a normalization have no gradient but rounding's.
+        assert ours == pytest.approx(float(norm), rel=1e-8) if norm > 1e-9 else ours < 1e-12, name
+    for place, name in enumerate(MODALITIES):
+        critics[name].requires_grad_(True)
+        hidden_in = [key for key, subset in (("us", "us"), ("mr", "t2+flair")) if name not in subset.split("+")]
+        fakes = torch.cat([outputs[key][:, place].detach() for key in hidden_in])
+        critic_loss([critics[name](targets[:, place])], [critics[name](fakes)]).backward()
+        norm = torch.stack([each.grad.norm() for each in critics[name].parameters()]).norm()
+        assert norm.item() / len(MODALITIES) == pytest.approx(theirs[f"d_gradnorm_{name}"], rel=1e-8), name
+
+
+def one_sample(level: Level, vectors: Vectors) -> Tensor:
+    """Return log posterior less log prior of the draw at temperature 1, summed: the authors' divergence."""
+    posterior, prior = as_drawn(level.posterior), as_drawn(level.prior)
+    z = posterior.mean + posterior.standard_deviation * stored(vectors, f"noise/z{level.number}")
+    return (log_density(posterior, z) - log_density(prior, z)).sum()
 
 
 @pytest.mark.slow

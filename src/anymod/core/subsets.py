@@ -36,10 +36,15 @@ def subset_name(mask: int, modalities: Sequence[str]) -> str:
 
 def parse_subset(name: str, modalities: Sequence[str]) -> int:
     """Return the mask of names joined by `+` or `,` in any order; ValueError for an unknown or repeated name, or none."""
+    return sum(1 << place for place in parse_order(name, modalities))
+
+
+def parse_order(name: str, modalities: Sequence[str]) -> tuple[int, ...]:
+    """Return the positions of names joined by `+` or `,`, in their order; ValueError for an unknown or repeated name, or none."""
     names = [each.strip() for each in name.replace(",", "+").split("+")]
     if len(set(names)) != len(names) or not set(names) <= set(modalities):
         raise ValueError(f"'{name}' is no subset of {'+'.join(modalities)}")
-    return as_mask([modality in names for modality in modalities])
+    return tuple(list(modalities).index(each) for each in names)
 
 
 def tickets(observed: int, groups: Sequence[str], *, mixed: bool) -> list[int]:

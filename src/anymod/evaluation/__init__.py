@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anymod.evaluation.as_authors import authors_text, evaluate_as_authors, write_authors_report
 from anymod.evaluation.bootstrap import Mean, bootstrap_mean
 from anymod.evaluation.calibration import calibrate
 from anymod.evaluation.demonstration import Demonstration, demonstrate
@@ -19,13 +20,16 @@ __all__ = [
     "Score",
     "SummaryLine",
     "TrainingMoments",
+    "authors_text",
     "bootstrap_mean",
     "calibrate",
     "demonstrate",
     "evaluate",
+    "evaluate_as_authors",
     "overall_text",
     "printed_text",
     "score_subject",
     "summarize",
+    "write_authors_report",
     "write_report",
 ]

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 from anymod.cohorts import CacheSettings, Cohort, Modality, SliceCache, Subject, build_cache, check_same_slices
-from anymod.core.subsets import parse_subset
+from anymod.core.subsets import as_mask, parse_order
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
 from anymod.executors import completed, subject_executor
 from anymod.models import ModelDescription
 from anymod.progress import track
-from anymod.synthesis import SynthesisOptions, Synthesizer, slices_at_once
+from anymod.synthesis import Backend, SynthesisOptions, Synthesizer, backend_name, slices_at_once
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class EvaluationOptions:
     draws: SynthesisOptions = field(default_factory=SynthesisOptions)
     seed: int = 0
     device: str = "auto"
+    backend: Backend = "torch"
     workers: int = 1
     scheduler: str | None = None
 
@@ -59,10 +63,12 @@ class Evaluation:
 class _Task:
     model: Path
     device: str
+    backend: Backend
     cache: SliceCache
     moments: TrainingMoments
     draws: SynthesisOptions
-    subsets: tuple[int, ...] | None
+    given: tuple[tuple[int, ...], ...] | None
+    score: Callable[[Reading, int], Any]
     subject: int
 
 
@@ -76,41 +82,55 @@ def evaluate(
     Raises CohortError where the split or the training split is empty or the cache is that of others, ModalityError where the model knows
     nothing of a subject.
     """
-    synthesizer = Synthesizer.from_folder(model, options.device)
+    description, results, fitted_on = measured(model, cohort, options, score_subject, cache_folder)
+    scores = [score for each, _ in results for score in each]
+    if not scores:
+        raise nothing_to_measure(cohort)
+    fitted = f"{fitted_on} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
+    examples = [example for _, example in results]
+    return Evaluation(scores, examples, description, cohort.name, options.split, fitted, options.seed, options.draws)
+
+
+def measured(
+    model: str | Path,
+    cohort: Cohort,
+    options: EvaluationOptions,
+    score: Callable[[Reading, int], Result],
+    cache_folder: Path | None = None,
+    *,
+    references: bool = True,
+) -> tuple[ModelDescription, list[Result], int]:
+    """Return the model's description, what `score` (a function of a module) makes of each subject of the split that has slices, and
+    how many subjects the references were fitted on.
+    """
+    synthesizer = Synthesizer.from_folder(model, options.device, options.backend)
     description = synthesizer.description
     cohort = in_model_order(cohort, description)
-    measured, training = chosen_subjects(cohort, options)
-    _warn_of_trained_on(measured, cohort.name, description)
-    subsets = _parse_subsets(options.show, description)
+    chosen, training = chosen_subjects(cohort, options, references=references)
+    _warn_of_trained_on(chosen, cohort.name, description)
+    given = _parse_subsets(options.show, description)
     with ExitStack() as stack:
         folder = cache_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anymod-")))
-        together = list(dict.fromkeys(subject.name for subject in (*training, *measured)))
+        together = list(dict.fromkeys(subject.name for subject in (*training, *chosen)))
         subjects, settings = [cohort.subject(name) for name in together], cache_settings(description)
         check_same_slices(cohort, subjects, settings, folder)  # a cache of others, such as a run's own, stays as it is
         cache = build_cache(cohort, subjects, settings, folder, options.workers)
-        measured = _with_slices(cache, measured, together)
+        chosen = _with_slices(cache, chosen, together)
         moments = fit_references(cache, [together.index(subject.name) for subject in training])
+        device, backend = str(synthesizer.device), backend_name(synthesizer.model)
         tasks = [
             _Task(
-                Path(model),
-                str(synthesizer.device),
-                cache,
-                moments,
-                options.draws,
-                subsets,
-                together.index(subject.name),
+                Path(model), device, backend, cache, moments, options.draws, given, score, together.index(subject.name)
             )
-            for subject in measured
+            for subject in chosen
         ]
-        results = _score_all(tasks, options)
-    scores = [score for task in tasks for score in results[task.subject][0]]
-    if not scores:
-        raise CohortError(
-            "nothing to measure", cohort.root, "no subject shows what was asked for", "choose other subsets"
-        )
-    fitted = f"{len(training)} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
-    examples = [results[task.subject][1] for task in tasks]
-    return Evaluation(scores, examples, description, cohort.name, options.split, fitted, options.seed, options.draws)
+        return description, _score_all(tasks, options), len(training)
+
+
+def nothing_to_measure(cohort: Cohort) -> CohortError:
+    """Return what to raise where nothing was scored."""
+    why = "no subject shows what was asked for"
+    return CohortError("nothing to measure", cohort.root, why, "choose other subsets")
 
 
 def _warn_of_trained_on(measured: Sequence[Subject], cohort: str, description: ModelDescription) -> None:
@@ -149,16 +169,20 @@ def in_model_order(cohort: Cohort, description: ModelDescription) -> Cohort:
     return replace(cohort, modalities=modalities, subjects=subjects)
 
 
-def chosen_subjects(cohort: Cohort, options: EvaluationOptions) -> tuple[tuple[Subject, ...], tuple[Subject, ...]]:
-    """Return (subjects to measure, subjects to fit the references on); raise CohortError where one is empty."""
+def chosen_subjects(
+    cohort: Cohort, options: EvaluationOptions, *, references: bool = True
+) -> tuple[tuple[Subject, ...], tuple[Subject, ...]]:
+    """Return (subjects to measure, subjects to fit the references on); raise CohortError where one is empty that is needed."""
     measured = cohort.of_split(options.split)
-    training = tuple(subject for subject in cohort.of_split(options.training_split) if subject.paths)
     if not measured:
         raise CohortError("no subjects", cohort.root, f"split '{options.split}' is empty", "choose another --split")
     for subject in measured:
         if not subject.paths:
             where = f"subject '{subject.name}'"
             raise ModalityError("no known modality", where, "the model knows none of its images", "leave it out")
+    if not references:
+        return measured, ()
+    training = tuple(subject for subject in cohort.of_split(options.training_split) if subject.paths)
     if not training:
         why = f"split '{options.training_split}' is empty, and the references are fitted on it"
         raise CohortError("no training subjects", cohort.root, why, "choose another --training-split")
@@ -191,34 +215,40 @@ def fit_references(cache: SliceCache, subjects: Sequence[int]) -> TrainingMoment
     return moments
 
 
-def _parse_subsets(show: Sequence[str] | None, description: ModelDescription) -> tuple[int, ...] | None:
+def _parse_subsets(show: Sequence[str] | None, description: ModelDescription) -> tuple[tuple[int, ...], ...] | None:
+    """Return the positions of each subset's modalities, in the order in which they are named."""
     if show is None:
         return None
     try:
-        return tuple(parse_subset(name, description.names) for name in show)
+        return tuple(parse_order(name, description.names) for name in show)
     except ValueError as error:
         raise ModalityError(
             "unknown modality", "--show", str(error), f"this model knows {', '.join(description.names)}"
         ) from None
 
 
-def _score_all(tasks: list[_Task], options: EvaluationOptions) -> dict[int, tuple[list[Score], Example]]:
+def _score_all(tasks: list[_Task], options: EvaluationOptions) -> list[Any]:
     results = {}
     with subject_executor(options.workers, options.scheduler) as executor:
         for task, result in track(completed(executor, _score, tasks), "scoring", len(tasks)):
             if isinstance(result, Exception):
                 raise result
             results[task.subject] = result
-    return results
+    return [results[task.subject] for task in tasks]
 
 
-def _score(task: _Task) -> tuple[list[Score], Example]:
-    synthesizer = _synthesizer(task.model, task.device)
-    reading = Reading(synthesizer.model, task.cache, task.moments, task.draws, task.subsets, synthesizer.device)
-    return score_subject(reading, task.subject)
+def _score(task: _Task) -> Any:
+    synthesizer = _synthesizer(task.model, task.device, task.backend)
+    subsets = None
+    if task.given is not None:
+        names = range(len(task.cache.modalities))
+        subsets = tuple(as_mask([place in order for place in names]) for order in task.given)
+    model, device = synthesizer.model, synthesizer.device
+    reading = Reading(model, task.cache, task.moments, task.draws, subsets, task.given, device)
+    return task.score(reading, task.subject)
 
 
 @lru_cache(maxsize=1)
-def _synthesizer(model: Path, device: str) -> Synthesizer:
+def _synthesizer(model: Path, device: str, backend: Backend) -> Synthesizer:
     """Return the model of this process: loaded once, not once a subject."""
-    return Synthesizer.from_folder(model, device)
+    return Synthesizer.from_folder(model, device, backend)

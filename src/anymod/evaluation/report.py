@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -15,6 +13,7 @@ from anymod.evaluation.figures import draw_example, draw_extremes
 from anymod.evaluation.protocol import Evaluation
 from anymod.evaluation.scores import AFFINE, Score
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
+from anymod.evaluation.tables import aligned, format_mean, plain, write_rows
 from anymod.files import write_json, write_text
 
 NAMES = {
@@ -44,13 +43,13 @@ def write_report(evaluation: Evaluation, folder: Path, *, figures: int = 4) -> d
     Pictures show the first `figures` subjects, and each target's best and worst case; none with `figures` 0.
     """
     lines = summarize(evaluation.scores, evaluation.seed, evaluation.description.names)
-    _write_rows(
+    write_rows(
         folder / "scores.csv", [asdict(score) for score in evaluation.scores], [each.name for each in fields(Score)]
     )
     rows = [_as_row(line) for line in lines]
-    _write_rows(folder / "summary.csv", rows, list(rows[0]))
+    write_rows(folder / "summary.csv", rows, list(rows[0]))
     write_text(folder / "summary.md", summary_text(evaluation, lines))
-    content = {**facts(evaluation), "summary": [{key: _plain(value) for key, value in row.items()} for row in rows]}
+    content = {**facts(evaluation), "summary": [{key: plain(value) for key, value in row.items()} for row in rows]}
     write_json(folder / "summary.json", content)
     for example in evaluation.examples[:figures]:
         draw_example(folder / "figures" / f"{example.subject}.png", example, evaluation.description.names)
@@ -144,29 +143,7 @@ def _table(lines: Sequence[SummaryLine]) -> str:
     for line in lines:
         cells = [format_mean(line.means[metric], DIGITS[metric]) for metric in METRICS]
         rows.append([*(getattr(line, name) for name in leading), line.method, *cells, str(line.means["psnr_db"].count)])
-    return "\n".join(_aligned(rows))
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the rows of a Markdown table with its columns padded, so that it can be read as text too."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    rulers = rows[1]
-    text = []
-    for row in rows:
-        cells = []
-        for cell, ruler, width in zip(row, rulers, widths, strict=True):
-            to_right = ruler.endswith(":")
-            filled = ("-" * (width - 1) + (":" if to_right else "-")) if row is rulers else cell
-            cells.append(filled.rjust(width) if to_right else filled.ljust(width))
-        text.append("| " + " | ".join(cells) + " |")
-    return text
-
-
-def format_mean(mean: Mean, digits: int) -> str:
-    """Return `value [low, high]`, or the value alone where there is no interval."""
-    if math.isnan(mean.low):
-        return f"{mean.value:.{digits}f}"
-    return f"{mean.value:.{digits}f} [{mean.low:.{digits}f}, {mean.high:.{digits}f}]"
+    return "\n".join(aligned(rows))
 
 
 def _signed(mean: Mean) -> str:
@@ -179,22 +156,3 @@ def _as_row(line: SummaryLine) -> dict[str, Any]:
     for metric, mean in line.means.items():
         row.update({metric: mean.value, f"{metric}_low": mean.low, f"{metric}_high": mean.high})
     return row
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_rows(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: _as_cell(value) for key, value in row.items()})
-    write_text(path, text.getvalue())
-
-
-def _as_cell(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return "" if math.isnan(value) else f"{value:.6g}"

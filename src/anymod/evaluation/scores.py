@@ -60,13 +60,17 @@ class Example:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a subject is measured with: the model, its slices, what the references learned, how the model draws, and which subsets."""
+    """What a subject is measured with: the model, its slices, what the references learned, how the model draws, and which subsets.
+
+    `given` holds these as positions in the order in which a user named them, which matters to the protocol `authors` alone.
+    """
 
     model: UnifiedModel
     cache: SliceCache
     moments: TrainingMoments
     options: SynthesisOptions
     subsets: tuple[int, ...] | None = None
+    given: tuple[tuple[int, ...], ...] | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
