@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from anymod.errors import AnymodError, VolumeError
 from anymod.volumes import inspect_volume, orient, read_labels, read_volume
+from anymod.volumes.confinement import _limits
 from anymod.volumes.minc import parse_minc
 
 SAMPLES = (
@@ -135,6 +137,82 @@ def test_other_hdf5_and_irregular_spacing_are_refused(tmp_path: Path):
         file["minc-2.0/dimensions/zspace"].attrs["spacing"] = np.bytes_("irregular")
     with pytest.raises(VolumeError, match="Irregular"):
         read_volume(path)
+
+
+def altered(path: Path, change: Callable[[h5py.File], None]) -> Path:
+    minc2(path, ramp())
+    with h5py.File(path, "r+") as file:
+        change(file)
+    return path
+
+
+def irregular(file: h5py.File) -> None:
+    file["minc-2.0/dimensions/zspace"].attrs["spacing"] = "irregular"  # as h5py stores text, not as MINC's tools do
+
+
+def long_direction(file: h5py.File) -> None:
+    file["minc-2.0/dimensions/yspace"].attrs["direction_cosines"] = [0.0, 2.0, 0.0]
+
+
+def scales_of_no_dimension(file: h5py.File) -> None:
+    for name in ("image-max", "image-min"):
+        del file[f"minc-2.0/image/0/{name}"]
+        file[f"minc-2.0/image/0/{name}"] = np.arange(4.0)
+
+
+def kept_elsewhere(file: h5py.File) -> None:
+    place = "minc-2.0/image/0/image"
+    attributes = dict(file[place].attrs)
+    del file[place]
+    secret = Path(file.filename).with_name("secret.txt")
+    secret.write_bytes(b"password=hunter2;" * 100)
+    image = file.create_dataset(place, (4, 5, 6), "i2", external=[(str(secret), 0, 240)])
+    image.attrs.update(attributes)
+
+
+def linked(file: h5py.File) -> None:
+    place = "minc-2.0/image/0/image"
+    other = minc2(Path(file.filename).with_name("other.mnc"), ramp())
+    del file[place]
+    file[place] = h5py.ExternalLink(str(other), place)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (irregular, "zspace is spaced 'irregular'"),
+        (long_direction, "no vector of length 1"),
+        (scales_of_no_dimension, "which dimension it runs along"),
+        (kept_elsewhere, "kept in another file"),
+        (linked, "is a link"),
+    ],
+)
+def test_what_would_be_read_wrongly_or_from_elsewhere_is_refused(
+    tmp_path: Path, change: Callable[[h5py.File], None], why: str
+):
+    with pytest.raises(VolumeError, match=why):
+        read_volume(altered(tmp_path / "a.mnc", change))
+
+
+@needs_samples
+def test_a_gzip_bomb_and_packed_minc_2_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    bomb = tmp_path / "bomb.mnc.gz"
+    bomb.write_bytes(gzip.compress((SAMPLES / "tiny.mnc").read_bytes() + bytes(2**22)))
+    monkeypatch.setattr("anymod.volumes.minc.BOMB_BYTES", 2**20)
+    with pytest.raises(VolumeError, match="expand to"):
+        parse_minc(bomb)
+    packed = tmp_path / "packed.mnc.gz"
+    packed.write_bytes(gzip.compress(minc2(tmp_path / "a.mnc", ramp()).read_bytes()))
+    with pytest.raises(VolumeError, match="unpack it"):
+        read_volume(packed)
+
+
+def test_the_childs_limits_do_not_grow_with_what_lies_beside(tmp_path: Path):
+    path = minc2(tmp_path / "a.mnc", ramp())
+    before = _limits(path, 0, alone=True)
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(2**33)
+    assert _limits(path, 0, alone=True) == before < _limits(path, 0, alone=False)
 
 
 def test_without_h5py_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

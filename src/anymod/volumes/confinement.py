@@ -36,6 +36,7 @@ class ConfinedImage:
     affine: Array
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    alone: bool = False
 
     def check(self) -> None:
         """Nothing is left to check: the child parsed and measured every file."""
@@ -43,27 +44,27 @@ class ConfinedImage:
     def values(self) -> Array:
         """Return the voxels of `shape`, float32."""
         try:
-            return _run(self.source, self.shape)[1]
+            return _run(self.source, self.shape, alone=self.alone)[1]
         except OSError as problem:
             raise VolumeError(
                 "unreadable file", self.source, problem.strerror or str(problem), "check the path"
             ) from None
 
 
-def parse_confined(path: Path) -> ConfinedImage:
-    """Return a MINC file, the one DICOM series of a folder, or the series that a file belongs to, parsed by a child process.
+def parse_confined(path: Path, *, alone: bool = False) -> ConfinedImage:
+    """Return a MINC file (`alone`), the one DICOM series of a folder, or the series that a file belongs to, parsed by a child process.
 
     Raises VolumeError as `parse_series` and `parse_minc` do, and where the child died or took more memory or time than such files should.
     """
-    header, _ = _run(path, None)
+    header, _ = _run(path, None, alone=alone)
     x, y, z = header["shape"]
     files = tuple(Path(file) for file in header["files"])
-    return ConfinedImage(path, (x, y, z), np.array(header["affine"]), files, tuple(header["notes"]))
+    return ConfinedImage(path, (x, y, z), np.array(header["affine"]), files, tuple(header["notes"]), alone)
 
 
-def _run(path: Path, shape: tuple[int, int, int] | None) -> tuple[dict[str, Any], Array]:
+def _run(path: Path, shape: tuple[int, int, int] | None, *, alone: bool) -> tuple[dict[str, Any], Array]:
     """Return the child's header and, of an image of this shape, its voxels."""
-    seconds, memory = _limits(path, 0 if shape is None else int(np.prod(shape)))
+    seconds, memory = _limits(path, 0 if shape is None else int(np.prod(shape)), alone=alone)
     # -P: no module is taken from the folder where the program runs. One thread: others' stacks count as memory.
     command = [sys.executable, "-P", "-m", "anymod.volumes.confined_child", str(path), str(memory), str(seconds)]
     command.append("header" if shape is None else "values")
@@ -103,10 +104,11 @@ def _run(path: Path, shape: tuple[int, int, int] | None) -> tuple[dict[str, Any]
     return header, values
 
 
-def _limits(path: Path, voxels: int) -> tuple[int, int]:
-    """Return (seconds of processor time, bytes of address space) for what lies in a folder, or in a file's folder."""
+def _limits(path: Path, voxels: int, *, alone: bool) -> tuple[int, int]:
+    """Return (seconds of processor time, bytes of address space) for a folder, or a file's folder, or for the file `alone`."""
     folder = path if path.is_dir() else path.parent
-    sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]
+    files = [path] if alone else [file for file in folder.iterdir() if file.is_file()]
+    sizes = [file.stat().st_size for file in files]
     total = sum(sizes)
     seconds = CPU_SECONDS + CPU_SECONDS_PER_FILE * len(sizes) + total / BYTES_PER_CPU_SECOND
     return round(seconds), MEMORY_BYTES + 4 * total + 8 * voxels

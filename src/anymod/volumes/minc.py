@@ -20,6 +20,8 @@ from anymod.volumes.beginnings import LONGEST_BEGINNING, states_minc2
 from anymod.volumes.shapes import three_sizes
 from anymod.volumes.stored import BOMB_BYTES, BOMB_RATIO, GET_AGAIN, MOST_VOXELS, expanded, first_bytes, to_float32
 
+IMAGE = "minc-2.0/image/0"  # the whole image; others are smaller copies
+LONGEST_OFF = 1e-3  # of a direction's length from 1
 CONVERT = "convert it to .nii.gz (mnc2nii)"
 DAMAGES = (
     MincError,
@@ -69,15 +71,13 @@ def parse_minc(path: Path) -> MincImage:
     beginning, is_packed = first_bytes(path, LONGEST_BEGINNING)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # how a dimension declares its spacing; what is irregular is an error
+            warnings.simplefilter("ignore")  # of how a dimension declares its spacing: `_check_dimension` judges that
             decoder = _minc2(path) if states_minc2(beginning) else _minc1(path, is_packed)
         sizes = tuple(int(size) for size in decoder.get_data_shape())
         voxel = decoder.get_data_dtype()
         affine = np.asarray(decoder.get_affine(), np.float64)
         names = [str(name) for name in decoder._dim_names]
-        has_steps = all(
-            hasattr(each, "step") for name, each in zip(names, decoder._dims, strict=True) if is_spatial(name)
-        )
+        dimensions = dict(zip(names, decoder._dims, strict=True))
     except (*DAMAGES, OSError) as problem:
         raise _damaged(path, problem) from None
     if "vector_dimension" in names or voxel.kind not in "iuf":
@@ -85,8 +85,8 @@ def parse_minc(path: Path) -> MincImage:
         raise VolumeError("unsupported image", path, f"it holds {what}", "convert it to an image of real numbers")
     if affine.shape != (4, 4):
         raise VolumeError("no volume", path, f"its dimensions are {', '.join(names)}", "give an image with x, y and z")
-    if not has_steps:  # nibabel would take 1 mm
-        raise VolumeError("no geometry", path, "a dimension states no step", "mend the header (minc_modify_header)")
+    for number, (name, dimension) in enumerate(each for each in dimensions.items() if is_spatial(each[0])):
+        _check_dimension(path, name, dimension, float(np.linalg.norm(affine[:3, number])))
     spatial = [size for name, size in zip(names, sizes, strict=True) if is_spatial(name)]
     others = [size for name, size in zip(names, sizes, strict=True) if not is_spatial(name)]
     shape = three_sizes([*spatial, *others], path)
@@ -100,10 +100,30 @@ def is_spatial(dimension: str) -> bool:
     return dimension in ("xspace", "yspace", "zspace")
 
 
+def _check_dimension(path: Path, name: str, dimension: Any, length_mm: float) -> None:
+    """Raise VolumeError where a dimension's geometry is not what nibabel takes it for; `length_mm` is that of its step in the affine."""
+    spacing = getattr(dimension, "spacing", "regular__")
+    spacing = spacing.decode(errors="replace") if isinstance(spacing, bytes) else str(spacing)
+    why = None
+    if not hasattr(dimension, "step"):  # nibabel would take 1 mm
+        why = f"{name} states no step"
+    elif spacing.rstrip("\0") != "regular__":
+        why = f"{name} is spaced '{spacing[:20]}', not regularly"
+    elif abs(length_mm - abs(float(np.ravel(dimension.step)[0]))) > LONGEST_OFF * length_mm:
+        why = f"the direction of {name} is no vector of length 1"
+    if why is not None:
+        raise VolumeError("no usable geometry", path, why, "mend the header (minc_modify_header)")
+
+
 def _minc1(path: Path, is_packed: bool) -> Minc1File:
+    most = max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size)
+    content = bytearray()
     with path.open("rb") as file:
-        content = b"".join(expanded(file)) if is_packed else file.read()
-    return Minc1File(netcdf_file(io.BytesIO(content)))
+        for piece in expanded(file) if is_packed else (file.read(),):
+            content += piece
+            if len(content) > most:
+                raise _bomb(path, len(content))
+    return Minc1File(netcdf_file(io.BytesIO(bytes(content))))
 
 
 def _minc2(path: Path) -> Minc2File:
@@ -112,7 +132,31 @@ def _minc2(path: Path) -> Minc2File:
     except ImportError:
         remedy = "pip install 'anymod[minc]', or convert it to .nii.gz (mnc2nii)"
         raise VolumeError("unsupported image", path, "it is MINC 2, and h5py is not installed", remedy) from None
-    return Minc2File(h5py.File(path, "r"))
+    file = h5py.File(path, "r")
+    image = _own(file, f"{IMAGE}/image")
+    order = image.attrs.get("dimorder", b"")
+    names = (order.decode() if isinstance(order, bytes) else str(order)).rstrip("\0").split(",")
+    for name in names:
+        _own(file, f"minc-2.0/dimensions/{name}")
+    for name in ("image-max", "image-min"):
+        scale = _own(file, f"{IMAGE}/{name}")
+        if scale.shape not in ((), (1,)) and "dimorder" not in scale.attrs:
+            raise MincError(f"{name} does not tell which dimension it runs along")
+    return Minc2File(file)
+
+
+def _own(file: Any, place: str) -> Any:
+    """Return a data set of an HDF5 file, none of whose bytes lie in another file: those would be read wherever they are."""
+    import h5py
+
+    here = file
+    for part in place.split("/"):
+        if not isinstance(here.get(part, getlink=True), h5py.HardLink):
+            raise MincError(f"{place} is not in it" if part not in here else f"{place} is a link")
+        here = here[part]
+    if not isinstance(here, h5py.Dataset) or here.external or here.is_virtual:
+        raise MincError(f"{place} is kept in another file")
+    return here
 
 
 def _check_claim(path: Path, voxels: int, itemsize: int) -> None:
@@ -121,8 +165,12 @@ def _check_claim(path: Path, voxels: int, itemsize: int) -> None:
     if voxels > MOST_VOXELS:
         raise VolumeError("image too large", path, f"{voxels} voxels are more than {MOST_VOXELS}", "crop it first")
     if voxels * itemsize > max(BOMB_BYTES, BOMB_RATIO * size):
-        why = f"{size} bytes expand to {voxels * itemsize}, which no scan does"
-        raise VolumeError("suspicious compression", path, why, "store the file uncompressed if you trust it")
+        raise _bomb(path, voxels * itemsize)
+
+
+def _bomb(path: Path, byte_count: int) -> VolumeError:
+    why = f"{path.stat().st_size} bytes expand to {byte_count} or more, which no scan does"
+    return VolumeError("suspicious compression", path, why, "store the file uncompressed if you trust it")
 
 
 def _damaged(path: Path, problem: Any) -> VolumeError:

@@ -125,8 +125,12 @@ def _parse_file(path: Path) -> ParsedImage:
         raise VolumeError("empty file", path, "it has 0 bytes", "get the file again from its source")
     beginning, is_packed = first_bytes(path, LONGEST_BEGINNING)
     name = path.name.lower()
-    if states_dicom(beginning) or states_minc1(beginning) or (states_minc2(beginning) and not is_packed):
+    if states_dicom(beginning):
         return parse_confined(path)
+    if states_minc1(beginning) or (states_minc2(beginning) and not is_packed):
+        return parse_confined(path, alone=True)
+    if states_minc2(beginning):
+        raise VolumeError("packed MINC 2", path, "it lies in a gzip file", "unpack it (gunzip)")
     if states_nrrd(beginning) and not is_packed:
         return parse_nrrd(path)
     if states_nifti(beginning) or name.endswith((".nii", ".nii.gz")):
