@@ -6,6 +6,7 @@ import os
 import sys
 
 import pytest
+import torch
 
 from anymod.errors import MissingExtraError, VolumeError
 from anymod.executors import completed, subject_executor
@@ -63,3 +64,20 @@ def test_a_scheduler_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"install anymod\[cluster\]"), subject_executor(1, "tcp://here:8786"):
         pass
+
+
+def threads_here(_: int) -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+@pytest.mark.slow
+def test_processes_compute_with_as_many_threads_as_their_parent() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with subject_executor(2) as executor:
+            assert [result for _, result in completed(executor, threads_here, [0, 1])] == [3, 3]
+    finally:
+        torch.set_num_threads(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -49,11 +50,25 @@ def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator
         yield InlineExecutor()
     else:
         # Spawned, not forked: torch and SimpleITK hold threads that a fork would copy in the middle of their work.
-        executor = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        torch = sys.modules.get("torch")  # not loaded here: a verb that needs none shall not wait for it
+        threads = None if torch is None else torch.get_num_threads()
+        executor = ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_take_threads, initargs=(threads,)
+        )
         try:
             yield executor
         finally:
             executor.shutdown(cancel_futures=True)  # after Ctrl-C, subjects not begun are not begun
+
+
+def _take_threads(threads: int | None) -> None:
+    """Compute with as many threads as the program that started this process."""
+    if threads is not None:
+        import SimpleITK
+        import torch
+
+        torch.set_num_threads(threads)
+        SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
 def completed(

@@ -44,14 +44,24 @@ def test_json_is_all_that_is_printed(place: Path) -> None:
 
 
 def test_the_authors_protocol_needs_no_training_subjects(place: Path) -> None:
-    result = invoke("--protocol", "authors", "--show", "t2,t1", "--split", "train", "--training-split", "none")
+    result = invoke("--protocol", "authors", "--show", "t2,t1", "--split", "train")
     assert result.exit_code == 0, result.stderr
     assert "protocol authors" in result.stdout and "| t2+t1 | t1 " in result.stdout
     assert "row_ssim" in (place / "report/scores.csv").read_text()
 
 
+AUTHORS = ["--protocol", "authors"]
+
+
 @pytest.mark.parametrize(
-    "arguments", [["--samples", "2"], ["--protocol", "authors", "--mirror"], ["--mirror", "--temperature", "0.5"]]
+    "arguments",
+    [
+        ["--samples", "2"],
+        ["--mirror", "--temperature", "0.5"],
+        [*AUTHORS, "--mirror"],
+        [*AUTHORS, "--temperature", "0"],
+        [*AUTHORS, "--figures", "2"],
+    ],
 )
 def test_draws_that_make_no_sense_are_status_2(place: Path, arguments: list[str]) -> None:
     assert invoke(*arguments).exit_code == 2

@@ -17,7 +17,7 @@ from tiny_models import save_tiny_model, write_tiny_cohort
 from anymod.cohorts import Cohort, open_cache
 from anymod.core.fidelity import row_ssim
 from anymod.errors import CohortError
-from anymod.evaluation import EvaluationOptions, evaluate_as_authors, write_authors_report
+from anymod.evaluation import EvaluationOptions, evaluate, evaluate_as_authors, write_authors_report
 from anymod.evaluation.as_authors import as_bytes, slice_scores
 from anymod.models import load_model
 from anymod.models.authors import first_foreground
@@ -108,6 +108,14 @@ def test_the_report_holds_slices_and_means(model: Path, cohort: Cohort, tmp_path
     assert line["psnr_db_of_subjects"] == pytest.approx(np.mean(of_subjects), rel=1e-4)
     assert json.loads((tmp_path / "summary.json").read_text())["draws"]["temperature"] == 0.7
     assert "SSIM by rows" in (tmp_path / "summary.md").read_text()
+
+
+def test_both_protocols_share_a_cache(model: Path, tmp_path: Path) -> None:
+    subjects = {"x": ("t1", "t2"), "a": ("t1", "t2")}
+    cohort = write_tiny_cohort(tmp_path / "cohort", subjects, {"x": "train"})
+    evaluate(model, cohort, OPTIONS, tmp_path / "cache")
+    found = evaluate_as_authors(model, cohort, OPTIONS, tmp_path / "cache")
+    assert {score.subject for score in found.scores} == {"a"}
 
 
 def test_what_nobody_shows_is_told(model: Path, cohort: Cohort) -> None:

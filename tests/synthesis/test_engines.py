@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from anymod.core.subsets import as_row
 from anymod.errors import ConfigurationError, MissingExtraError, OutputError
 from anymod.evaluation import EvaluationOptions, evaluate
 from anymod.models import AuthorsMMHVAE, MMHVAESettings, save_model
-from anymod.synthesis import SynthesisOptions, Synthesizer, engines
+from anymod.synthesis import CohortRequest, SynthesisOptions, Synthesizer, engines, synthesize_cohort
 from anymod.volumes import read_volume, write_volume
 
 CPU = torch.device("cpu")
@@ -110,8 +111,50 @@ def test_auto_takes_the_faster_and_never_a_wrong_one(
         engines.with_backend(tiny_model(), "onnxruntime", CPU)
 
 
+@pytest.mark.slow
+def test_a_damaged_or_foreign_graph_is_refused_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("onnxruntime")
+    network = tiny_model(head_channels=2)
+    other = tiny_model(head_channels=2)
+    with torch.no_grad():
+        for parameter in other.steps.parameters():
+            parameter.add_(0.3)
+    for each in (network, other):
+        engines.with_backend(each, "onnxruntime", CPU)
+    folder = engines.graphs_of(network)
+    for part, ruined, why in (
+        ("sampler", engines.graphs_of(other) / "sampler.onnx", "differ from torch's"),
+        ("decoder", None, "delete .* and try again"),
+    ):
+        path = folder / f"{part}.onnx"
+        kept = path.read_bytes()
+        path.write_bytes(kept[: len(kept) // 2] if ruined is None else ruined.read_bytes())
+        with pytest.raises(OutputError, match=why):
+            engines.with_backend(network, "onnxruntime", CPU)
+        assert engines.backend_name(engines.with_backend(network, "auto", CPU)) != "onnxruntime"
+        path.write_bytes(kept)
+    assert "use --backend torch" in caplog.text
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_what_was_not_encoded_cannot_be_decoded() -> None:
+    pytest.importorskip("onnxruntime")
+    model = engines.with_backend(tiny_model(), "onnxruntime", CPU)
+    decode = model.encoded(random_images(2), torch.tensor([[True, True, False], [True, False, False]]))
+    with pytest.raises(ValueError, match="not encoded"):
+        decode(torch.tensor([[True, True, False]] * 2), (2,), 0.0, None)
+
+
+def test_a_folder_that_cannot_be_written_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(engines.CACHE, str(tmp_path / "file"))
+    with pytest.raises(OutputError, match=engines.CACHE):
+        engines.with_backend(tiny_model(), "onnxruntime", CPU)
+
+
 def test_what_an_engine_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigurationError, match="not on meta; use --backend torch"):
+    with pytest.raises(ConfigurationError, match="not on meta; use --device cpu, or --backend torch"):
         engines.with_backend(tiny_model(), "openvino", torch.device("meta"))
     assert engines.backend_name(engines.with_backend(tiny_model(), "auto", torch.device("meta"))) == "torch"
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -154,3 +197,20 @@ def test_a_network_of_the_authors_keeps_its_size(tmp_path: Path) -> None:
         for backend in ("onnxruntime", "torch")
     )
     np.testing.assert_allclose(made.images["t2"].data, expected.images["t2"].data, atol=0.1)
+
+
+@pytest.mark.slow
+def test_a_cohort_goes_on_with_the_engine_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    model = save_tiny_model(tmp_path / "model")
+    cohort = write_tiny_cohort(tmp_path / "cohort", {"a": ("t1",), "b": ("t1",)})
+    out, asked = tmp_path / "out", CohortRequest(model, SynthesisOptions(), device="cpu", backend="onnxruntime")
+    synthesize_cohort(cohort, cohort.subjects[:1], asked, out)
+    with pytest.raises(OutputError, match="another model or other options"):
+        synthesize_cohort(cohort, cohort.subjects, replace(asked, backend="torch"), out)
+    monkeypatch.setattr(
+        engines, "_seconds", lambda each: float(engines.backend_name(each) != "torch")
+    )  # torch is faster now
+    outcome = synthesize_cohort(cohort, cohort.subjects, replace(asked, backend="auto"), out)
+    assert (outcome.finished, outcome.written) == (["a"], ["b"])
+    assert {json.loads((out / name / "synthesis.json").read_text())["backend"] for name in "ab"} == {"onnxruntime"}

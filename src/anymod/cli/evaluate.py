@@ -30,7 +30,9 @@ def evaluate(
         "simulated-mr"
     ),
     split: Annotated[str, typer.Option(help="The subjects to measure.")] = "test",
-    training_split: Annotated[str, typer.Option(help="The subjects to fit the references on.")] = "train",
+    training_split: Annotated[
+        str | None, typer.Option(help="The subjects to fit the references on; else train.")
+    ] = None,
     fold: Annotated[
         int | None,
         typer.Option(min=0, metavar="K", help="Measure this fold; the references are fitted on all others."),
@@ -41,14 +43,18 @@ def evaluate(
     show: Annotated[
         list[str] | None, typer.Option(metavar="T1,FLAIR", help="Only this shown subset; repeat. Else all of them.")
     ] = None,
-    temperature: Annotated[float, typer.Option(min=0.0, help="Spread of the model's draw; 0: posterior mean.")] = 0.0,
-    samples: Annotated[int, typer.Option(min=1, help="Draws whose mean is scored.")] = 1,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.0, help="Spread of the model's draw; else 0, the posterior mean.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Draws whose mean is scored; else 1.")] = None,
     mirror: Annotated[
         bool,
         typer.Option("--mirror", help="At temperature 0: mean over the head and its mirror image, at twice the time."),
     ] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps the slices for another time.")] = None,
-    figures: Annotated[int, typer.Option(min=0, help="Subjects to draw picture grids of; 0: no pictures.")] = 4,
+    figures: Annotated[
+        int | None, typer.Option(min=0, help="Subjects to draw picture grids of; else 4; 0: no pictures.")
+    ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
@@ -62,15 +68,20 @@ def evaluate(
 ) -> None:
     """Score every target from every shown subset, beside the mean image value and an affine regression.
 
+    With --protocol authors: slices, scored as the paper's authors do, without references and pictures.
+
     Example: anymod evaluate --model RUN/model --cohort COHORT --split test --out report
     """
-    if samples > 1 and temperature == 0:
+    if (samples or 1) > 1 and not temperature:
         raise typer.BadParameter("samples at --temperature 0 are all the same; raise it or take one sample")
-    if mirror and temperature > 0:
+    if mirror and temperature:
         raise typer.BadParameter("--mirror needs temperature 0")
     configure(quiet, verbose, threads)
-    if protocol == "authors" and (temperature, samples, mirror) != (0.0, 1, False):
-        raise typer.BadParameter("--protocol authors says how images are drawn: leave out temperature, samples, mirror")
+    if protocol == "authors" and (
+        mirror or any(each is not None for each in (temperature, samples, figures, training_split))
+    ):
+        why = "--protocol authors draws once at temperature 0.7, fits no references and makes no pictures"
+        raise typer.BadParameter(f"{why}: leave out --temperature, --samples, --mirror, --figures, --training-split")
 
     from anymod.cohorts import read_cohort
     from anymod.evaluation import (  # loads torch
@@ -86,13 +97,21 @@ def evaluate(
     from anymod.models import find_model
     from anymod.synthesis import SynthesisOptions
 
-    draws = SynthesisOptions(temperature=temperature, samples=samples, seed=seed, mirror=mirror)
+    draws = SynthesisOptions(temperature=temperature or 0.0, samples=samples or 1, seed=seed, mirror=mirror)
     options = EvaluationOptions(
-        split, training_split, tuple(show) if show else None, draws, seed, device, backend, workers, scheduler
+        split,
+        training_split or "train",
+        tuple(show) if show else None,
+        draws,
+        seed,
+        device,
+        backend,
+        workers,
+        scheduler,
     )
     table = read_cohort(cohort)
     if fold is not None:
-        if (split, training_split) != ("test", "train"):
+        if (split, training_split) != ("test", None):
             raise typer.BadParameter("--fold says what --split and --training-split would: leave them out")
         table = table.held_out(fold)
     with staged_folder(out, overwrite=overwrite, keep=(table.root, find_model(model))) as folder:
@@ -101,5 +120,8 @@ def evaluate(
             content, text = write_authors_report(by_slice, folder), authors_text(by_slice)
         else:
             evaluation = measure(model, table, options, cache)
-            content, text = write_report(evaluation, folder, figures=figures), printed_text(evaluation)
+            content, text = (
+                write_report(evaluation, folder, figures=4 if figures is None else figures),
+                printed_text(evaluation),
+            )
     typer.echo(json_text(content) if as_json else text)

@@ -75,11 +75,11 @@ def evaluate_as_authors(
     """Return the scores of every slice. `options.show` may name a subset in any order: the first image named decides the background."""
     draws = SynthesisOptions(temperature=USUAL_TEMPERATURE, seed=options.seed, noise="slice")
     options = replace(options, draws=draws)
-    description, results, _ = measured(model, cohort, options, score_slices, cache_folder, references=False)
+    description, backend, results, _ = measured(model, cohort, options, score_slices, cache_folder, references=False)
     scores = [score for each in results for score in each]
     if not scores:
         raise nothing_to_measure(cohort)
-    return AuthorsEvaluation(scores, description, cohort.name, options)
+    return AuthorsEvaluation(scores, description, cohort.name, replace(options, backend=backend))
 
 
 @torch.inference_mode()
@@ -173,6 +173,7 @@ def write_authors_report(evaluation: AuthorsEvaluation, folder: Path) -> dict[st
         "subjects": len({score.subject for score in evaluation.scores}),
         "seed": evaluation.options.seed,
         "draws": evaluation.options.draws.draws(),
+        "backend": evaluation.options.backend,
         "summary": [{key: plain(value) for key, value in row.items()} for row in summary],
     }
     write_json(folder / "summary.json", told)

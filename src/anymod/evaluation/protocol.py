@@ -57,6 +57,7 @@ class Evaluation:
     """Where the references were fitted, in words."""
     seed: int
     draws: SynthesisOptions
+    backend: Backend = "torch"
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,15 @@ def evaluate(
     Raises CohortError where the split or the training split is empty or the cache is that of others, ModalityError where the model knows
     nothing of a subject.
     """
-    description, results, fitted_on = measured(model, cohort, options, score_subject, cache_folder)
+    description, backend, results, fitted_on = measured(model, cohort, options, score_subject, cache_folder)
     scores = [score for each, _ in results for score in each]
     if not scores:
         raise nothing_to_measure(cohort)
     fitted = f"{fitted_on} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
     examples = [example for _, example in results]
-    return Evaluation(scores, examples, description, cohort.name, options.split, fitted, options.seed, options.draws)
+    return Evaluation(
+        scores, examples, description, cohort.name, options.split, fitted, options.seed, options.draws, backend
+    )
 
 
 def measured(
@@ -99,14 +102,16 @@ def measured(
     cache_folder: Path | None = None,
     *,
     references: bool = True,
-) -> tuple[ModelDescription, list[Result], int]:
-    """Return the model's description, what `score` (a function of a module) makes of each subject of the split that has slices, and
-    how many subjects the references were fitted on.
+) -> tuple[ModelDescription, Backend, list[Result], int]:
+    """Return the model's description, what ran it, what `score` makes of each subject of the split that has slices, and on how many
+    subjects the references were fitted. `score` is a function of a module: other processes run it.
     """
     synthesizer = Synthesizer.from_folder(model, options.device, options.backend)
     description = synthesizer.description
     cohort = in_model_order(cohort, description)
-    chosen, training = chosen_subjects(cohort, options, references=references)
+    chosen, training = chosen_subjects(
+        cohort, options, references=references, training=references or cache_folder is not None
+    )
     _warn_of_trained_on(chosen, cohort.name, description)
     given = _parse_subsets(options.show, description)
     with ExitStack() as stack:
@@ -116,7 +121,7 @@ def measured(
         check_same_slices(cohort, subjects, settings, folder)  # a cache of others, such as a run's own, stays as it is
         cache = build_cache(cohort, subjects, settings, folder, options.workers)
         chosen = _with_slices(cache, chosen, together)
-        moments = fit_references(cache, [together.index(subject.name) for subject in training])
+        moments = fit_references(cache, [together.index(each.name) for each in training] if references else [])
         device, backend = str(synthesizer.device), backend_name(synthesizer.model)
         tasks = [
             _Task(
@@ -124,7 +129,7 @@ def measured(
             )
             for subject in chosen
         ]
-        return description, _score_all(tasks, options), len(training)
+        return description, backend, _score_all(tasks, options), len(training)
 
 
 def nothing_to_measure(cohort: Cohort) -> CohortError:
@@ -170,9 +175,9 @@ def in_model_order(cohort: Cohort, description: ModelDescription) -> Cohort:
 
 
 def chosen_subjects(
-    cohort: Cohort, options: EvaluationOptions, *, references: bool = True
+    cohort: Cohort, options: EvaluationOptions, *, references: bool = True, training: bool = True
 ) -> tuple[tuple[Subject, ...], tuple[Subject, ...]]:
-    """Return (subjects to measure, subjects to fit the references on); raise CohortError where one is empty that is needed."""
+    """Return (subjects to measure, subjects of the training split, if asked for); raise CohortError where one is empty that is needed."""
     measured = cohort.of_split(options.split)
     if not measured:
         raise CohortError("no subjects", cohort.root, f"split '{options.split}' is empty", "choose another --split")
@@ -180,15 +185,15 @@ def chosen_subjects(
         if not subject.paths:
             where = f"subject '{subject.name}'"
             raise ModalityError("no known modality", where, "the model knows none of its images", "leave it out")
-    if not references:
-        return measured, ()
-    training = tuple(subject for subject in cohort.of_split(options.training_split) if subject.paths)
     if not training:
+        return measured, ()
+    fitted_on = tuple(subject for subject in cohort.of_split(options.training_split) if subject.paths)
+    if references and not fitted_on:
         why = f"split '{options.training_split}' is empty, and the references are fitted on it"
         raise CohortError("no training subjects", cohort.root, why, "choose another --training-split")
-    if options.split == options.training_split:
+    if references and options.split == options.training_split:
         logger.warning("the references are fitted on the subjects that are measured, which flatters them")
-    return measured, training
+    return measured, fitted_on
 
 
 def cache_settings(description: ModelDescription) -> CacheSettings:

@@ -74,6 +74,7 @@ def facts(evaluation: Evaluation) -> dict[str, Any]:
         "data_range": 2.0,
         "seed": evaluation.seed,
         "draws": evaluation.draws.draws(),
+        "backend": evaluation.backend,
     }
 
 

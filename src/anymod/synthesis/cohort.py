@@ -69,6 +69,9 @@ def synthesize_cohort(
 
     Targets that are not named: what the subject lacks, or with `show` everything not shown. `failures.json` names what failed.
     """
+    if request.backend == "auto" and not overwrite:  # what goes on goes on with the engine that it began with
+        before = _stored(out / REQUEST, {"backend": None}) or {}
+        request = replace(request, backend=before.get("backend", "auto"))
     synthesizer = _synthesizer(request.model, request.device, request.backend)
     request = replace(request, backend=backend_name(synthesizer.model))  # one choice for all processes
     known = synthesizer.description.names
@@ -134,6 +137,7 @@ def _request_content(request: CohortRequest, synthesizer: Synthesizer) -> dict[s
     return {
         "model_sha256": synthesizer.description.weights_sha256,
         "model_fingerprint": synthesizer.description.fingerprint(),
+        "backend": request.backend,
         "show": request.show,
         "targets": request.options.targets,
         **request.options.draws(),

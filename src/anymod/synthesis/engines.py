@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 
 from anymod.cohorts import Batch
-from anymod.core.noise import Noise
-from anymod.errors import ConfigurationError, MissingExtraError, OutputError
+from anymod.core.noise import Noise, shared_noise
+from anymod.errors import AnymodError, ConfigurationError, MissingExtraError, OutputError
 from anymod.files import atomic_write
 from anymod.models import MMHVAE, Decode, Objective, Outcome, UnifiedModel
 from anymod.models.graph import DecoderGraph, EncoderGraph, without_weight_norm
 from anymod.synthesis.export import LARGEST_DIFFERENCE, load_onnx, load_openvino, package, write_onnx
+from anymod.synthesis.options import USUAL_TEMPERATURE
 from anymod.types import Array, Images, Shown, ShownPerDraw, TargetPlanes
 
 Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
@@ -47,9 +48,10 @@ Run = Callable[..., list[Array]]
 
 @dataclass(frozen=True)
 class Encoded:
-    """What `EngineModel.encode` found: maps (b, ...) of each modality that any row shows, finest first."""
+    """What `EngineModel.encode` found: maps (b, ...) of each modality that any row shows, finest first, and what was `shown` (b, m)."""
 
     maps: dict[int, list[Array]]
+    shown: Tensor
 
 
 class EngineModel(UnifiedModel):
@@ -72,7 +74,7 @@ class EngineModel(UnifiedModel):
         self._folded[0]._check_size(images)
         values = torch.where(shown[:, :, None, None, None], images, -1.0).numpy()
         some = shown.any(0).nonzero()[:, 0].tolist()
-        return Encoded({number: self._run(f"encoder-{number}")(values[:, number]) for number in some})
+        return Encoded({number: self._run(f"encoder-{number}")(values[:, number]) for number in some}, shown)
 
     def encoded(self, images: Images, shown: Shown) -> Decode:
         """Return what decodes any part of `shown` of these images, encoded once."""
@@ -85,7 +87,7 @@ class EngineModel(UnifiedModel):
         if not bool(shown.any(1).all()):
             raise ValueError("every row must show at least one modality")
         some = shown.any(0).nonzero()[:, 0].tolist()
-        if not set(some) <= set(features.maps):
+        if bool((shown & ~features.shown).any()):
             raise ValueError("an image is shown that was not encoded")
         depths = zip(*(features.maps[number] for number in some), strict=True)
         inputs = [*(np.stack(maps, axis=1) for maps in depths), shown[:, some].numpy()]
@@ -122,12 +124,30 @@ class EngineModel(UnifiedModel):
     def _run(self, part: str) -> Run:
         if part not in self._runs:
             path = self._folder / f"{part}.onnx"
-            if not path.is_file():
-                logger.info("making the graph %s, once for this model", part)
-                with atomic_write(path) as temporary:
-                    self._write(part, temporary)
-            self._runs[part] = LOADERS[self.engine](path, torch.get_num_threads())
+            try:
+                if not path.is_file():
+                    self._make(part, path)
+                self._runs[part] = self._loaded(path)
+            except AnymodError:
+                raise
+            except Exception as problem:  # whatever the exporter or the engine raises: there is always torch
+                why = " ".join(str(problem).split())[:200] or type(problem).__name__
+                remedy = f"use --backend torch, or delete {self._folder} and try again"
+                raise OutputError("no graph", self.engine, why, remedy) from problem
         return self._runs[part]
+
+    def _loaded(self, path: Path) -> Run:
+        return LOADERS[self.engine](path, torch.get_num_threads())
+
+    def _make(self, part: str, path: Path) -> None:
+        logger.info("making the graph %s, once for this model", part)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as temporary:
+                self._write(part, temporary)
+        except (OSError, OutputError) as problem:
+            why = getattr(problem, "why", None) or str(problem)
+            raise OutputError("cannot keep graphs", self._folder, why, f"name another folder in {CACHE}") from problem
 
     def _write(self, part: str, path: Path) -> None:
         """Write one part as ONNX with every size left open that can be."""
@@ -169,14 +189,17 @@ class EngineModel(UnifiedModel):
 
     @torch.inference_mode()
     def _check(self) -> None:
-        found, expected = (probe(model)() for model in (self, self._network[0]))
-        difference = float((found - expected).abs().max())
-        if not difference <= LARGEST_DIFFERENCE:
-            why = f"its images differ from torch's by {difference:.2g}, more than {LARGEST_DIFFERENCE:g}"
-            raise OutputError("wrong graph", self.engine, why, "use --backend torch, or another version of the engine")
+        """Compare means and draws with torch's: also what was made by an older version is refused where it is wrong."""
+        for temperature in (0.0, USUAL_TEMPERATURE):
+            found, expected = (probe(model, temperature)() for model in (self, self._network[0]))
+            difference = float((found - expected).abs().max())
+            if not difference <= LARGEST_DIFFERENCE:
+                why = f"its images differ from torch's by {difference:.2g}, more than {LARGEST_DIFFERENCE:g}"
+                remedy = f"use --backend torch, or delete {self._folder} and try again"
+                raise OutputError("wrong graph", self.engine, why, remedy)
 
 
-def probe(model: UnifiedModel) -> Callable[[], Tensor]:
+def probe(model: UnifiedModel, temperature: float = 0.0) -> Callable[[], Tensor]:
     """Return what makes all images of two random slices, of which the second shows one modality only."""
     network = model._network[0] if isinstance(model, EngineModel) else model
     count, size = len(model.modalities), network.settings.image_size  # type: ignore[union-attr]
@@ -184,7 +207,7 @@ def probe(model: UnifiedModel) -> Callable[[], Tensor]:
     images = torch.rand(PROBE_ROWS, count, 1 + 2 * model.context, *size, generator=generator) * 2 - 1  # type: ignore[misc]
     shown = torch.ones(PROBE_ROWS, count, dtype=torch.bool)
     shown[1, 1:] = False
-    return lambda: model.synthesize(images, shown, tuple(range(count)), 0.0, None)
+    return lambda: model.synthesize(images, shown, tuple(range(count)), temperature, shared_noise(0))
 
 
 def with_backend(network: UnifiedModel, backend: Backend, device: torch.device) -> UnifiedModel:
@@ -197,7 +220,7 @@ def with_backend(network: UnifiedModel, backend: Backend, device: torch.device) 
         return network
     if not isinstance(network, MMHVAE) or device.type != "cpu":
         why = f"it runs on the processor, not on {device}" if isinstance(network, MMHVAE) else "it runs the MMHVAE only"
-        raise ConfigurationError("wrong backend", f"--backend {backend}", why, "use --backend torch")
+        raise ConfigurationError("wrong backend", f"--backend {backend}", why, "use --device cpu, or --backend torch")
     folder = graphs_of(network)
     if backend != "auto":
         for name in (*NEEDED, backend):
@@ -245,7 +268,7 @@ def graphs_of(network: MMHVAE) -> Path:
         "class": type(network).__name__,
         "settings": network.settings.model_dump(mode="json"),
         "modalities": network.modalities,
-        "made_with": {name: metadata.version(name) for name in ("anymod", "torch")},
+        "made_with": {name: metadata.version(name) for name in ("anymod", "torch", *NEEDED) if util.find_spec(name)},
     }
     digest.update(json.dumps(about, sort_keys=True).encode())
     for name, tensor in _tensors(network):
