@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/anymod demo --out demo --workers 2
 
-# The model that the demo shows, from nothing: two hours on two cores. A second call goes on where the first was stopped.
+# The model that the demo shows, from nothing: about an hour on two cores. A second call goes on where the first was stopped.
 # A trial of a few minutes: make bundled-us OPERATIONS=6 TRAIN='--set training.steps=4'
 OPERATIONS ?= 80
 bundled-us: setup
