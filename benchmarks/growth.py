@@ -1,0 +1,215 @@
+"""What grows with what: time and memory against modalities, shown images, subsets of a step, image size and subjects.
+
+    python benchmarks/growth.py --threads 1 --out docs/results/speed
+
+Writes `growth.csv` and `growth.png`. Each point runs in a process of its own: seconds are the median of five runs after one that does not
+count, memory is what the process needed beyond its imports (Linux). Networks: the lean one of `MMHVAESettings`, untrained.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+SIDE = 96
+RUNS = 5
+MODALITIES, SUBSETS, SIDES, SUBJECTS = (
+    (1, 2, 4, 8, 16),
+    (1, 2, 4, 8, 16, 32),
+    (64, 96, 128, 192, 256, 384, 512),
+    (10, 100, 1000, 10_000),
+)
+BATCHES = 200  # of 16 rows that the loader reads
+AXES = {
+    "one shown": ("modalities of the model", MODALITIES),
+    "all shown": ("modalities, all shown", MODALITIES),
+    "training step": ("subsets of a step", SUBSETS),
+    "side": ("side of the image, pixels", SIDES),
+    "loader": ("subjects of the cohort", SUBJECTS),
+}
+
+
+def network(count: int, side: int) -> Any:
+    """Return an untrained network of so many modalities."""
+    from anymod.models import MMHVAE, MMHVAESettings
+
+    return MMHVAE(tuple(f"m{number}" for number in range(count)), MMHVAESettings(image_size=(side, side)))
+
+
+def synthesis(count: int, shown: int, side: int) -> Callable[[], None]:
+    """Return what makes one image of one slice from `shown` of `count` modalities."""
+    import torch
+
+    model = network(count, side).eval()
+    images = torch.rand(1, count, 1, side, side) * 2 - 1
+    flags = torch.arange(count).lt(shown)[None]
+
+    @torch.inference_mode()
+    def run() -> None:
+        model.synthesize(images, flags, (count - 1,), 0.0, None)
+
+    return run
+
+
+def training_step(subsets: int) -> Callable[[], None]:
+    """Return a step on four slices of four modalities that draws so many subsets of two of them."""
+    import torch
+
+    from anymod.cohorts import Batch
+    from anymod.core.noise import fresh_noise
+    from anymod.core.objectives import absolute_error
+    from anymod.models import Objective
+
+    model = network(4, SIDE)
+    images = torch.rand(4, 4, 1, SIDE, SIDE) * 2 - 1
+    foreground, observed = torch.ones(4, 4, SIDE, SIDE, dtype=torch.bool), torch.ones(4, 4, dtype=torch.bool)
+    batch = Batch(images, images[:, :, 0], foreground, observed, foreground[:, 0], ("phantom",) * 4)
+    flags = torch.stack(
+        [torch.roll(torch.tensor([True, True, False, False]), turn).expand(4, -1) for turn in range(subsets)]
+    )
+    noise = fresh_noise(torch.Generator().manual_seed(0))
+
+    def run() -> None:
+        model.zero_grad(set_to_none=True)
+        torch.stack(
+            list(model.losses(batch, flags, noise, Objective(absolute_error, 1e-3)).terms.values())
+        ).sum().backward()
+
+    return run
+
+
+def loader(subjects: int, folder: Path) -> Callable[[], None]:
+    """Return what reads `BATCHES` batches of 16 slices in random order from the cache of a cohort of small volumes."""
+    import numpy as np
+
+    from anymod.cohorts import (
+        BatchPlan,
+        CacheSettings,
+        Cohort,
+        Modality,
+        Subject,
+        build_cache,
+        open_cache,
+        write_cohort,
+    )
+    from anymod.volumes import Grid, Volume, write_volume
+
+    listed, generator = [], np.random.default_rng(0)
+    for number in range(subjects):
+        data = generator.integers(1, 100, (16, 16, 4)).astype(np.float32)
+        data[[0, -1]] = data[:, [0, -1]] = 0
+        path = f"subjects/{number}/a.nii.gz"
+        write_volume(folder / path, Volume(data, Grid(data.shape, np.eye(4))))
+        listed.append(Subject(f"s{number}", "train", {"a": path}))
+    cohort = write_cohort(Cohort(folder, "phantoms", (Modality("a", "mr"),), tuple(listed)), folder)
+    build_cache(cohort, cohort.subjects, CacheSettings(image_size=(16, 16)), folder / "cache")
+    cache = open_cache(folder / "cache")
+    plan = BatchPlan(cache, 16, seed=0)
+
+    def run() -> None:
+        for step in range(BATCHES):
+            cache.read(*plan.rows(step), 0)
+
+    return run
+
+
+def prepared(axis: str, value: int, folder: Path) -> Callable[[], None]:
+    """Return what is timed at one point of an axis."""
+    return {
+        "one shown": lambda: synthesis(value, 1, SIDE),
+        "all shown": lambda: synthesis(value, value, SIDE),
+        "training step": lambda: training_step(value),
+        "side": lambda: synthesis(4, 4, value),
+        "loader": lambda: loader(value, folder),
+    }[axis]()
+
+
+def peak_mib() -> float:
+    """Return the largest resident size of this process so far (not getrusage's, which remembers the parent)."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 2**10
+
+
+def measure(axis: str, value: int, threads: int) -> dict[str, Any]:
+    """Return seconds and memory of one point, measured in this process."""
+    import torch
+
+    import anymod.models
+    import anymod.synthesis  # noqa: F401 (belongs to the imports)
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    imports = peak_mib()
+    with tempfile.TemporaryDirectory() as folder:
+        run = prepared(axis, value, Path(folder))
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the set-up
+        run()
+        seconds = []
+        for _ in range(RUNS):
+            start = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - start)
+    return {"axis": axis, "value": value, "seconds": statistics.median(seconds), "mib": peak_mib() - imports}
+
+
+def draw(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Draw time and memory of each axis, both logarithmic, beside a line that grows as the axis does."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((3.2 * len(AXES), 5.6), layout="constrained")
+    for column, (axis, (label, _)) in enumerate(AXES.items()):
+        points = [row for row in rows if row["axis"] == axis]
+        values = [row["value"] for row in points]
+        for line, (key, name) in enumerate((("seconds", "seconds"), ("mib", "MiB above the imports"))):
+            plot = figure.add_subplot(2, len(AXES), 1 + line * len(AXES) + column)
+            measured = [row[key] for row in points]
+            plot.loglog(values, measured, "o-", color="#1f4e79")
+            plot.loglog(values, [measured[0] * value / values[0] for value in values], ":", color="0.6")
+            plot.set_xlabel(label)
+            plot.set_ylabel(name if column == 0 else "")
+            if line == 0:
+                plot.set_title(axis, fontsize=10)
+    figure.savefig(path, dpi=80)
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for growth.csv and growth.png.")] = Path("docs/results/speed"),
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    only: Annotated[str, typer.Option(help="Only axes whose name contains this; writes nothing.")] = "",
+    point: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Measure every point, print a table, write it and draw it."""
+    if point is not None:
+        axis, _, value = point.partition(":")
+        print(json.dumps(measure(axis, int(value), threads)))
+        return
+    rows = []
+    for axis, (_, values) in AXES.items():
+        for value in values if only in axis else ():
+            command = [sys.executable, __file__, "--threads", str(threads), "--point", f"{axis}:{value}"]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+            rows.append(json.loads(output.splitlines()[-1]))
+            print("| {axis} | {value} | {seconds:.4f} | {mib:.0f} |".format(**rows[-1]), flush=True)
+    if only:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "growth.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "seconds": f"{row['seconds']:.5f}", "mib": f"{row['mib']:.1f}"} for row in rows)
+    draw(out / "growth.png", rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)
