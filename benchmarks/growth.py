@@ -166,6 +166,7 @@ def measure(axis: str, value: int, threads: int) -> dict[str, Any]:
 def draw(path: Path, rows: list[dict[str, Any]]) -> None:
     """Draw time and memory of each axis, both logarithmic, beside a line that grows as the axis does."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     figure = Figure((3.2 * len(AXES), 5.6), layout="constrained")
     for column, (axis, (label, _)) in enumerate(AXES.items()):
@@ -176,6 +177,11 @@ def draw(path: Path, rows: list[dict[str, Any]]) -> None:
             measured = [row[key] for row in points]
             plot.loglog(values, measured, "o-", color="#1f4e79")
             plot.loglog(values, [measured[0] * value / values[0] for value in values], ":", color="0.6")
+            plot.set_xticks(values, [f"{value:g}" for value in values], rotation=45)
+            plot.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            plot.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+            plot.yaxis.set_minor_formatter(NullFormatter())
+            plot.xaxis.set_minor_locator(NullLocator())
             plot.set_xlabel(label)
             plot.set_ylabel(name if column == 0 else "")
             if line == 0:
