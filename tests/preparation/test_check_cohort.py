@@ -13,6 +13,7 @@ import pytest
 
 from anymod.cohorts import Cohort, Modality, Subject, read_cohort, write_cohort
 from anymod.errors import CohortError
+from anymod.files import write_json
 from anymod.preparation import CheckReport, Finding, check_cohort, write_report
 from anymod.preparation.aligning import AlignmentRow, write_table
 from anymod.preparation.checking import _unchecked
@@ -51,6 +52,22 @@ def test_sound_cohort_has_no_findings(cohort: Cohort) -> None:
     assert facts.foreground_fraction == pytest.approx((data > 0).mean())
     assert (facts.low, facts.high) == (data[data > 0].min(), pytest.approx(np.percentile(data[data > 0], 99.95)))
     assert report.table().splitlines()[2].split()[:2] == ["b", "test"]
+
+
+def test_subjects_that_were_left_out_are_told(cohort: Cohort) -> None:
+    write_json(cohort.root / "failures.json", {"failures": {"c": "no t1 <here>"}})
+    report = check_cohort(cohort.root)
+    assert [finding.line().split(";")[0] for finding in report.all_findings] == [
+        "note: subject 'c': left out: no t1 <here>"
+    ]
+    assert "left out: no t1 &lt;here&gt;" in report_html(report)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"failures": 3}', "{}", "[" * 100_000])
+def test_a_record_of_subjects_left_out_that_cannot_be_read_is_a_problem(cohort: Cohort, text: str) -> None:
+    (cohort.root / "failures.json").write_text(text)
+    (line,) = problem_lines(cohort)
+    assert line.startswith("problem: failures.json: it cannot be read")
 
 
 def test_each_bad_file_is_a_line_and_hides_no_other(cohort: Cohort) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ LEAST_FOREGROUND, MOST_FOREGROUND = 0.01, 0.95
 """Between them lies the part of a volume that a head or a fan of ultrasound fills; outside, the foreground is likely wrong."""
 FARTHEST_OUTLIER = 20.0  # maximum over the 99.95th percentile, both counted from the minimum
 STEPS = 48  # of a histogram
+FAILURES = "failures.json"  # which subjects a preparation left out, and why
 FEWEST_VALUES = 16  # a scan has more different values than a label map
 MOST_ANISOTROPIC = 10.0  # longest over shortest edge of a voxel
 SPACING_TOLERANCE_MM = 1e-3
@@ -56,7 +58,7 @@ def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> 
         for task, outcome in track(completed(executor, check_subject, tasks), "checking", len(tasks)):
             facts[task.subject.name] = _unchecked(task.subject, outcome) if isinstance(outcome, Exception) else outcome
     subjects = tuple(facts[subject.name] for subject in cohort.subjects)
-    findings = (*_shared_images(cohort, subjects), *_split_findings(cohort))
+    findings = (*_shared_images(cohort, subjects), *_split_findings(cohort), *_left_out(cohort))
     return CheckReport(cohort.name, cohort.modality_names, subjects, findings)
 
 
@@ -191,3 +193,17 @@ def _split_findings(cohort: Cohort) -> list[Finding]:
     first = cohort.subjects[0].name
     remedy = "training takes the subjects whose split is 'train', or of all folds but one"
     return [Finding("note", first, "", "no subject of the cohort is for training", remedy)]
+
+
+def _left_out(cohort: Cohort) -> list[Finding]:
+    """Return a note for each subject that the preparation left out; nothing where there is no record of that."""
+    path = cohort.root / FAILURES
+    if not path.is_file():
+        return []
+    try:
+        failures = json.loads(path.read_text(encoding="utf-8"))["failures"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        remedy = "prepare the cohort again, or remove the file"
+        return [Finding("problem", "", FAILURES, "it cannot be read as a record of subjects left out", remedy)]
+    remedy = "mend its files and prepare the cohort again if it is wanted"
+    return [Finding("note", str(name), "", f"left out: {why}", remedy) for name, why in failures]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong (`problem`) or worth a look (`note`); `file` is relative to the cohort, or empty."""
+    """One thing that is wrong (`problem`) or worth a look (`note`); `file` is relative to the cohort. One of the two may be empty."""
 
     level: Literal["problem", "note"]
     subject: str
@@ -19,7 +19,7 @@ class Finding:
 
     def line(self) -> str:
         """Return the finding as one line."""
-        where = f"subject '{self.subject}'" + (f", {self.file}" if self.file else "")
+        where = ", ".join(part for part in (f"subject '{self.subject}'" if self.subject else "", self.file) if part)
         return " ".join(f"{self.level}: {where}: {self.text}; {self.remedy}".split())
 
 

@@ -30,13 +30,14 @@ from anymod.errors import AnymodError, CohortError, MissingExtraError, ModalityE
 from anymod.executors import completed, subject_executor
 from anymod.files import continued_folder, states_of, write_json, write_text
 from anymod.preparation.aligning import REGISTRATION, write_table
+from anymod.preparation.checking import FAILURES
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
 from anymod.preparation.folder_source import FoundSubject
 from anymod.preparation.white_matter import Method, synthseg_for
 from anymod.progress import track
 from anymod.registration import Kind
 
-SOURCES, FAILURES = "sources.csv", "failures.json"
+SOURCES = "sources.csv"
 
 logger = logging.getLogger(__name__)
 
