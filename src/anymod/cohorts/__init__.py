@@ -1,4 +1,4 @@
-"""Many subjects: the cohort folder, its splits, memory-mapped slices of its images, batches and their augmentation.
+"""Many subjects: the cohort folder, its splits, slices of its images, batches and their augmentation.
 
 The folder's format loads no torch; slices and batches do, when they are first asked for.
 """

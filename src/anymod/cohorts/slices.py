@@ -1,9 +1,10 @@
-"""Slices of all subjects as memory-mapped arrays, scaled when they are read, so that an epoch reads no image file."""
+"""Slices of all subjects in array files, scaled when they are read, so that an epoch reads no image file."""
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,18 @@ import torch
 
 from anymod.cohorts.batch import Batch
 from anymod.cohorts.records import ARRAYS, CacheSettings, RawRange, SubjectSlices, WhiteMatter
-from anymod.errors import ModalityError
+from anymod.errors import CohortError, ModalityError
 from anymod.types import Array
 from anymod.volumes import IntensityRange
 from anymod.volumes.intensity import INPUT_FLOOR, TARGET_FLOOR
-
-MOST_OPEN = 200
-"""Subjects whose three files are mapped at once: each keeps a file descriptor, and a process usually has 1024."""
 
 
 @dataclass(frozen=True)
 class SliceCache:
     """The slices of some subjects of a cohort in one folder; made by `build_cache`, opened by `open_cache`.
 
-    Raw intensities on the model's grid, float32, (slice, modality, right, anterior), one memory map for each subject.
+    Raw intensities on the model's grid, float32, (slice, modality, right, anterior), three files for each subject, of which
+    only the slices asked for are read: no file stays open, so that a slice costs the same in a cohort of any size.
     `harmonized_medians` holds c_m for each modality, None where neither inputs nor targets are scaled by white matter or core.
     """
 
@@ -37,20 +36,7 @@ class SliceCache:
     harmonized_medians: tuple[float | None, ...]
     splits: tuple[str, ...]
     records: tuple[SubjectSlices, ...]
-    _open: dict[int, _OpenSubject] = field(default_factory=dict, compare=False, repr=False)
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Travel to another process without the memory maps, which would be copied as arrays."""
-        medians, splits = self.harmonized_medians, self.splits
-        return SliceCache, (
-            self.folder,
-            self.fingerprint,
-            self.settings,
-            self.modalities,
-            medians,
-            splits,
-            self.records,
-        )
+    _arrays: dict[int, _SubjectArrays] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -136,18 +122,22 @@ class SliceCache:
         observed = np.empty((rows, modalities), dtype=bool)
         label = np.empty((rows, height, width), dtype=bool)
         neighbours = np.arange(-context, context + 1)
-        for row, (subject, position) in enumerate(zip(subjects, slices, strict=True)):
-            opened = self._opened(int(subject))
-            channel_slices = np.clip(int(position) + neighbours, 0, len(opened.images) - 1).tolist()
-            for channel, chosen in enumerate(channel_slices):
-                opened.write_scaled(images[row, :, channel], chosen, opened.input_maps[chosen])
-            foreground[row] = opened.foreground[position]
-            label[row] = opened.label[position]
-            observed[row] = self.records[int(subject)].observed
-            if opened.target_maps is None:
+        chosen_rows = zip(map(int, subjects), map(int, slices), strict=True)
+        for row, (subject, position) in enumerate(chosen_rows):
+            arrays = self._arrays_of(subject)
+            chosen = np.clip(position + neighbours, 0, arrays.slices - 1)
+            first, last = int(chosen[0]), int(chosen[-1])
+            middle = position - first
+            raw, inside = (stored.read(first, last + 1) for stored in (arrays.images, arrays.foreground))
+            for channel, place in enumerate(chosen - first):
+                _write_scaled(images[row, :, channel], raw[place], inside[place], arrays.input_maps[first + place])
+            foreground[row] = inside[middle]
+            label[row] = arrays.label.read(position, position + 1)[0]
+            observed[row] = self.records[subject].observed
+            if arrays.target_maps is None:
                 targets[row] = images[row, :, context]
             else:
-                opened.write_scaled(targets[row], int(position), opened.target_maps)
+                _write_scaled(targets[row], raw[middle], inside[middle], arrays.target_maps)
         return Batch(
             torch.from_numpy(images),
             torch.from_numpy(targets),
@@ -157,54 +147,79 @@ class SliceCache:
             tuple(self.records[int(subject)].name for subject in subjects),
         )
 
-    def _opened(self, subject: int) -> _OpenSubject:
-        if subject not in self._open:
+    def _arrays_of(self, subject: int) -> _SubjectArrays:
+        if subject not in self._arrays:
             record = self.records[subject]
             volume = [self.input_range(subject, modality) for modality in range(len(self.modalities))]
             targets = [self.target_range(subject, modality) for modality in range(len(self.modalities))]
-            ranges = [volume] * self.slice_count(subject)
+            maps = np.broadcast_to(_linear_maps(volume), (self.slice_count(subject), len(volume), 3))
             if record.slice_ranges is not None:
-                ranges = [[_as_range(pair) for pair in pairs] for pairs in record.slice_ranges]
+                maps = np.stack([_linear_maps([_as_range(pair) for pair in pairs]) for pairs in record.slice_ranges])
             same = record.slice_ranges is None and targets == volume
-            while len(self._open) >= MOST_OPEN:
-                self._open.pop(next(iter(self._open)))  # the first opened
-            images, foreground, label = (np.load(self.folder / record.name / name, mmap_mode="r") for name in ARRAYS)
-            self._open[subject] = _OpenSubject(
-                images,
-                foreground,
-                label,
-                np.stack([_linear_maps(each) for each in ranges]),
-                None if same else _linear_maps(targets),
+            images, foreground, label = (_StoredArray.of(self.folder / record.name / name) for name in ARRAYS)
+            self._arrays[subject] = _SubjectArrays(
+                images, foreground, label, maps, None if same else _linear_maps(targets)
             )
-        return self._open[subject]
+        return self._arrays[subject]
 
 
 @dataclass(frozen=True)
-class _OpenSubject:
-    """Memory maps of one subject and what scales them.
+class _StoredArray:
+    """Where the numbers of a `.npy` file begin and what they are, so that some rows can be read and the file left closed."""
+
+    path: Path
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> _StoredArray:
+        with path.open("rb") as stream:
+            np.lib.format.read_magic(stream)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+            return cls(path, stream.tell(), dtype, shape)
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return the rows from `start` until before `stop` along the first axis."""
+        size = math.prod(self.shape[1:])
+        offset = self.offset + start * size * self.dtype.itemsize
+        numbers = np.fromfile(self.path, self.dtype, (stop - start) * size, offset=offset)
+        if len(numbers) < (stop - start) * size:
+            raise CohortError("damaged file", self.path, "it ends too early", "build the cache again")
+        return numbers.reshape(stop - start, *self.shape[1:])
+
+
+@dataclass(frozen=True)
+class _SubjectArrays:
+    """Where one subject's arrays are and what scales them.
 
     Shapes: images, foreground (s, m, h, w); label (s, h, w); input_maps (s, m, 3), target_maps (m, 3) or None where targets equal
     the inputs.
     """
 
-    images: Array
-    foreground: Array
-    label: Array
+    images: _StoredArray
+    foreground: _StoredArray
+    label: _StoredArray
     input_maps: Array
     target_maps: Array | None
 
-    def write_scaled(self, out: Array, position: int, maps: Array) -> None:
-        """Write one slice (m, h, w), scaled: min(1, max(floor, (raw - low) · gain + floor)), background -1.
+    @property
+    def slices(self) -> int:
+        return self.images.shape[0]
 
-        Computed one higher, so that the background is 0 and a product puts it there: choosing by a mask takes most of the time.
-        """
-        low, gain, floor = maps.T[:, :, None, None]
-        np.subtract(self.images[position], low, out=out)
-        out *= gain
-        out += floor + 1
-        np.clip(out, floor + 1, 2, out=out)
-        out *= self.foreground[position]
-        out -= 1
+
+def _write_scaled(out: Array, raw: Array, foreground: Array, maps: Array) -> None:
+    """Write one slice (m, h, w), scaled: min(1, max(floor, (raw - low) · gain + floor)), background -1.
+
+    Computed one higher, so that the background is 0 and a product puts it there: choosing by a mask takes most of the time.
+    """
+    low, gain, floor = maps.T[:, :, None, None]
+    np.subtract(raw, low, out=out)
+    out *= gain
+    out += floor + 1
+    np.clip(out, floor + 1, 2, out=out)
+    out *= foreground
+    out -= 1
 
 
 def _as_range(pair: RawRange | None) -> IntensityRange | None:
