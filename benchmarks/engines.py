@@ -106,7 +106,9 @@ class Bench:
             )
 
     def training(self, name: str) -> Run:
-        """Return a step on three subsets of a batch: absolute error, divergence, backward; no adversary, no optimizer."""
+        """Return a step on three subsets of a batch: absolute error, divergence, backward; no adversary.
+
+        Ours is the trainer's own, with an optimizer that moves nothing."""
         import torch
 
         if name == AUTHORS:
@@ -123,27 +125,12 @@ class Bench:
                 loss.backward()
 
             return theirs
-        from anymod.cohorts import Batch
-        from anymod.core.noise import fresh_noise
-        from anymod.core.objectives import absolute_error
-        from anymod.models import Objective
+        from steps import training_step
 
-        model = copy.deepcopy(self.ours).train().requires_grad_(True)
-        everything = torch.ones(TRAINING_ROWS, len(MODALITIES), dtype=torch.bool)
-        foreground = torch.ones(TRAINING_ROWS, len(MODALITIES), *SIZE, dtype=torch.bool)
-        names = ("phantom",) * TRAINING_ROWS
-        batch = Batch(self.images, self.images[:, :, 0], foreground, everything, foreground[:, 0], names)
         flags = torch.zeros(len(THREE_SUBSETS), TRAINING_ROWS, len(MODALITIES), dtype=torch.bool)
         for number, shown in enumerate(THREE_SUBSETS):
             flags[number, :, list(shown)] = True
-        noise = fresh_noise(torch.Generator().manual_seed(0))
-
-        def ours() -> None:
-            model.zero_grad(set_to_none=True)
-            terms = model.losses(batch, flags, noise, Objective(absolute_error, 1e-3)).terms
-            torch.stack(list(terms.values())).sum().backward()
-
-        return ours
+        return training_step(copy.deepcopy(self.ours).train().requires_grad_(True), flags, SIZE)
 
 
 def _authors_network(clone: Path) -> Any:

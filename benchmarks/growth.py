@@ -64,28 +64,10 @@ def synthesis(count: int, shown: int, side: int) -> Callable[[], None]:
 def training_step(subsets: int) -> Callable[[], None]:
     """Return a step on four slices of four modalities that draws so many subsets of two of them."""
     import torch
+    from steps import training_step as step
 
-    from anymod.cohorts import Batch
-    from anymod.core.noise import fresh_noise
-    from anymod.core.objectives import absolute_error
-    from anymod.models import Objective
-
-    model = network(4, SIDE)
-    images = torch.rand(4, 4, 1, SIDE, SIDE) * 2 - 1
-    foreground, observed = torch.ones(4, 4, SIDE, SIDE, dtype=torch.bool), torch.ones(4, 4, dtype=torch.bool)
-    batch = Batch(images, images[:, :, 0], foreground, observed, foreground[:, 0], ("phantom",) * 4)
-    flags = torch.stack(
-        [torch.roll(torch.tensor([True, True, False, False]), turn).expand(4, -1) for turn in range(subsets)]
-    )
-    noise = fresh_noise(torch.Generator().manual_seed(0))
-
-    def run() -> None:
-        model.zero_grad(set_to_none=True)
-        torch.stack(
-            list(model.losses(batch, flags, noise, Objective(absolute_error, 1e-3)).terms.values())
-        ).sum().backward()
-
-    return run
+    turns = (torch.roll(torch.tensor([True, True, False, False]), turn) for turn in range(subsets))
+    return step(network(4, SIDE), torch.stack([shown.expand(4, -1) for shown in turns]), (SIDE, SIDE))
 
 
 def loader(subjects: int, folder: Path) -> Callable[[], None]:

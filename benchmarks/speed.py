@@ -63,28 +63,13 @@ def synthesis(shown: int, settings: Any, rows: int) -> tuple[Callable[[], None],
 def training_step(shown: int, settings: Any, rows: int) -> tuple[Callable[[], None], int]:
     """Return (one draw, backward and Adamax on a batch of `rows` slices that show `shown` modalities and observe all, slices)."""
     import torch
+    from steps import training_step as step
 
-    from anymod.cohorts import Batch
-    from anymod.core.noise import fresh_noise
-    from anymod.core.objectives import absolute_error
-    from anymod.models import MMHVAE, Objective
+    from anymod.models import MMHVAE
 
     model = MMHVAE(MODALITIES, settings)
-    optimizer = torch.optim.Adamax(model.parameters(), 2e-3)
-    count = len(MODALITIES)
-    images = torch.rand(rows, count, 1, *settings.image_size) * 2 - 1
-    foreground = torch.ones(rows, count, *settings.image_size, dtype=torch.bool)
-    observed = torch.ones(rows, count, dtype=torch.bool)
-    batch = Batch(images, images[:, :, 0], foreground, observed, foreground[:, 0], ("phantom",) * rows)
-    flags = torch.arange(count).lt(shown).expand(1, rows, -1)
-    noise, objective = fresh_noise(torch.Generator().manual_seed(0)), Objective(absolute_error, 1e-3)
-
-    def run() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(model.losses(batch, flags, noise, objective).terms.values())).sum().backward()
-        optimizer.step()
-
-    return run, rows
+    flags = torch.arange(len(MODALITIES)).lt(shown).expand(1, rows, -1)
+    return step(model, flags, settings.image_size, torch.optim.Adamax(model.parameters(), 2e-3)), rows
 
 
 def volume(settings: Any, folder: Path, backend: Any = "torch") -> tuple[Callable[[], None], int]:
@@ -126,7 +111,7 @@ def volume(settings: Any, folder: Path, backend: Any = "torch") -> tuple[Callabl
 
 
 def loader(folder: Path) -> tuple[Callable[[], None], int]:
-    """Return (what reads 64 batches of 16 slices of 4 x 96 x 96 from memory maps, mixed over eight subjects, slices)."""
+    """Return (what reads 64 batches of 16 slices of 4 x 96 x 96 from a cache, mixed over eight subjects, slices)."""
     import numpy as np
 
     from anymod.cohorts import BatchPlan, CacheSettings, Cohort, Modality, Subject, build_cache, write_cohort

@@ -51,6 +51,16 @@ def test_draws_one_after_the_other_give_the_gradient_of_all_at_once() -> None:
         torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-4)
 
 
+def test_a_step_encodes_each_image_once_for_all_draws() -> None:
+    shown = torch.tensor([[[True, False], [True, False]], [[True, False], [False, True]], [[True, True], [True, True]]])
+    model, rows = small_model(), []
+    for encoder in model.encoders:
+        encoder.register_forward_hook(lambda module, given, maps: rows.append(len(given[0])))
+    plan = StepPlan(shown, [shared_noise(0, "x")] * 3, Objective(absolute_error, 0.1), SILENT)
+    model_step(model, torch.optim.SGD(model.parameters(), lr=0.0), small_batch(), plan, update())
+    assert rows == [2, 2]
+
+
 def test_shown_targets_may_be_what_the_network_saw() -> None:
     batch = small_batch()
     images = torch.stack([batch.images[:, :, 0] - 1, batch.images[:, :, 0] / 2, batch.images[:, :, 0] + 1], dim=2)

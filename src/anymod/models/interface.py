@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,9 +74,19 @@ class UnifiedModel(nn.Module, ABC):
         """Return what decodes any part of `shown` of these images; a network that can encodes them once for all of these."""
         return partial(self.synthesize, images)
 
+    def encoded_for_draws(self, images: Images, shown: Shown) -> tuple[Any, Callable[[], None]]:
+        """Return an encoding that `losses` takes for any part of `shown`, and what ends the step once every draw went backward.
+
+        Draws that go backward one after the other need the memory of one; what ends the step hands their gradients on to the encoders.
+        A network that cannot encode once for all draws has no encoding.
+        """
+        return None, lambda: None
+
     @abstractmethod
-    def losses(self, batch: Batch, shown_per_draw: ShownPerDraw, noise: Noise, objective: Objective) -> Outcome:
-        """Return the loss terms of a batch, averaged over draws and rows, and the images."""
+    def losses(
+        self, batch: Batch, shown_per_draw: ShownPerDraw, noise: Noise, objective: Objective, encoding: Any = None
+    ) -> Outcome:
+        """Return the loss terms of a batch, averaged over draws and rows, and the images; `encoding` spares the encoders' work."""
 
 
 def shown_foreground(foreground: Tensor, shown: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ down where a level carries latents (pitfall A8). Encoders and image heads belong
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -240,7 +240,26 @@ class MMHVAE(UnifiedModel):
                 h = self._draw_level(Level(number, prior, experts, posterior), temperature, noise, visit)
         return h
 
-    def losses(self, batch: Batch, shown_per_draw: ShownPerDraw, noise: Noise, objective: Objective) -> Outcome:
+    def encoded_for_draws(self, images: Images, shown: Shown) -> tuple[Features, Callable[[], None]]:
+        """Return the features, cut off from the encoders, and what carries the gradients that they gathered on into these."""
+        features = self.encode(images, shown)
+        cut = replace(features, maps=[entry.detach().requires_grad_() for entry in features.maps])
+
+        def carry_on() -> None:
+            maps = list(zip(features.maps, cut.maps, strict=True))
+            reached = [(entry, leaf.grad) for entry, leaf in maps if leaf.grad is not None]  # a depth may lack latents
+            torch.autograd.backward([entry for entry, _ in reached], [gradient for _, gradient in reached])
+
+        return cut, carry_on
+
+    def losses(
+        self,
+        batch: Batch,
+        shown_per_draw: ShownPerDraw,
+        noise: Noise,
+        objective: Objective,
+        encoding: Features | None = None,
+    ) -> Outcome:
         """Return reconstruction and divergence (method section 7), means over draws and rows, and the images (draw, b, m, h, w).
 
         Everything observed counts in the reconstruction, also what was not shown: that makes the posterior estimate what it does not see.
@@ -249,7 +268,7 @@ class MMHVAE(UnifiedModel):
         # No gradient of an error is finite where a target is not, not even one that counts for nothing.
         targets = torch.where(batch.observed[:, :, None, None], batch.targets, -1.0)
         weight = torch.where(batch.label[:, None], objective.label_weight, 1.0)
-        features = self.encode(batch.images, shown_per_draw.any(0))
+        features = self.encode(batch.images, shown_per_draw.any(0)) if encoding is None else encoding
         images, errors, divergences = [], [], dict[int, list[Tensor]]()
         for shown in shown_per_draw:
             divergence = dict[int, Tensor]()

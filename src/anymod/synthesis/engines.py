@@ -105,7 +105,9 @@ class EngineModel(UnifiedModel):
         """Return the images of `targets` (positions in `modalities`) for every row, in (-1, 1), not masked."""
         return self.decode(self.encode(images, shown), shown, targets, temperature, noise)
 
-    def losses(self, batch: Batch, shown_per_draw: ShownPerDraw, noise: Noise, objective: Objective) -> Outcome:
+    def losses(
+        self, batch: Batch, shown_per_draw: ShownPerDraw, noise: Noise, objective: Objective, encoding: Any = None
+    ) -> Outcome:
         """Refuse: only torch trains."""
         raise NotImplementedError(f"a model that runs in {self.engine} cannot be trained")
 

@@ -105,16 +105,21 @@ def batch_as_shown(batch: Batch, shown: Tensor) -> Batch:
 def model_step(
     model: UnifiedModel, optimizer: torch.optim.Optimizer, batch: Batch, plan: StepPlan, update: Update
 ) -> StepReport:
-    """Update the model once, the gradients of the draws added up one after the other, so that memory is that of one draw."""
+    """Update the model once: the images encoded once, the gradients of the draws added up one after the other.
+
+    So memory is that of one draw, and of the encoders.
+    """
     optimizer.zero_grad(set_to_none=True)
     draws = len(plan.shown_per_draw)
     totals: dict[str, Tensor] = {}
     measured: dict[str, Tensor] = {}
     fakes = []
+    with update.autocast():
+        encoding, carry_on = model.encoded_for_draws(batch.images, plan.shown_per_draw.any(0))
     for shown, noise in zip(plan.shown_per_draw, plan.noises, strict=True):
         with update.autocast():
             compared = batch_as_shown(batch, shown) if plan.as_shown else batch
-            outcome = model.losses(compared, shown[None], noise, plan.objective)
+            outcome = model.losses(compared, shown[None], noise, plan.objective, encoding)
             terms = dict(outcome.terms)
             if plan.adversary.weight > 0:
                 rows = judged_rows(shown, batch.observed, everything=plan.adversary.everything)
@@ -124,6 +129,7 @@ def model_step(
         _add(totals, terms, draws)
         _add(measured, {f"nats_level_{number}": nats for number, nats in outcome.divergences.items()}, draws)
         fakes.append(fakes_of(outcome.images[0], shown))
+    carry_on()
     norm = update.apply(model.parameters(), optimizer, totals, batch.subjects)
     pooled = [torch.cat(modality) for modality in zip(*fakes, strict=True)]
     return StepReport({name: float(value) for name, value in {**totals, **measured}.items()}, norm, pooled)
