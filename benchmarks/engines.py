@@ -193,6 +193,7 @@ def main(
     authors: Annotated[Path | None, typer.Option(help="Clone of the authors' repository.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of every contender.")] = 2,
     turns: Annotated[int, typer.Option(min=1, help="Turns of a synthesis; a training step has a fifth.")] = 25,
+    only: Annotated[str, typer.Option(help="Only cases whose name contains this, such as 'training'.")] = "",
     json_path: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
     alone: Annotated[str | None, typer.Option(hidden=True)] = None,
     what: Annotated[str, typer.Option(hidden=True)] = "all from all",
@@ -212,7 +213,7 @@ def main(
         return
     names = CONTENDERS if authors is not None else CONTENDERS[1:]
     bench, rows = Bench(authors, names), []
-    for case in CASES:
+    for case in (each for each in CASES if only in each):
         exact = bench.exact(case)
         runs = {name: bench.synthesis(name, case) for name in names}
         errors = {name: float(np.abs(run() - exact).max()) for name, run in runs.items()}
@@ -221,9 +222,9 @@ def main(
             row(case, name, seconds, errors[name]) | {"peak_mib": peak_mib(name, case, authors, threads)}
             for name in names
         ]
-    trained = [name for name in names if name in (AUTHORS, TORCH)]
-    seconds = in_turns({name: bench.training(name) for name in trained}, max(1, turns // 5))
     case = f"training, {TRAINING_ROWS} slices, 3 subsets"
+    trained = [name for name in names if name in (AUTHORS, TORCH)] if only in case else []
+    seconds = in_turns({name: bench.training(name) for name in trained}, max(1, turns // 5))
     rows += [
         row(case, name, seconds, None) | {"peak_mib": peak_mib(name, "training", authors, threads)} for name in trained
     ]

@@ -112,22 +112,11 @@ def volume(settings: Any, folder: Path, backend: Any = "torch") -> tuple[Callabl
 
 def loader(folder: Path) -> tuple[Callable[[], None], int]:
     """Return (what reads 64 batches of 16 slices of 4 x 96 x 96 from a cache, mixed over eight subjects, slices)."""
-    import numpy as np
+    from steps import phantom_cache
 
-    from anymod.cohorts import BatchPlan, CacheSettings, Cohort, Modality, Subject, build_cache, write_cohort
-    from anymod.volumes import Grid, Volume, write_volume
+    from anymod.cohorts import BatchPlan
 
-    subjects = []
-    for number in range(8):
-        paths = {name: f"subjects/{number}/{name}.nii.gz" for name in MODALITIES}
-        for place, path in enumerate(paths.values()):
-            data = np.random.default_rng([number, place]).integers(1, 100, (96, 96, 48)).astype(np.float32)
-            data[[0, -1]] = data[:, [0, -1]] = data[:, :, [0, -1]] = 0
-            write_volume(folder / path, Volume(data, Grid(data.shape, np.eye(4))))
-        subjects.append(Subject(f"s{number}", "train", paths))
-    modalities = tuple(Modality(name, "mr") for name in MODALITIES)
-    cohort = write_cohort(Cohort(folder, "phantoms", modalities, tuple(subjects)), folder)
-    cache = build_cache(cohort, cohort.subjects, CacheSettings(image_size=(96, 96)), folder / "cache")
+    cache = phantom_cache(folder, MODALITIES, subjects=8, side=96)
     plan = BatchPlan(cache, 16, seed=0)
 
     def run() -> None:
@@ -154,9 +143,8 @@ def prepare(name: str, folder: Path) -> tuple[Callable[[], None], int]:
         "training step, lean 96x96 batch 16, 4 shown": lambda: training_step(4, lean, 16),
         "volume file to file, lean 192x192x160, 4 shown": lambda: volume(large, folder),
         "volume file to file, authors 192x192x160, 4 shown": lambda: volume(AUTHORS, folder),
-        "volume file to file, authors 192x192x160, 4 shown, ONNX Runtime": lambda: volume(
-            AUTHORS, folder, "onnxruntime"
-        ),
+        "volume file to file, lean 192x192x160, 4 shown, OpenVINO": lambda: volume(large, folder, "openvino"),
+        "volume file to file, authors 192x192x160, 4 shown, OpenVINO": lambda: volume(AUTHORS, folder, "openvino"),
         "loader, 4x96x96 batch 16": lambda: loader(folder),
     }[name]()
 
@@ -172,7 +160,8 @@ NAMES = (
     "training step, lean 96x96 batch 16, 4 shown",
     "volume file to file, lean 192x192x160, 4 shown",
     "volume file to file, authors 192x192x160, 4 shown",
-    "volume file to file, authors 192x192x160, 4 shown, ONNX Runtime",
+    "volume file to file, lean 192x192x160, 4 shown, OpenVINO",
+    "volume file to file, authors 192x192x160, 4 shown, OpenVINO",
     "loader, 4x96x96 batch 16",
 )
 

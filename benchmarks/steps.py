@@ -1,10 +1,11 @@
-"""A training step of the trainer's own on images of noise; imported by the scripts beside it."""
+"""A training step of the trainer's own, and a cohort, both of noise; imported by the scripts beside it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 
@@ -37,3 +38,23 @@ def training_step(model: Any, flags: Any, size: tuple[int, int], optimizer: Any 
         model_step(model, optimizer, batch, plan, update)
 
     return run
+
+
+def phantom_cache(folder: Path, modalities: tuple[str, ...], subjects: int, side: int, slices: int = 48) -> Any:
+    """Return the slices of a cohort whose subjects have every modality, for slices of side x side; all files lie in the folder."""
+    import numpy as np
+
+    from anymod.cohorts import CacheSettings, Cohort, Modality, Subject, build_cache, write_cohort
+    from anymod.volumes import Grid, Volume, write_volume
+
+    listed = []
+    for number in range(subjects):
+        paths = {name: f"subjects/{number}/{name}.nii.gz" for name in modalities}
+        for place, path in enumerate(paths.values()):
+            data = np.random.default_rng([number, place]).integers(1, 100, (side, side, slices)).astype(np.float32)
+            data[[0, -1]] = data[:, [0, -1]] = data[:, :, [0, -1]] = 0
+            write_volume(folder / path, Volume(data, Grid(data.shape, np.eye(4))))
+        listed.append(Subject(f"s{number}", "train", paths))
+    kinds = tuple(Modality(name, "mr") for name in modalities)
+    cohort = write_cohort(Cohort(folder, "phantoms", kinds, tuple(listed)), folder)
+    return build_cache(cohort, cohort.subjects, CacheSettings(image_size=(side, side)), folder / "cache")

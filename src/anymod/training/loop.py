@@ -69,6 +69,20 @@ class StepBatches(Dataset[Batch]):
         return augment(batch, seed, step, augmentation, first_row=self.rows.start)
 
 
+def loaded(source: StepBatches, steps: range, processes: int) -> Iterator[Batch]:
+    """Return the batches of some steps in order, read ahead by so many processes; none reads when it is asked."""
+    return iter(
+        DataLoader(
+            source,
+            batch_size=None,
+            sampler=steps,
+            num_workers=processes,
+            persistent_workers=processes > 0,
+            multiprocessing_context="spawn" if processes else None,
+        )
+    )
+
+
 class Run:
     """The networks, their optimizers and the number of the next step: all that a checkpoint holds."""
 
@@ -193,17 +207,7 @@ class Run:
     def _batches(self) -> Iterator[Batch]:
         rows = self.share.rows(self.recipe.training.batch_size)
         source = StepBatches(self.cache, self.plan, self.recipe, rows)
-        processes = self.recipe.data.loader_processes
-        return iter(
-            DataLoader(
-                source,
-                batch_size=None,
-                sampler=range(self.step, self.recipe.training.steps),
-                num_workers=processes,
-                persistent_workers=processes > 0,
-                multiprocessing_context="spawn" if processes else None,
-            )
-        )
+        return loaded(source, range(self.step, self.recipe.training.steps), self.recipe.data.loader_processes)
 
     def _shown(self, step: int) -> torch.Tensor:
         """Return what every row of the whole batch shows: subsets are drawn together, then shared out."""

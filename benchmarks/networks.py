@@ -1,0 +1,150 @@
+"""What networks of different shapes cost: the paper's, lean ones, and the U-Net of MM-GAN and pix2pix, in turns.
+
+    python benchmarks/networks.py --threads 2 --json networks.json
+
+Synthesis: one slice of 256 x 256, four modalities (the U-Net always takes and makes all four), float32, temperature 0. Training: a step
+of `--rows` slices of 96 x 96 that show two of four modalities, float32 and bfloat16 autocast. All untrained, with images of noise, which
+do not change the time. The contenders take turns (A B C A B C ...); ratios are medians over turns against the paper's network in the
+same turn.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from engines import in_turns
+from steps import training_step
+from torch import Tensor, nn
+
+from anymod.models import AUTHORS, MMHVAE, MMHVAESettings
+
+MODALITIES = ("us", "t2", "cet1", "flair")
+SIDE, TRAINING_SIDE = 256, 96
+PAPER, U_NET = "paper", "U-Net"
+LEAN = {"unshuffle": 2, "expansion": 2, "head_channels": 16, "head_blocks": 2, "head_kernel": 3}
+SHAPES: dict[str, dict[str, Any]] = {
+    "lean": {**LEAN, "widths": (16, 32, 64, 128, 128)},
+    "lean, twice as wide": {**LEAN, "widths": (32, 64, 128, 128, 128)},
+    "lean, folded 4 x 4": {**LEAN, "widths": (64, 128, 128, 128), "unshuffle": 4, "head_channels": 32},
+    "lean until now": {**LEAN, "widths": (24, 32, 48, 64), "head_kernel": 7},
+}
+
+
+class UNet(nn.Module):
+    """The generator of pix2pix (Isola et al. 2017), from which MM-GAN's comes (Sharma and Hamarneh 2020): 8 strides, 64 to 512 channels."""
+
+    def __init__(self, channels: int, depth: int = 8) -> None:
+        super().__init__()
+        widths = [channels, *(min(64 * 2**step, 512) for step in range(depth))]
+        self.down = nn.ModuleList(nn.Conv2d(*widths[step : step + 2], 4, 2, 1) for step in range(depth))
+        joined = [widths[step + 1] * (1 if step == depth - 1 else 2) for step in range(depth)]
+        self.up = nn.ModuleList(nn.ConvTranspose2d(joined[step], widths[step], 4, 2, 1) for step in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return images of the shape of x (b, c, h, w) in (-1, 1)."""
+        maps: list[Tensor] = []
+        for step, down in enumerate(self.down):
+            x = down(nn.functional.leaky_relu(x, 0.2) if step else x)
+            x = nn.functional.instance_norm(x) if 0 < step < len(self.down) - 1 else x
+            maps.append(x)
+        for step in reversed(range(1, len(self.up))):
+            x = torch.cat([nn.functional.instance_norm(self.up[step](torch.relu(x))), maps[step - 1]], 1)
+        return torch.tanh(self.up[0](torch.relu(x)))
+
+
+def network(name: str, side: int) -> MMHVAE:
+    """Return an untrained network for slices of that side; the paper's with a map as its coarsest latent, which fits every side."""
+    if name == PAPER:
+        widths = AUTHORS.widths if side == SIDE else AUTHORS.widths[:-1]  # 96 pixels halve five times
+        changed = {"widths": widths, "latent_levels": None, "image_size": (side, side), "top": "map"}
+        return MMHVAE(MODALITIES, AUTHORS.model_copy(update=changed))
+    return MMHVAE(MODALITIES, MMHVAESettings(image_size=(side, side), **SHAPES[name]))
+
+
+def synthesis(shown: tuple[int, ...], targets: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
+    """Return what makes one slice, by contender."""
+    images = torch.rand(1, len(MODALITIES), 1, SIDE, SIDE) * 2 - 1
+    flags = torch.zeros(1, len(MODALITIES), dtype=torch.bool)
+    flags[:, list(shown)] = True
+    runs: dict[str, Callable[[], Any]] = {}
+    for name in (PAPER, *SHAPES):
+        model = network(name, SIDE).eval().requires_grad_(False)
+        runs[name] = lambda model=model: model.synthesize(images, flags, targets, 0.0, None)  # type: ignore[misc]
+    rival = UNet(len(MODALITIES)).eval().requires_grad_(False)
+    runs[U_NET] = lambda: rival(images[:, :, 0])
+    return runs
+
+
+def training(rows: int, bfloat16: bool) -> dict[str, Callable[[], Any]]:
+    """Return a training step of each network."""
+    flags = torch.zeros(1, rows, len(MODALITIES), dtype=torch.bool)
+    flags[:, :, :2] = True
+    size = (TRAINING_SIDE, TRAINING_SIDE)
+
+    def step_of(name: str) -> Callable[[], None]:
+        step = training_step(network(name, TRAINING_SIDE).train(), flags, size)
+
+        def run() -> None:
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                step()
+
+        return run
+
+    return {name: step_of(name) for name in (PAPER, *SHAPES)}
+
+
+def row(case: str, name: str, seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """Return one line of the table."""
+    low, middle, high = np.percentile(seconds[name], (25, 50, 75))
+    ratio = float(np.median(np.array(seconds[PAPER]) / np.array(seconds[name])))
+    return {
+        "case": case,
+        "network": name,
+        "ms": 1000 * middle,
+        "ms_quartiles": [1000 * low, 1000 * high],
+        "times": ratio,
+    }
+
+
+def main(
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 2,
+    turns: Annotated[int, typer.Option(min=1, help="Turns of synthesis; training takes a third.")] = 15,
+    rows: Annotated[int, typer.Option(min=1, help="Slices of a training step.")] = 8,
+    out: Annotated[Path | None, typer.Option("--json", help="File for all numbers.")] = None,
+) -> None:
+    """Time all networks, print a table and write it."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    everything = tuple(range(len(MODALITIES)))
+    cases: dict[str, tuple[dict[str, Callable[[], Any]], int]] = {
+        "all from all": (synthesis(everything, everything), turns),
+        "three from one": (synthesis((0,), (1, 2, 3)), turns),
+        "training step": (training(rows, False), max(1, turns // 3)),
+        "training step, bfloat16": (training(rows, True), max(1, turns // 3)),
+    }
+    print("| | network | ms (quartiles) | times the paper's speed |\n| --- | --- | --- | --- |")
+    lines = []
+    for case, (runs, count) in cases.items():
+        with torch.inference_mode("training" not in case):
+            seconds = in_turns(runs, count)
+        for name in runs:
+            lines.append(row(case, name, seconds))
+            low, high = lines[-1]["ms_quartiles"]
+            print(
+                f"| {case} | {name} | {lines[-1]['ms']:.0f} ({low:.0f} to {high:.0f}) | {lines[-1]['times']:.1f} |",
+                flush=True,
+            )
+    if out is not None:
+        out.write_text(
+            json.dumps({"threads": threads, "rows": rows, "torch": torch.__version__, "lines": lines}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)
