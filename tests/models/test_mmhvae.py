@@ -342,13 +342,13 @@ def test_experts_can_begin_surer_than_the_authors() -> None:
     torch.testing.assert_close(surer[top].experts.mean, plain[top].experts.mean)
 
 
-def test_image_heads_can_have_narrower_kernels() -> None:
-    lean = make_model(SMALL.model_copy(update={"head_kernel": 3}))
-    assert {head.emit.kernel_size for head in lean.heads} == {(3, 3)}
-    assert {head.emit.kernel_size for head in make_model().heads} == {(7, 7)}
+def test_image_heads_can_have_wider_kernels() -> None:
+    wide = make_model(SMALL.model_copy(update={"head_kernel": 7}))
+    assert {head.emit.kernel_size for head in wide.heads} == {(7, 7)}
+    assert {head.emit.kernel_size for head in make_model().heads} == {(3, 3)}
     batch = make_batch(EVERYTHING)
-    sum(lean.losses(batch, EVERYTHING[None], noise_from(), OBJECTIVE).terms.values()).backward()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in lean.parameters())
+    sum(wide.losses(batch, EVERYTHING[None], noise_from(), OBJECTIVE).terms.values()).backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in wide.parameters())
 
 
 def test_means_of_experts_can_begin_larger_than_the_authors() -> None:

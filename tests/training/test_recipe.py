@@ -43,7 +43,7 @@ def test_values_can_be_laid_over_a_recipe() -> None:
             r"critic_depth 6 needs slices of at least 192 pixels.*\(96, 96\)",
         ),
         ("{objective: {shown_targets: as_shown}, data: {targets: harmonized}}", "choose data.targets percentile"),
-        ("{objective: {level_weights: [1, 2]}}", "one number for each of the 4 model.settings.widths"),
+        ("{objective: {level_weights: [1, 2]}}", "one number for each of the 5 model.settings.widths"),
         ("data: {repeats: {'sim-*': 0}}", "greater than or equal to 1"),
         ("- a", "no mapping"),
         ("a: [", "unreadable YAML"),

@@ -34,7 +34,7 @@ class MMHVAESettings(Settings):
     """Shape of the network. `AUTHORS` has the published one; the defaults are a lean one for small machines."""
 
     widths: tuple[int, ...] = Field(
-        default=(24, 32, 48, 64), min_length=2, description="channels at each depth, finest first; even"
+        default=(16, 32, 64, 128, 128), min_length=2, description="channels at each depth, finest first; even"
     )
     image_size: tuple[int, int] = Field(default=(96, 96), description="rows and columns of a slice, in pixels")
     unshuffle: Literal[1, 2, 4] = Field(
@@ -48,7 +48,7 @@ class MMHVAESettings(Settings):
         default=2, ge=0, description="residual blocks of an image head; paper's text 5, authors' code 6"
     )
     head_kernel: Literal[3, 5, 7] = Field(
-        default=7, description="width of an image head's last two convolutions; the paper: 7"
+        default=3, description="width of an image head's last two convolutions; the paper: 7"
     )
     context_slices: Literal[0, 1, 2] = Field(default=0, description="neighbouring slices on each side, as channels")
     expert_gain: float = Field(default=1.0, gt=0, description="initial scale of the experts' means; the authors: 1")
@@ -95,6 +95,7 @@ AUTHORS = MMHVAESettings(
     expansion=6,
     head_channels=8,
     head_blocks=6,
+    head_kernel=7,
 )
 
 
