@@ -1,12 +1,13 @@
 """Synthesis and a training step beside the paper's authors' code, on the same weights: torch, ONNX Runtime, OpenVINO.
 
-    python benchmarks/engines.py --threads 2 --authors MMHVAE --json engines.json
+    OMP_WAIT_POLICY=passive python benchmarks/engines.py --threads 2 --authors MMHVAE --json engines.json
 
-MMHVAE is a clone of github.com/ReubenDo/MMHVAE, of which `network/` is imported; without one, ours are measured alone. One process, one
-slice of 192 x 192 at a time, float32; the contenders take turns (A B C A B C ...), so that a noisy machine is noisy for all. Ratios are
-medians over turns of the authors' time over ours in the same turn. Images of noise: they do not change the time. Errors are the largest
-differences from ours in float64, at temperature 0 (the authors' code at 1e-6: it refuses 0). Peak memory (Linux) is that of a process
-that runs one contender alone, once it is set up; what set-up leaves behind (the imports, an engine's torch network) is in it.
+MMHVAE is a clone of github.com/ReubenDo/MMHVAE, of which `network/` is imported; without one, ours are measured alone. One slice of
+192 x 192 at a time, float32; the contenders take turns (A B C A B C ...), each in a process of its own, ours with the memory settings of
+the command line (`keep_freed_memory`). Ratios are medians over turns of the authors' time over ours in the same turn. Images of noise:
+they do not change the time. Errors are the largest differences from ours in float64, at temperature 0 (the authors' code at 1e-6: it
+refuses 0). Peak memory (Linux) is what a contender's process holds while it runs a case, with its imports and its set-up (an engine keeps
+torch's network).
 """
 
 from __future__ import annotations
@@ -15,16 +16,14 @@ import copy
 import json
 import logging
 import platform
-import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from turns import Cases, Contender, Run, in_turns
 
 MODALITIES = ("us", "t2", "cet1", "flair")
 SIZE = (192, 192)
@@ -38,13 +37,13 @@ TRAINING_ROWS = 2
 AUTHORS, TORCH = "authors' code", "torch"
 CONTENDERS = (AUTHORS, TORCH, "onnxruntime", "openvino")
 
-Run = Callable[[], Any]
+TRAINING = f"training, {TRAINING_ROWS} slices, {len(THREE_SUBSETS)} subsets"
 
 
 class Bench:
-    """The contenders, all with the same weights."""
+    """One contender; all have the same weights."""
 
-    def __init__(self, clone: Path | None, names: tuple[str, ...]) -> None:
+    def __init__(self, name: str, clone: Path | None) -> None:
         import torch
 
         from anymod.models import AUTHORS as SETTINGS
@@ -59,20 +58,19 @@ class Bench:
         else:
             self.ours = translated(dict(self.theirs.state_dict()), SIZE)
         self.images = torch.rand(TRAINING_ROWS, len(MODALITIES), 1, *SIZE) * 1.99 - 0.99
-        cpu = torch.device("cpu")
-        self.models = {
-            name: engines.with_backend(self.ours, name, cpu)
-            for name in names
-            if name != AUTHORS  # type: ignore[arg-type]
-        }
+        self.name = name
+        if name != AUTHORS:
+            self.model = engines.with_backend(self.ours, name, torch.device("cpu"))  # type: ignore[arg-type]
 
-    def synthesis(self, name: str, case: str) -> Run:
-        """Return what makes one slice's images as a (targets, h, w) array."""
+    def case(self, case: str) -> Run:
+        """Return what makes one slice's images, an array (targets, h, w), or what trains for one step."""
         import torch
 
+        if case == TRAINING:
+            return self._their_training() if self.name == AUTHORS else self._training()
         shown, targets = CASES[case]
         images = self.images[:1]
-        if name == AUTHORS:
+        if self.name == AUTHORS:
 
             def theirs() -> Any:
                 given = {MODALITIES[place]: images[:, place] for place in shown}
@@ -81,12 +79,11 @@ class Bench:
                 return np.stack([made[MODALITIES[place]][0, 0].numpy() for place in targets])
 
             return theirs
-        flags = torch.zeros(1, len(MODALITIES), dtype=torch.bool)
-        flags[:, list(shown)] = True
+        flags = _flags(shown)
 
         def ours() -> Any:
             with torch.inference_mode():
-                return self.models[name].synthesize(images, flags, targets, 0.0, None)[0].numpy()
+                return self.model.synthesize(images, flags, targets, 0.0, None)[0].numpy()
 
         return ours
 
@@ -95,42 +92,56 @@ class Bench:
         import torch
 
         shown, targets = CASES[case]
-        flags = torch.zeros(1, len(MODALITIES), dtype=torch.bool)
-        flags[:, list(shown)] = True
+        double = copy.deepcopy(self.ours).double()
         with torch.inference_mode():
-            return (
-                copy.deepcopy(self.ours)
-                .double()
-                .synthesize(self.images[:1].double(), flags, targets, 0.0, None)[0]
-                .numpy()
-            )
+            return double.synthesize(self.images[:1].double(), _flags(shown), targets, 0.0, None)[0].numpy()
 
-    def training(self, name: str) -> Run:
-        """Return a step on three subsets of a batch: absolute error, divergence, backward; no adversary.
-
-        Ours is the trainer's own, with an optimizer that moves nothing."""
+    def _their_training(self) -> Run:
+        """Return a step on three subsets of a batch: absolute error, divergence, backward; no adversary."""
         import torch
 
-        if name == AUTHORS:
-            network = self.theirs.train()
+        network = self.theirs.train()
 
-            def theirs() -> None:
-                network.zero_grad(set_to_none=True)
-                loss = torch.zeros(())
-                for shown in THREE_SUBSETS:
-                    made, divergences = network({MODALITIES[place]: self.images[:, place] for place in shown})
-                    for place, modality in enumerate(MODALITIES):
-                        loss = loss + (made[modality][:, 0] - self.images[:, place, 0]).abs().mean() / len(MODALITIES)
-                    loss = loss + 1e-8 * sum(divergences["prior"])
-                loss.backward()
+        def run() -> None:
+            network.zero_grad(set_to_none=True)
+            loss = torch.zeros(())
+            for shown in THREE_SUBSETS:
+                made, divergences = network({MODALITIES[place]: self.images[:, place] for place in shown})
+                for place, modality in enumerate(MODALITIES):
+                    loss = loss + (made[modality][:, 0] - self.images[:, place, 0]).abs().mean() / len(MODALITIES)
+                loss = loss + 1e-8 * sum(divergences["prior"])
+            loss.backward()
 
-            return theirs
+        return run
+
+    def _training(self) -> Run:
+        """Return the same step of ours, which is the trainer's own, with an optimizer that moves nothing."""
+        import torch
         from steps import training_step
 
-        flags = torch.zeros(len(THREE_SUBSETS), TRAINING_ROWS, len(MODALITIES), dtype=torch.bool)
-        for number, shown in enumerate(THREE_SUBSETS):
-            flags[number, :, list(shown)] = True
+        flags = torch.stack([_flags(shown).expand(TRAINING_ROWS, -1) for shown in THREE_SUBSETS])
         return training_step(copy.deepcopy(self.ours).train().requires_grad_(True), flags, SIZE)
+
+
+def contender(name: str, clone: Path | None, threads: int) -> Cases:
+    """Return the cases of one contender; called in its process."""
+    import torch
+
+    from anymod.executors import keep_freed_memory
+
+    torch.set_num_threads(threads)
+    if name != AUTHORS:
+        keep_freed_memory()
+    return Bench(name, clone).case
+
+
+def _flags(shown: tuple[int, ...]) -> Any:
+    """Return (1, m): what is shown."""
+    import torch
+
+    flags = torch.zeros(1, len(MODALITIES), dtype=torch.bool)
+    flags[:, list(shown)] = True
+    return flags
 
 
 def _authors_network(clone: Path) -> Any:
@@ -152,19 +163,6 @@ def _authors_network(clone: Path) -> Any:
     ).eval()
 
 
-def in_turns(runs: dict[str, Run], turns: int) -> dict[str, list[float]]:
-    """Return the seconds of each contender in each turn, after one run that does not count."""
-    for run in runs.values():
-        run()
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(turns):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
 def row(case: str, name: str, seconds: dict[str, list[float]], error: float | None) -> dict[str, Any]:
     """Return one line of the table."""
     own = np.array(seconds[name])
@@ -182,52 +180,28 @@ def row(case: str, name: str, seconds: dict[str, list[float]], error: float | No
     }
 
 
-def peak_mib(name: str, what: str, clone: Path | None, threads: int) -> float:
-    """Return the largest resident size of a process that runs one contender alone, in MiB."""
-    command = [sys.executable, __file__, "--threads", str(threads), "--alone", name, "--what", what]
-    command += [] if clone is None else ["--authors", str(clone)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])  # noqa: S603
-
-
 def main(
     authors: Annotated[Path | None, typer.Option(help="Clone of the authors' repository.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of every contender.")] = 2,
     turns: Annotated[int, typer.Option(min=1, help="Turns of a synthesis; a training step has a fifth.")] = 25,
     only: Annotated[str, typer.Option(help="Only cases whose name contains this, such as 'training'.")] = "",
     json_path: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
-    alone: Annotated[str | None, typer.Option(hidden=True)] = None,
-    what: Annotated[str, typer.Option(hidden=True)] = "all from all",
 ) -> None:
     """Print a table, and write it as JSON."""
     import torch
 
-    torch.set_num_threads(threads)
-    if alone is not None:
-        bench = Bench(authors, (alone,))
-        run = bench.training(alone) if what == "training" else bench.synthesis(alone, what)
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the set-up
-        for _ in range(3):
-            run()
-        status = Path("/proc/self/status").read_text().splitlines()  # not getrusage: that remembers the parent
-        print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 2**10)
-        return
     names = CONTENDERS if authors is not None else CONTENDERS[1:]
-    bench, rows = Bench(authors, names), []
-    for case in (each for each in CASES if only in each):
-        exact = bench.exact(case)
-        runs = {name: bench.synthesis(name, case) for name in names}
-        errors = {name: float(np.abs(run() - exact).max()) for name, run in runs.items()}
-        seconds = in_turns(runs, turns)
-        rows += [
-            row(case, name, seconds, errors[name]) | {"peak_mib": peak_mib(name, case, authors, threads)}
-            for name in names
-        ]
-    case = f"training, {TRAINING_ROWS} slices, 3 subsets"
-    trained = [name for name in names if name in (AUTHORS, TORCH)] if only in case else []
-    seconds = in_turns({name: bench.training(name) for name in trained}, max(1, turns // 5))
-    rows += [
-        row(case, name, seconds, None) | {"peak_mib": peak_mib(name, "training", authors, threads)} for name in trained
-    ]
+    reference = Bench(TORCH, authors)
+    contenders = {name: Contender(contender, name, authors, threads) for name in names}
+    rows = []
+    for case in (each for each in (*CASES, TRAINING) if only in each):
+        trains = case == TRAINING
+        able = {name: each for name, each in contenders.items() if not trains or name in (AUTHORS, TORCH)}
+        seconds = in_turns(able, case, max(1, turns // 5) if trains else turns)
+        exact = None if trains else reference.exact(case)
+        for name, each in able.items():
+            error = None if exact is None else float(np.abs(each.made(case) - exact).max())
+            rows.append(row(case, name, seconds, error) | {"peak_mib": each.peak_mib(case)})
     print(table(rows))
     if json_path is not None:
         about = {

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from turns import forget_peak, peak_mib
 
 SIDE = 96
 RUNS = 5
@@ -116,26 +117,22 @@ def prepared(axis: str, value: int, folder: Path) -> Callable[[], None]:
     }[axis]()
 
 
-def peak_mib() -> float:
-    """Return the largest resident size of this process so far (not getrusage's, which remembers the parent)."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 2**10
-
-
 def measure(axis: str, value: int, threads: int) -> dict[str, Any]:
     """Return seconds and memory of one point, measured in this process."""
     import torch
 
     import anymod.models
     import anymod.synthesis  # noqa: F401 (belongs to the imports)
+    from anymod.executors import keep_freed_memory
 
+    keep_freed_memory()  # as the command line does
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    Path("/proc/self/clear_refs").write_text("5")
+    forget_peak()
     imports = peak_mib()
     with tempfile.TemporaryDirectory() as folder:
         run = prepared(axis, value, Path(folder))
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the set-up
+        forget_peak()  # of the set-up
         run()
         seconds = []
         for _ in range(RUNS):

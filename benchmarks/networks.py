@@ -1,32 +1,34 @@
 """What networks of different shapes cost: the paper's, lean ones, and the U-Net of MM-GAN and pix2pix, in turns.
 
-    python benchmarks/networks.py --threads 2 --json networks.json
+    OMP_WAIT_POLICY=passive python benchmarks/networks.py --threads 2 --json networks.json
 
 Synthesis: one slice of 256 x 256, four modalities (the U-Net always takes and makes all four), float32, temperature 0. Training: a step
 of `--rows` slices of 96 x 96 that show two of four modalities, float32 and bfloat16 autocast. All untrained, with images of noise, which
-do not change the time. The contenders take turns (A B C A B C ...); ratios are medians over turns against the paper's network in the
-same turn.
+do not change the time. The contenders take turns (A B C A B C ...), each in a process of its own; ratios are medians over turns against
+the paper's network in the same turn. All have our norm and the memory settings of the command line (`keep_freed_memory`), also the U-Net.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
-from engines import in_turns
 from steps import training_step
 from torch import Tensor, nn
+from turns import Cases, Contender, Run, in_turns
 
+from anymod.executors import keep_freed_memory
 from anymod.models import AUTHORS, MMHVAE, MMHVAESettings
+from anymod.nn.cells import InstanceNorm
 
 MODALITIES = ("us", "t2", "cet1", "flair")
 SIDE, TRAINING_SIDE = 256, 96
 PAPER, U_NET = "paper", "U-Net"
+ALL, THREE, STEP, BFLOAT16 = "all from all", "three from one", "training step", "training step, bfloat16"
 LEAN = {"unshuffle": 2, "expansion": 2, "head_channels": 16, "head_blocks": 2, "head_kernel": 3}
 SHAPES: dict[str, dict[str, Any]] = {
     "lean": {**LEAN, "widths": (16, 32, 64, 128, 128)},
@@ -48,13 +50,13 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return images of the shape of x (b, c, h, w) in (-1, 1)."""
-        maps: list[Tensor] = []
+        maps, norm = list[Tensor](), InstanceNorm()
         for step, down in enumerate(self.down):
             x = down(nn.functional.leaky_relu(x, 0.2) if step else x)
-            x = nn.functional.instance_norm(x) if 0 < step < len(self.down) - 1 else x
+            x = norm(x) if 0 < step < len(self.down) - 1 else x
             maps.append(x)
         for step in reversed(range(1, len(self.up))):
-            x = torch.cat([nn.functional.instance_norm(self.up[step](torch.relu(x))), maps[step - 1]], 1)
+            x = torch.cat([norm(self.up[step](torch.relu(x))), maps[step - 1]], 1)
         return torch.tanh(self.up[0](torch.relu(x)))
 
 
@@ -67,36 +69,43 @@ def network(name: str, side: int) -> MMHVAE:
     return MMHVAE(MODALITIES, MMHVAESettings(image_size=(side, side), **SHAPES[name]))
 
 
-def synthesis(shown: tuple[int, ...], targets: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
-    """Return what makes one slice, by contender."""
+def synthesis(name: str, shown: tuple[int, ...], targets: tuple[int, ...]) -> Run:
+    """Return what makes one slice's images."""
     images = torch.rand(1, len(MODALITIES), 1, SIDE, SIDE) * 2 - 1
     flags = torch.zeros(1, len(MODALITIES), dtype=torch.bool)
     flags[:, list(shown)] = True
-    runs: dict[str, Callable[[], Any]] = {}
-    for name in (PAPER, *SHAPES):
-        model = network(name, SIDE).eval().requires_grad_(False)
-        runs[name] = lambda model=model: model.synthesize(images, flags, targets, 0.0, None)  # type: ignore[misc]
-    rival = UNet(len(MODALITIES)).eval().requires_grad_(False)
-    runs[U_NET] = lambda: rival(images[:, :, 0])
-    return runs
+    if name == U_NET:
+        rival = UNet(len(MODALITIES)).eval().requires_grad_(False)
+        return torch.inference_mode()(lambda: rival(images[:, :, 0]))
+    model = network(name, SIDE).eval().requires_grad_(False)
+    return torch.inference_mode()(lambda: model.synthesize(images, flags, targets, 0.0, None))
 
 
-def training(rows: int, bfloat16: bool) -> dict[str, Callable[[], Any]]:
-    """Return a training step of each network."""
+def training(name: str, rows: int, *, bfloat16: bool) -> Run:
+    """Return a training step."""
     flags = torch.zeros(1, rows, len(MODALITIES), dtype=torch.bool)
     flags[:, :, :2] = True
-    size = (TRAINING_SIDE, TRAINING_SIDE)
+    step = training_step(network(name, TRAINING_SIDE).train(), flags, (TRAINING_SIDE, TRAINING_SIDE))
 
-    def step_of(name: str) -> Callable[[], None]:
-        step = training_step(network(name, TRAINING_SIDE).train(), flags, size)
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            step()
 
-        def run() -> None:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                step()
+    return run
 
-        return run
 
-    return {name: step_of(name) for name in (PAPER, *SHAPES)}
+def contender(name: str, rows: int, threads: int) -> Cases:
+    """Return the cases of one network; called in its process."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    torch.manual_seed(0)
+    everything = tuple(range(len(MODALITIES)))
+    return lambda case: {
+        ALL: lambda: synthesis(name, everything, everything),
+        THREE: lambda: synthesis(name, (0,), (1, 2, 3)),
+        STEP: lambda: training(name, rows, bfloat16=False),
+        BFLOAT16: lambda: training(name, rows, bfloat16=True),
+    }[case]()
 
 
 def row(case: str, name: str, seconds: dict[str, list[float]]) -> dict[str, Any]:
@@ -119,21 +128,15 @@ def main(
     out: Annotated[Path | None, typer.Option("--json", help="File for all numbers.")] = None,
 ) -> None:
     """Time all networks, print a table and write it."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    everything = tuple(range(len(MODALITIES)))
-    cases: dict[str, tuple[dict[str, Callable[[], Any]], int]] = {
-        "all from all": (synthesis(everything, everything), turns),
-        "three from one": (synthesis((0,), (1, 2, 3)), turns),
-        "training step": (training(rows, False), max(1, turns // 3)),
-        "training step, bfloat16": (training(rows, True), max(1, turns // 3)),
-    }
+    names = (PAPER, *SHAPES, U_NET)
+    contenders = {name: Contender(contender, name, rows, threads) for name in names}
     print("| | network | ms (quartiles) | times the paper's speed |\n| --- | --- | --- | --- |")
     lines = []
-    for case, (runs, count) in cases.items():
-        with torch.inference_mode("training" not in case):
-            seconds = in_turns(runs, count)
-        for name in runs:
+    for case in (ALL, THREE, STEP, BFLOAT16):
+        trains = case in (STEP, BFLOAT16)
+        able = {name: each for name, each in contenders.items() if not trains or name != U_NET}
+        seconds = in_turns(able, case, max(1, turns // 3) if trains else turns)
+        for name in able:
             lines.append(row(case, name, seconds))
             low, high = lines[-1]["ms_quartiles"]
             print(

@@ -30,7 +30,10 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds for one slice (median and fastest of the repeats) and peak memory in MiB, in all and above the imports."""
+    """Seconds for one slice (median and fastest of the repeats) and peak memory in MiB, in all and above the imports.
+
+    Of a volume also the seconds of each stage: read, prepare (onto the model's grid), network, restore (onto its own), write.
+    """
 
     name: str
     slices: int
@@ -39,6 +42,7 @@ class Result:
     slices_per_second: float
     peak_mib: float
     above_imports_mib: float
+    stages: dict[str, float]
 
 
 def synthesis(shown: int, settings: Any, rows: int) -> tuple[Callable[[], None], int]:
@@ -72,7 +76,7 @@ def training_step(shown: int, settings: Any, rows: int) -> tuple[Callable[[], No
     return step(model, flags, settings.image_size, torch.optim.Adamax(model.parameters(), 2e-3)), rows
 
 
-def volume(settings: Any, folder: Path, backend: Any = "torch") -> tuple[Callable[[], None], int]:
+def volume(settings: Any, folder: Path, backend: Any = "torch") -> tuple[Callable[[], dict[str, float]], int]:
     """Return (a 192 x 192 x 160 subject of four images from files to four synthesized files, slices); graphs are made before."""
     import numpy as np
 
@@ -100,12 +104,12 @@ def volume(settings: Any, folder: Path, backend: Any = "torch") -> tuple[Callabl
     Synthesizer.from_folder(folder / "model", "cpu", backend)
     inputs = Inputs({name: folder / f"{name}.nii.gz" for name in MODALITIES})
 
-    def run() -> None:
+    def run() -> dict[str, float]:
         options = SynthesisOptions(MODALITIES)
         record = synthesize_files(
             folder / "model", inputs, folder / "out", options, device="cpu", backend=backend, overwrite=True
         )
-        print("seconds of each stage:", record["seconds"], file=sys.stderr)
+        return record["seconds"]
 
     return run, 160
 
@@ -126,7 +130,7 @@ def loader(folder: Path) -> tuple[Callable[[], None], int]:
     return run, 64 * 16
 
 
-def prepare(name: str, folder: Path) -> tuple[Callable[[], None], int]:
+def prepare(name: str, folder: Path) -> tuple[Callable[[], dict[str, float] | None], int]:
     """Return (what is to be timed, slices it makes) of one of NAMES."""
     from anymod.models import AUTHORS, MMHVAESettings
 
@@ -178,7 +182,9 @@ def measure(name: str, threads: int | None) -> Result:
     import torch
 
     import anymod.synthesis  # noqa: F401
+    from anymod.executors import keep_freed_memory
 
+    keep_freed_memory()  # as the command line does
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -191,10 +197,10 @@ def measure(name: str, threads: int | None) -> Result:
         seconds = []
         for _ in range(1 if once else REPEATS):
             start = time.perf_counter()
-            run()
+            stages = run()
             seconds.append((time.perf_counter() - start) / slices)
     middle, peak = statistics.median(seconds), peak_mib()
-    return Result(name, slices, middle, min(seconds), 1 / middle, peak, peak - imports)
+    return Result(name, slices, middle, min(seconds), 1 / middle, peak, peak - imports, stages or {})
 
 
 def measure_apart(name: str, threads: int | None) -> Result:
@@ -225,6 +231,8 @@ def main(
                 each, fastest = 1000 * result.seconds_per_slice, 1000 * result.fastest_seconds_per_slice
                 numbers = f"{result.slices_per_second:>9.2f} {each:>9.2f} {fastest:>9.2f}"
                 print(f"{name:<65} {numbers} {result.peak_mib:>9.0f} {result.above_imports_mib:>7.0f}", flush=True)
+                for stage, took in result.stages.items():
+                    print(f"    {stage} {took:.1f} s", flush=True)
     if as_json:
         machine = {"machine": platform.machine(), "python": platform.python_version(), "threads": threads}
         print(json.dumps({"format": 1, **machine, "results": [asdict(result) for result in results]}, indent=2))

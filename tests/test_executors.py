@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import subprocess
 import sys
 
 import pytest
@@ -32,6 +34,26 @@ def test_one_failing_subject_does_not_stop_the_others(workers: int) -> None:
         results = dict(completed(executor, invert, [1, 0, 4]))
     assert (results[1], results[4]) == (1.0, 0.25)
     assert str(results[0]) == "constant image in zero.nii: it has no inverse; give another"
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="memory that is freed is kept with glibc only")
+def test_memory_that_was_freed_is_taken_again_without_new_pages() -> None:
+    script = """
+import resource, numpy as np
+from anymod.executors import keep_freed_memory
+keep_freed_memory()
+faults = []
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [np.ones(20 * 2**20, np.uint8) for _ in range(4)]
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    del blocks
+print(faults[0], faults[-1])
+"""
+    output = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    first, last = map(int, output.split())
+    assert first > 1000  # some pages are huge ones
+    assert last < 0.05 * first
 
 
 def test_one_worker_is_this_process() -> None:

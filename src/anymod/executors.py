@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,9 @@ from anymod.errors import ConfigurationError, MissingExtraError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT_BLOCK, KEPT_IN_ALL = 2**25, 2**30  # bytes; the first is the most that glibc takes
 
 
 class InlineExecutor(Executor):
@@ -53,7 +57,7 @@ def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator
         torch = sys.modules.get("torch")  # not loaded here: a verb that needs none shall not wait for it
         threads = None if torch is None else torch.get_num_threads()
         executor = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_take_threads, initargs=(threads,)
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_work, initargs=(threads,)
         )
         try:
             yield executor
@@ -61,8 +65,20 @@ def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator
             executor.shutdown(cancel_futures=True)  # after Ctrl-C, subjects not begun are not begun
 
 
-def _take_threads(threads: int | None) -> None:
-    """Compute with as many threads as the program that started this process."""
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, up to 1 GiB of blocks of up to 32 MiB, where its C library is glibc; else do nothing.
+
+    A network frees and allocates the same few megabytes hundreds of times a slice. Handed back each time, they come back as new pages that
+    the kernel has to clear: a third of a slice's time (docs/results/speed).
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
+        library.mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL)
+
+
+def _begin_work(threads: int | None) -> None:
+    """Compute as the program does that started this process: with as many threads, and keeping freed memory."""
+    keep_freed_memory()
     if threads is not None:
         import SimpleITK
         import torch

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from anymod.executors import keep_freed_memory
+
 
 def _checked_device(device: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
@@ -66,7 +68,7 @@ class _StderrHandler(logging.Handler):
 
 
 def configure(quiet: bool, verbose: bool, threads: int | None = None) -> None:
-    """Show this package's messages on stderr (warnings only if quiet, details if verbose) and limit the threads."""
+    """Show this package's messages on stderr (warnings only if quiet, details if verbose), limit the threads, keep freed memory."""
     if quiet and verbose:
         raise typer.BadParameter("--quiet and --verbose exclude each other")
     logger = logging.getLogger("anymod")
@@ -74,6 +76,7 @@ def configure(quiet: bool, verbose: bool, threads: int | None = None) -> None:
     logger.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
     if threads is not None:
         _limit_threads(threads)
+    keep_freed_memory()
 
 
 def _limit_threads(threads: int) -> None:

@@ -17,8 +17,7 @@ def as_gaussian(features: Tensor, limit: float) -> DiagonalGaussian:
 
     Half precision is widened to float32: fusion and divergence need it (method section 10).
     """
-    mean, log_variance = in_full_precision(features).chunk(2, dim=1)
-    return DiagonalGaussian(soft_limit(mean, limit), soft_limit(log_variance, limit))
+    return DiagonalGaussian(*soft_limit(in_full_precision(features), limit).chunk(2, dim=1))
 
 
 def scale_means(emit: nn.Module, gain: float) -> None:

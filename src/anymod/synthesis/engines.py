@@ -266,7 +266,7 @@ def graphs_of(network: MMHVAE) -> Path:
     """Return the folder of a network's graphs: one for each set of weights, settings and version of torch."""
     digest = hashlib.sha256()
     about = {
-        "graphs": 1,
+        "graphs": 2,
         "class": type(network).__name__,
         "settings": network.settings.model_dump(mode="json"),
         "modalities": network.modalities,
