@@ -1,13 +1,13 @@
 """Synthesis and a training step beside the paper's authors' code, on the same weights: torch, ONNX Runtime, OpenVINO.
 
-    OMP_WAIT_POLICY=passive python benchmarks/engines.py --threads 2 --authors MMHVAE --json engines.json
+    python benchmarks/engines.py --threads 2 --authors MMHVAE --json engines.json
 
 MMHVAE is a clone of github.com/ReubenDo/MMHVAE, of which `network/` is imported; without one, ours are measured alone. One slice of
-192 x 192 at a time, float32; the contenders take turns (A B C A B C ...), each in a process of its own, ours with the memory settings of
-the command line (`keep_freed_memory`). Ratios are medians over turns of the authors' time over ours in the same turn. Images of noise:
-they do not change the time. Errors are the largest differences from ours in float64, at temperature 0 (the authors' code at 1e-6: it
-refuses 0). Peak memory (Linux) is what a contender's process holds while it runs a case, with its imports and its set-up (an engine keeps
-torch's network).
+192 x 192 at a time, float32; the contenders take turns of several slices (A B C A B C ...), each in a process of its own, ours with the
+memory settings of the command line (`keep_freed_memory`). Ratios are medians over turns of the authors' time over ours in the same turn.
+Images of noise: they do not change the time. Errors are the largest differences from ours in float64, at temperature 0 (the authors' code
+at 1e-6: it refuses 0). Peak memory (Linux) is what a contender's process holds while it runs a case, with its imports and its set-up (an
+engine keeps torch's network).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from turns import Cases, Contender, Run, in_turns
+from turns import Cases, Contender, Run, in_turns, summary
 
 MODALITIES = ("us", "t2", "cet1", "flair")
 SIZE = (192, 192)
@@ -163,27 +163,10 @@ def _authors_network(clone: Path) -> Any:
     ).eval()
 
 
-def row(case: str, name: str, seconds: dict[str, list[float]], error: float | None) -> dict[str, Any]:
-    """Return one line of the table."""
-    own = np.array(seconds[name])
-    low, middle, high, slowest = np.percentile(own, (25, 50, 75, 99))
-    ratio = float(np.median(np.array(seconds[AUTHORS]) / own)) if AUTHORS in seconds else None
-    return {
-        "case": case,
-        "contender": name,
-        "ms": 1000 * middle,
-        "ms_quartiles": [1000 * low, 1000 * high],
-        "ms_p99": 1000 * slowest,
-        "times_authors": ratio,
-        "largest_error": error,
-        "turns": len(own),
-    }
-
-
 def main(
     authors: Annotated[Path | None, typer.Option(help="Clone of the authors' repository.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of every contender.")] = 2,
-    turns: Annotated[int, typer.Option(min=1, help="Turns of a synthesis; a training step has a fifth.")] = 25,
+    turns: Annotated[int, typer.Option(min=1, help="Turns, of several slices or one training step.")] = 5,
     only: Annotated[str, typer.Option(help="Only cases whose name contains this, such as 'training'.")] = "",
     json_path: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
 ) -> None:
@@ -197,11 +180,15 @@ def main(
     for case in (each for each in (*CASES, TRAINING) if only in each):
         trains = case == TRAINING
         able = {name: each for name, each in contenders.items() if not trains or name in (AUTHORS, TORCH)}
-        seconds = in_turns(able, case, max(1, turns // 5) if trains else turns)
+        seconds = in_turns(able, case, turns, 1) if trains else in_turns(able, case, turns)
         exact = None if trains else reference.exact(case)
         for name, each in able.items():
             error = None if exact is None else float(np.abs(each.made(case) - exact).max())
-            rows.append(row(case, name, seconds, error) | {"peak_mib": each.peak_mib(case)})
+            rows.append(
+                {"case": case, "contender": name}
+                | summary(seconds, name, AUTHORS)
+                | {"largest_error": error, "peak_mib": each.peak_mib(case)}
+            )
     print(table(rows))
     if json_path is not None:
         about = {
@@ -219,7 +206,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(names) + " |", "| " + " | ".join("---" for _ in names) + " |"]
     for each in rows:
         low, high = each["ms_quartiles"]
-        ratio = "" if each["times_authors"] is None else f"{each['times_authors']:.2f}"
+        ratio = "" if each["times"] is None else f"{each['times']:.2f}"
         error = "" if each["largest_error"] is None else f"{each['largest_error']:.1e}"
         time_ms = f"{each['ms']:.0f} ({low:.0f} to {high:.0f})"
         cells = (

@@ -1,11 +1,12 @@
 """What networks of different shapes cost: the paper's, lean ones, and the U-Net of MM-GAN and pix2pix, in turns.
 
-    OMP_WAIT_POLICY=passive python benchmarks/networks.py --threads 2 --json networks.json
+    python benchmarks/networks.py --threads 2 --json networks.json
 
 Synthesis: one slice of 256 x 256, four modalities (the U-Net always takes and makes all four), float32, temperature 0. Training: a step
 of `--rows` slices of 96 x 96 that show two of four modalities, float32 and bfloat16 autocast. All untrained, with images of noise, which
-do not change the time. The contenders take turns (A B C A B C ...), each in a process of its own; ratios are medians over turns against
-the paper's network in the same turn. All have our norm and the memory settings of the command line (`keep_freed_memory`), also the U-Net.
+do not change the time. The contenders take turns of several slices (A B C A B C ...), each in a process of its own; ratios are medians
+over turns against the paper's network in the same turn. All have our norm and the memory settings of the command line
+(`keep_freed_memory`), also the U-Net.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 from steps import training_step
 from torch import Tensor, nn
-from turns import Cases, Contender, Run, in_turns
+from turns import Cases, Contender, Run, in_turns, summary
 
 from anymod.executors import keep_freed_memory
 from anymod.models import AUTHORS, MMHVAE, MMHVAESettings
@@ -108,22 +108,9 @@ def contender(name: str, rows: int, threads: int) -> Cases:
     }[case]()
 
 
-def row(case: str, name: str, seconds: dict[str, list[float]]) -> dict[str, Any]:
-    """Return one line of the table."""
-    low, middle, high = np.percentile(seconds[name], (25, 50, 75))
-    ratio = float(np.median(np.array(seconds[PAPER]) / np.array(seconds[name])))
-    return {
-        "case": case,
-        "network": name,
-        "ms": 1000 * middle,
-        "ms_quartiles": [1000 * low, 1000 * high],
-        "times": ratio,
-    }
-
-
 def main(
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 2,
-    turns: Annotated[int, typer.Option(min=1, help="Turns of synthesis; training takes a third.")] = 15,
+    turns: Annotated[int, typer.Option(min=1, help="Turns, of several slices or one training step.")] = 5,
     rows: Annotated[int, typer.Option(min=1, help="Slices of a training step.")] = 8,
     out: Annotated[Path | None, typer.Option("--json", help="File for all numbers.")] = None,
 ) -> None:
@@ -135,9 +122,9 @@ def main(
     for case in (ALL, THREE, STEP, BFLOAT16):
         trains = case in (STEP, BFLOAT16)
         able = {name: each for name, each in contenders.items() if not trains or name != U_NET}
-        seconds = in_turns(able, case, max(1, turns // 3) if trains else turns)
+        seconds = in_turns(able, case, turns, 1) if trains else in_turns(able, case, turns)
         for name in able:
-            lines.append(row(case, name, seconds))
+            lines.append({"case": case, "network": name} | summary(seconds, name, PAPER))
             low, high = lines[-1]["ms_quartiles"]
             print(
                 f"| {case} | {name} | {lines[-1]['ms']:.0f} ({low:.0f} to {high:.0f}) | {lines[-1]['times']:.1f} |",

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 Run = Callable[[], Any]
 Cases = Callable[[str], Run]
 """Returns what runs a case of that name."""
 
-PEAK_RUNS = 3
+RUNS, PEAK_RUNS = 4, 3  # in a turn; to find the peak of memory
 
 
 class Contender:
@@ -28,9 +30,9 @@ class Contender:
         context.Process(target=_serve, args=(theirs, make, arguments), daemon=True).start()
         theirs.close()  # so that a contender that dies ends the wait for it
 
-    def seconds(self, case: str) -> float:
-        """Return how long one run takes; the first of a case is preceded by one that does not count."""
-        return self._asked("seconds", case)
+    def seconds(self, case: str, runs: int) -> list[float]:
+        """Return how long each of so many runs takes, after one that does not count: it finds the caches as another left them."""
+        return self._asked("seconds", case, runs)
 
     def made(self, case: str) -> Any:
         """Return what a run returns."""
@@ -40,15 +42,27 @@ class Contender:
         """Return the process's largest resident size during a few runs (Linux)."""
         return self._asked("peak", case)
 
-    def _asked(self, what: str, case: str) -> Any:
-        self._pipe.send((what, case))
+    def _asked(self, what: str, case: str, runs: int = 1) -> Any:
+        self._pipe.send((what, case, runs))
         return self._pipe.recv()
 
 
-def in_turns(contenders: dict[str, Contender], case: str, turns: int) -> dict[str, list[float]]:
-    """Return the seconds of each contender in each turn (A B C A B C ...)."""
-    rounds = [{name: each.seconds(case) for name, each in contenders.items()} for _ in range(turns)]
-    return {name: [each[name] for each in rounds] for name in contenders}
+def in_turns(contenders: dict[str, Contender], case: str, turns: int, runs: int = RUNS) -> dict[str, Any]:
+    """Return each contender's seconds, an array (turn, run), where turns go A B C A B C ..."""
+    rounds = [{name: each.seconds(case, runs) for name, each in contenders.items()} for _ in range(turns)]
+    return {name: np.array([each[name] for each in rounds]) for name in contenders}
+
+
+def summary(seconds: dict[str, Any], name: str, against: str) -> dict[str, Any]:
+    """Return median, quartiles and 99th percentile of a contender's runs in ms, and how many times as fast as another it is.
+
+    That is the median over turns of the ratio of the medians in a turn; None where the other did not run.
+    """
+    low, middle, high, slowest = 1000 * np.percentile(seconds[name], (25, 50, 75, 99))
+    times = None
+    if against in seconds:
+        times = float(np.median(np.median(seconds[against], 1) / np.median(seconds[name], 1)))
+    return {"ms": middle, "ms_quartiles": [low, high], "ms_p99": slowest, "times": times, "runs": seconds[name].size}
 
 
 def peak_mib() -> float:
@@ -66,16 +80,15 @@ def _serve(pipe: Any, make: Callable[..., Cases], arguments: tuple[Any, ...]) ->
     cases, current, run = make(*arguments), "", lambda: None
     while True:
         try:
-            what, case = pipe.recv()
+            what, case, runs = pipe.recv()
         except EOFError:  # the benchmark has ended
             return
         if case != current:
             current, run = case, cases(case)
-            run()
-        pipe.send(_answer(what, run))
+        pipe.send(_answer(what, run, runs))
 
 
-def _answer(what: str, run: Run) -> Any:
+def _answer(what: str, run: Run, runs: int) -> Any:
     if what == "made":
         return run()
     if what == "peak":
@@ -83,6 +96,11 @@ def _answer(what: str, run: Run) -> Any:
         for _ in range(PEAK_RUNS):
             run()
         return peak_mib()
+    run()
+    return [_timed(run) for _ in range(runs)]
+
+
+def _timed(run: Run) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
