@@ -1,4 +1,4 @@
-"""What grows with what: time and memory against modalities, shown images, subsets of a step, image size and subjects.
+"""What grows with what: time and memory against modalities, shown images, subsets of a step, size of image and volume, and subjects.
 
     python benchmarks/growth.py --threads 1 --out docs/results/speed
 
@@ -24,10 +24,11 @@ from turns import forget_peak, peak_mib
 
 SIDE = 96
 RUNS = 5
-MODALITIES, SUBSETS, SIDES, SUBJECTS = (
+MODALITIES, SUBSETS, SIDES, SLICES, SUBJECTS = (
     (1, 2, 4, 8, 16),
     (1, 2, 4, 8, 16, 32),
     (64, 96, 128, 192, 256, 384, 512),
+    (20, 40, 80, 160, 320),
     (10, 100, 1000, 10_000),
 )
 BATCHES = 200  # of 16 rows that the loader reads
@@ -36,6 +37,7 @@ AXES = {
     "all shown": ("modalities, all shown", MODALITIES),
     "training step": ("subsets of a step", SUBSETS),
     "side": ("side of the image, pixels", SIDES),
+    "file to file": ("slices of a volume", SLICES),
     "loader": ("subjects of the cohort", SUBJECTS),
 }
 
@@ -69,6 +71,15 @@ def training_step(subsets: int) -> Callable[[], None]:
 
     turns = (torch.roll(torch.tensor([True, True, False, False]), turn) for turn in range(subsets))
     return step(network(4, SIDE), torch.stack([shown.expand(4, -1) for shown in turns]), (SIDE, SIDE))
+
+
+def whole_volume(slices: int, folder: Path) -> Callable[[], Any]:
+    """Return what makes four volumes of so many slices from four, from files to files."""
+    from speed import volume
+
+    from anymod.models import MMHVAESettings
+
+    return volume(MMHVAESettings(image_size=(SIDE, SIDE)), folder, slices=slices)[0]
 
 
 def loader(subjects: int, folder: Path) -> Callable[[], None]:
@@ -106,13 +117,14 @@ def loader(subjects: int, folder: Path) -> Callable[[], None]:
     return run
 
 
-def prepared(axis: str, value: int, folder: Path) -> Callable[[], None]:
+def prepared(axis: str, value: int, folder: Path) -> Callable[[], Any]:
     """Return what is timed at one point of an axis."""
     return {
         "one shown": lambda: synthesis(value, 1, SIDE),
         "all shown": lambda: synthesis(value, value, SIDE),
         "training step": lambda: training_step(value),
         "side": lambda: synthesis(4, 4, value),
+        "file to file": lambda: whole_volume(value, folder),
         "loader": lambda: loader(value, folder),
     }[axis]()
 
@@ -147,7 +159,7 @@ def draw(path: Path, rows: list[dict[str, Any]]) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    figure = Figure((3.2 * len(AXES), 5.6), layout="constrained")
+    figure = Figure((2.9 * len(AXES), 5.6), layout="constrained")
     for column, (axis, (label, _)) in enumerate(AXES.items()):
         points = [row for row in rows if row["axis"] == axis]
         values = [row["value"] for row in points]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from turns import forget_peak, peak_mib
 
 MODALITIES = ("t1", "cet1", "t2", "flair")
 REPEATS = 5
@@ -76,8 +76,10 @@ def training_step(shown: int, settings: Any, rows: int) -> tuple[Callable[[], No
     return step(model, flags, settings.image_size, torch.optim.Adamax(model.parameters(), 2e-3)), rows
 
 
-def volume(settings: Any, folder: Path, backend: Any = "torch") -> tuple[Callable[[], dict[str, float]], int]:
-    """Return (a 192 x 192 x 160 subject of four images from files to four synthesized files, slices); graphs are made before."""
+def volume(
+    settings: Any, folder: Path, backend: Any = "torch", slices: int = 160
+) -> tuple[Callable[[], dict[str, float]], int]:
+    """Return (a subject of four images, as wide as the network's, from files to four synthesized files, slices); graphs are made before."""
     import numpy as np
 
     from anymod.models import MMHVAE, ModelDescription, ModelModality, save_model
@@ -98,7 +100,8 @@ def volume(settings: Any, folder: Path, backend: Any = "torch") -> tuple[Callabl
     )
     save_model(folder / "model", model, description, "Untrained.\n")
     for number, name in enumerate(MODALITIES):
-        data = np.random.default_rng(number).uniform(1, 100, (192, 192, 160)).astype(np.float32)
+        shape = (*settings.image_size, slices)
+        data = np.random.default_rng(number).uniform(1, 100, shape).astype(np.float32)
         data[[0, -1]] = data[:, [0, -1]] = data[:, :, [0, -1]] = 0
         write_volume(folder / f"{name}.nii.gz", Volume(data.round(), Grid(data.shape, np.eye(4))))
     Synthesizer.from_folder(folder / "model", "cpu", backend)
@@ -111,7 +114,7 @@ def volume(settings: Any, folder: Path, backend: Any = "torch") -> tuple[Callabl
         )
         return record["seconds"]
 
-    return run, 160
+    return run, slices
 
 
 def loader(folder: Path) -> tuple[Callable[[], None], int]:
@@ -170,11 +173,6 @@ NAMES = (
 )
 
 
-def peak_mib() -> float:
-    """Return the largest resident size of this process so far; Linux counts in KiB, macOS in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def measure(name: str, threads: int | None) -> Result:
     """Return one measurement of this process: a warm-up, then repeats (a volume: once, with no warm-up)."""
     import matplotlib.figure  # noqa: F401 - all that the package imports belongs to "the imports"
@@ -191,6 +189,7 @@ def measure(name: str, threads: int | None) -> Result:
     imports = peak_mib()
     with tempfile.TemporaryDirectory() as folder:
         run, slices = prepare(name, Path(folder))
+        forget_peak()  # of the set-up
         once = name.startswith("volume")
         if not once:
             run()

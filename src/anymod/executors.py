@@ -1,9 +1,10 @@
-"""Where work that is one task per subject runs: here, in processes of this machine, or on a Dask cluster."""
+"""Where work that is one task per subject runs: here, in processes of this machine, or on a Dask cluster; what memory a process keeps."""
 
 from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -66,12 +67,14 @@ def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees, up to 1 GiB of blocks of up to 32 MiB, where its C library is glibc; else do nothing.
+    """Let this process keep what it frees, about 1 GiB of blocks of up to 32 MiB, where its C library is glibc; else do nothing.
 
     A network frees and allocates the same few megabytes hundreds of times a slice. Handed back each time, they come back as new pages that
-    the kernel has to clear: a third of a slice's time (docs/results/speed).
+    the kernel has to clear: up to a third of a slice's time (docs/results/speed). Who has told glibc otherwise, in an environment variable
+    such as MALLOC_TRIM_THRESHOLD_, is not overruled.
     """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+    told = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if sys.platform == "linux" and not told and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
         library.mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import pixel_unshuffle
 
 from anymod.nn.cells import DecoderCell, EncoderCell, InstanceNorm, ModalityEncoder, SqueezeExcite, Upsample
@@ -16,6 +17,24 @@ def test_instance_norm_has_mean_zero_and_biased_variance_one() -> None:
     y = InstanceNorm()(x)
     torch.testing.assert_close(y.mean((2, 3)), torch.zeros(2, 4), atol=1e-5, rtol=0)
     torch.testing.assert_close(y.var((2, 3), unbiased=False), torch.ones(2, 4), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_of_a_bright_flat_map_is_exact_in_any_layout(memory_format: torch.memory_format) -> None:
+    x = 300 + torch.randn(2, 8, 96, 96, generator=torch.Generator().manual_seed(0))
+    exact = nn.functional.instance_norm(x.double(), eps=1e-5)
+    found = InstanceNorm()(x.contiguous(memory_format=memory_format))
+    assert float((found - exact).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_instance_norm_is_the_same_in_an_exported_graph(offset: float) -> None:
+    x = offset + torch.randn(2, 4, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exported = torch.export.export(InstanceNorm(), (x,))
+    assert "instance_norm" in str(exported.graph)  # what engines fuse
+    expected = (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(exported.module()(x), expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(InstanceNorm()(x), expected, atol=1e-9, rtol=0)
 
 
 def test_a_map_of_one_pixel_is_refused() -> None:
