@@ -62,8 +62,8 @@ class LinearGaussian:
         return product_of_experts(standard_gaussian(experts.mean[:, 0]), experts, torch.tensor([shown]))
 
 
-def as_normal(law: DiagonalGaussian) -> Normal:
-    return Normal(law.mean, law.standard_deviation)
+def as_normal(distribution: DiagonalGaussian) -> Normal:
+    return Normal(distribution.mean, distribution.standard_deviation)
 
 
 @pytest.mark.parametrize("observed", range(1, 8))
@@ -136,8 +136,8 @@ def test_the_best_law_over_data_has_the_right_mean_and_the_full_posteriors_varia
     full = DiagonalGaussian(nodes * math.sqrt(spread), torch.full_like(nodes, math.log(v_r)))
 
     def mean_gap(mean: float, variance: float) -> float:
-        law = DiagonalGaussian(torch.full_like(nodes, mean), torch.full_like(nodes, math.log(variance)))
-        return (weights * divergence(law, full)).sum().item() / math.sqrt(2 * math.pi)
+        distribution = DiagonalGaussian(torch.full_like(nodes, mean), torch.full_like(nodes, math.log(variance)))
+        return (weights * divergence(distribution, full)).sum().item() / math.sqrt(2 * math.pi)
 
     at_subset_posterior, at_best = mean_gap(0.0, v_s), mean_gap(0.0, v_r)
     assert at_subset_posterior == pytest.approx(k - 1 - 0.5 * math.log(k))
@@ -164,7 +164,7 @@ def test_multiplying_exact_unimodal_posteriors_is_overconfident_above_the_finest
     exact = 1 + slope**2 / (v_1 + v_x / 2)
     assert exact == pytest.approx(2.0125)
     assert product.precision.item() == pytest.approx(2.62)
-    # Level 1 is exact, so that the gap of the whole bound is the divergence of z_2's law from its true posterior.
+    # Level 1 is exact, so that the gap of the whole bound is the divergence of z_2's distribution from its true posterior.
     true = DiagonalGaussian(
         (slope * x.mean() / (v_1 + v_x / 2) / exact).reshape(1, 1), -torch.tensor([[exact]], dtype=torch.float64).log()
     )
@@ -189,9 +189,9 @@ def two_level_bound(top: DiagonalGaussian, x: Tensor) -> float:
     squares = (x - z_1.mean) ** 2 + z_1.log_variance.exp()
     likelihood = (-0.5 * math.log(2 * math.pi * v_x) - squares / (2 * v_x)).sum(1)
     fine = likelihood - divergence_from_prior(prior, experts, shown)[:, 0]
-    law, standard = as_normal(top), Normal(torch.zeros((), dtype=torch.float64), 1.0)
-    log_law = law.log_prob(z_2).flatten()
-    return torch.trapezoid(log_law.exp() * (fine + standard.log_prob(z_2) - log_law), z_2).item()
+    distribution, standard = as_normal(top), Normal(torch.zeros((), dtype=torch.float64), 1.0)
+    log_distribution = distribution.log_prob(z_2).flatten()
+    return torch.trapezoid(log_distribution.exp() * (fine + standard.log_prob(z_2) - log_distribution), z_2).item()
 
 
 def test_the_monte_carlo_bound_is_unbiased() -> None:  # 16

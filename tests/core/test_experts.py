@@ -16,7 +16,7 @@ from anymod.core.gaussians import DiagonalGaussian, divergence, log_density, sta
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
 
 
-def laws(seed: int, experts: int, latent: int = 6, scale: float = 2.0, dtype: torch.dtype = torch.float64):
+def distributions(seed: int, experts: int, latent: int = 6, scale: float = 2.0, dtype: torch.dtype = torch.float64):
     """Return a prior (1, latent) and experts (1, experts, latent)."""
     generator = torch.Generator().manual_seed(seed)
     mean = 3 * torch.randn(1, experts + 1, latent, generator=generator, dtype=torch.float64)
@@ -30,7 +30,7 @@ def all_shown(experts: int) -> Tensor:
 
 
 def scalar(prior: tuple[float, float], experts: list[tuple[float, float]]):
-    """Return laws of one element from (mean, variance) pairs."""
+    """Return distributions of one element from (mean, variance) pairs."""
     as_tensor = torch.tensor
     mean = as_tensor([[[mean] for mean, _ in experts]], dtype=torch.float64)
     variance = as_tensor([[[variance] for _, variance in experts]], dtype=torch.float64)
@@ -41,14 +41,14 @@ def scalar(prior: tuple[float, float], experts: list[tuple[float, float]]):
 
 
 def test_empty_set_returns_the_prior_exactly() -> None:  # 1
-    prior, experts = laws(0, 3)
+    prior, experts = distributions(0, 3)
     product = product_of_experts(prior, experts, torch.zeros(1, 3, dtype=torch.bool))
     assert torch.equal(product.mean, prior.mean)
     assert torch.equal(product.log_variance, prior.log_variance)
 
 
 def test_order_of_experts_does_not_matter() -> None:  # 2
-    prior, experts = laws(1, 4, scale=8.0, dtype=torch.float32)
+    prior, experts = distributions(1, 4, scale=8.0, dtype=torch.float32)
     order = torch.tensor([2, 0, 3, 1])
     turned = DiagonalGaussian(experts.mean[:, order], experts.log_variance[:, order])
     first, second = (product_of_experts(prior, each, all_shown(4)) for each in (experts, turned))
@@ -59,7 +59,7 @@ def test_order_of_experts_does_not_matter() -> None:  # 2
 @given(seed=st.integers(0, 10_000), experts=st.integers(1, 5))
 @settings(max_examples=25, deadline=None)
 def test_more_experts_never_lower_the_precision_and_means_stay_between(seed: int, experts: int) -> None:  # 3
-    prior, given_experts = laws(seed, experts)
+    prior, given_experts = distributions(seed, experts)
     before = prior.precision
     for count in range(1, experts + 1):
         shown = torch.arange(experts)[None] < count
@@ -82,7 +82,7 @@ def test_equal_experts_add_their_precisions() -> None:  # 4
 
 
 def test_fusing_one_after_the_other_is_fusing_together() -> None:  # 5
-    prior, experts = laws(3, 2)
+    prior, experts = distributions(3, 2)
     together = product_of_experts(prior, experts, all_shown(2))
     first = product_of_experts(prior, experts, torch.tensor([[True, False]]))
     second = product_of_experts(first, experts, torch.tensor([[False, True]]))
@@ -99,7 +99,7 @@ def test_an_expert_that_knows_nothing_is_ignored_and_one_that_knows_all_decides(
 
 
 def test_the_ratio_of_posterior_and_prior_is_the_expert() -> None:  # 7
-    prior, experts = laws(4, 1)
+    prior, experts = distributions(4, 1)
     product = product_of_experts(prior, experts, all_shown(1))
     recovered = expert_between(prior, product)
     torch.testing.assert_close(recovered.mean, experts.mean[:, 0], atol=1e-8, rtol=1e-8)
@@ -137,7 +137,7 @@ def test_two_equal_experts_and_a_flat_prior_give_sigma_over_root_two() -> (
 
 
 def test_what_is_hidden_changes_nothing_not_even_a_nan() -> None:  # 18, at the level of the product
-    prior, experts = laws(5, 3)
+    prior, experts = distributions(5, 3)
     shown = torch.tensor([[True, False, True]])
     expected = product_of_experts(prior, experts, shown)
     mean, log_variance = experts.mean.clone(), experts.log_variance.clone()
@@ -156,7 +156,7 @@ def test_what_is_hidden_changes_nothing_not_even_a_nan() -> None:  # 18, at the 
 @given(seed=st.integers(0, 10_000), mask=st.integers(0, 7))
 @settings(max_examples=25, deadline=None)
 def test_divergence_agrees_with_the_general_formula(seed: int, mask: int) -> None:  # 10
-    prior, experts = laws(seed, 3, scale=1.0)
+    prior, experts = distributions(seed, 3, scale=1.0)
     shown = torch.tensor([[bool(mask >> bit & 1) for bit in range(3)]])
     nats = divergence_from_prior(prior, experts, shown)
     expected = divergence(product_of_experts(prior, experts, shown), prior)
@@ -214,7 +214,7 @@ def test_at_temperature_zero_variances_still_weigh_the_means() -> None:  # 20
     assert means == pytest.approx([1 / 3, (2 * math.exp(3) - 1) / (2 + math.exp(3))], rel=1e-6)
 
 
-def test_hierarchical_divergence_is_the_sum_of_its_levels() -> None:  # 11: KL of a two-level law against draws
+def test_hierarchical_divergence_is_the_sum_of_its_levels() -> None:  # 11: KL of a two-level distribution against draws
     generator = torch.Generator().manual_seed(1)
     count = 400_000
     one = torch.ones(count, 1, dtype=torch.bool)

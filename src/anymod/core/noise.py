@@ -9,6 +9,8 @@ from torch import Tensor
 
 from anymod.randomness import torch_generator
 
+USUAL_TEMPERATURE = 0.7  # of several samples (method section 11)
+
 Noise = Callable[[int, tuple[int, ...]], Tensor]
 """Called with a level (1 finest) and a latent's shape (batch, *latent); returns standard normal noise that broadcasts to it."""
 

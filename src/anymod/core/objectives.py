@@ -36,7 +36,7 @@ def squared_error(image: Tensor, prediction: Tensor) -> Tensor:
     return (image - prediction).square()
 
 
-def critic_loss(scores_of_real: list[Tensor], scores_of_fakes: list[Tensor]) -> Tensor:
+def discriminator_loss(scores_of_real: list[Tensor], scores_of_fakes: list[Tensor]) -> Tensor:
     """Return E[(D(real) - 1)^2] + E[D(fake)^2], each averaged over modalities (eq. 15, least squares)."""
     real = torch.stack([(score - 1).square().mean() for score in scores_of_real]).mean()
     fake = torch.stack([score.square().mean() for score in scores_of_fakes]).mean()

@@ -13,7 +13,7 @@ from anymod import __version__
 from anymod.cohorts import default_group
 from anymod.errors import ModelFolderError
 from anymod.files import sha256, staged_folder
-from anymod.models.authors import translated
+from anymod.models.dorent2024 import translated
 from anymod.models.folder import ModelDescription, ModelModality, save_model
 from anymod.volumes import IntensityRule
 

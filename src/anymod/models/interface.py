@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anymod.cohorts import Batch
+from anymod.core.batch import Batch
 from anymod.core.noise import Noise
 from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
 

@@ -17,10 +17,10 @@ import SimpleITK as sitk
 from scipy import ndimage
 from scipy.cluster.vq import ClusterError, kmeans2
 
+from anymod.arrays import Array
 from anymod.cohorts import default_group
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import MissingExtraError, VolumeError
-from anymod.types import Array
 from anymod.volumes import Grid, Volume, foreground_of, read_labels, resample, write_volume
 
 Method = Literal["auto", "synthseg", "estimate"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.errors import GridError, VolumeError
 from anymod.models import ModelDescription, ModelModality, UnifiedModel
-from anymod.types import Array
 from anymod.volumes import (
     Grid,
     IntensityRange,

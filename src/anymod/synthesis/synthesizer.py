@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anymod.arrays import Array
+from anymod.engines.backends import Backend, with_backend
+from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, UnifiedModel, load_model
-from anymod.synthesis.device import resolve_device
 from anymod.synthesis.drawing import draw_images, encoded, with_content
-from anymod.synthesis.engines import Backend, with_backend
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.placement import Placed, check_one_grid, place, raw_per_scaled, raw_planes, raw_units
-from anymod.types import Array
 from anymod.volumes import Grid, Volume
 
 PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size fit into any memory

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.errors import GridError
-from anymod.volumes.affines import Array
 
 BACKGROUND_SHARE = 0.5  # of the six faces; a head may touch some of them
 MOST_COUNTED = 100_000  # voxels outside, spread evenly, that tell the commonest value

@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.configuration import Settings
 from anymod.errors import VolumeError
-from anymod.volumes.affines import Array
 
 BACKGROUND = -1.0
 INPUT_FLOOR = -255 / 256
