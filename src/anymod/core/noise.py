@@ -26,7 +26,7 @@ def noise_of_rows(generator: torch.Generator, rows: slice, total: int) -> Noise:
 def shared_noise(seed: int, *stream: str | int, device: str | torch.device = "cpu") -> Noise:
     """Return noise drawn once for each level and the same for all rows and calls, so that the slices of a volume do not flicker.
 
-    Always drawn on the CPU, so that a seed means the same volume on every device; whatever the batching (method section 11).
+    Always drawn on the CPU, so that a seed means the same volume on every device; whatever the batching (method, section 11).
     """
 
     def noise(level: int, shape: tuple[int, ...]) -> Tensor:
