@@ -391,11 +391,11 @@ def test_slices_run_where_the_model_wants_them(file: Path, tmp_path: Path) -> No
     """A volume whose axes run to LPS, seen by a model that takes LPS, is seen as it is stored."""
     grid = Grid((64, 128, 3), np.diag([-0.5, -0.5, 0.5, 1.0]))
     stored_us = Volume(head(1, Grid((64, 128, 3), np.diag([0.5, 0.5, 0.5, 1.0]))).data, grid)
-    from anymod.synthesis.placement import place
+    from anymod.cohorts import SubjectImages
+    from anymod.synthesis import Synthesizer
 
     for orientation, expected in (("LPS", stored_us.data), ("RAS", stored_us.data[::-1, ::-1])):
         import_weights(file, tmp_path / orientation, image_size=SIZE, orientation=orientation)  # type: ignore[arg-type]
-        model, description = load_model(tmp_path / orientation)
-        placed = place({"us": stored_us}, None, model, description)
-        inside = placed.foregrounds["us"].transpose(1, 2, 0)
+        seen = Synthesizer(*load_model(tmp_path / orientation)).see(SubjectImages.of({"us": stored_us}, "the images"))
+        inside = seen.foreground[:, 0].transpose(1, 2, 0)
         np.testing.assert_array_equal(inside, expected > 0)
