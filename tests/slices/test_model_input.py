@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import MODALITIES, head, tiny_description, tiny_model, write_tiny_cohort
+from tiny_models import tiny_description, tiny_model, write_tiny_cohort
 
 from anymod.cohorts import SubjectImages, read_subject_images
 from anymod.slices import CacheSettings, build_cache

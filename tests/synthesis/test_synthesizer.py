@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_models import GRID, MODALITIES, head, tiny_description, tiny_model, write_tiny_cohort
+from tiny_models import GRID, MODALITIES, head, tiny_description, tiny_model
 
 from anymod.cohorts import SubjectImages
 from anymod.engines import resolve_device
 from anymod.errors import ConfigurationError, GridError, ModalityError, VolumeError
 from anymod.models import ModelModality
-from anymod.slices import CacheSettings, build_cache
 from anymod.synthesis import SynthesisOptions, Synthesizer
-from anymod.volumes import Grid, IntensityRule, Volume, orient, read_volume
+from anymod.volumes import Grid, Volume, orient
 
 
 @pytest.fixture(scope="module")
