@@ -37,13 +37,13 @@ def test_standard_deviation_and_precision_are_two_views_of_one_number() -> None:
     torch.testing.assert_close(distribution.standard_deviation**-2, distribution.precision)
 
 
-def test_at_temperature_zero_every_noise_gives_the_mean() -> None:  # method check 20
+def test_at_temperature_zero_every_noise_gives_the_mean() -> None:  # method, check 20
     distribution = some_distribution(5)
     assert torch.equal(draw(distribution, None, 0.0), distribution.mean)
     assert torch.equal(draw(distribution, torch.randn(3, 4, 5, dtype=torch.float64), 0.0), distribution.mean)
 
 
-def test_spread_of_draws_is_temperature_times_sigma() -> None:  # method check 21
+def test_spread_of_draws_is_temperature_times_sigma() -> None:  # method, check 21
     distribution = DiagonalGaussian(torch.tensor([1.0, -2.0]), torch.tensor([0.0, 2.0]))
     noise = torch.randn(100_000, 2, generator=torch.Generator().manual_seed(0))
     drawn = draw(distribution, noise, 0.7)
@@ -57,7 +57,7 @@ def test_a_draw_without_noise_or_below_zero_is_refused(noise: torch.Tensor | Non
         draw(DiagonalGaussian(torch.zeros(1), torch.zeros(1)), noise, temperature)
 
 
-def test_soft_limit_bounds_the_precision() -> None:  # method check 22: c = 10 gives lambda in [4.5e-5, 2.2e4]
+def test_soft_limit_bounds_the_precision() -> None:  # method, check 22: c = 10 gives lambda in [4.5e-5, 2.2e4]
     limited = soft_limit(torch.tensor([-1e9, 0.0, 0.1, 1e9]), 10.0)
     assert limited[1] == 0
     assert limited[2] == pytest.approx(0.1, abs=1e-5)

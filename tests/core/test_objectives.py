@@ -30,7 +30,7 @@ def test_mean_is_over_pixels_then_observed_modalities_then_rows() -> None:
     assert mean_over_observed(error, observed).item() == pytest.approx(((2 + 5) / 2 + 2) / 2)
 
 
-def test_what_is_not_observed_changes_nothing_not_even_a_nan() -> None:  # method check 18
+def test_what_is_not_observed_changes_nothing_not_even_a_nan() -> None:  # method, check 18
     error = torch.tensor([[[[1.0, 3.0]], [[math.nan, math.nan]]]], requires_grad=True)
     mean_over_observed(error, torch.tensor([[True, False]])).backward()
     assert error.grad is not None

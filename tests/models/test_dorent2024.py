@@ -88,7 +88,7 @@ def stored_noise(vectors: Vectors):
 
 @torch.inference_mode()
 def drawn(model: MMHVAE, vectors: Vectors, subset: str, temperature: float) -> Tensor:
-    """Return all four images as the authors' scripts write them: background where the first image given is (A5)."""
+    """Return all four images as the authors' scripts write them: background where the first image given is (deviation A5)."""
     images, shown = given(vectors, subset)
     noise = stored_noise(vectors) if temperature else None
     made = model.synthesize(images, shown, (0, 1, 2, 3), temperature, noise)
@@ -147,7 +147,7 @@ def test_draws_are_the_authors(tiny: AuthorsMMHVAE, vectors: Vectors, subset: st
     torch.testing.assert_close(drawn(tiny, vectors, subset, 0.7), theirs, atol=1e-6, rtol=0)
     textbook = MMHVAE(MODALITIES, tiny.settings).double()
     textbook.load_state_dict(tiny.state_dict())
-    assert (drawn(textbook, vectors, subset, 0.7) - theirs).abs().mean() > 1e-3  # the switch matters (A2)
+    assert (drawn(textbook, vectors, subset, 0.7) - theirs).abs().mean() > 1e-3  # the switch matters (deviation A2)
     torch.testing.assert_close(drawn(textbook, vectors, subset, 0.0), drawn(tiny, vectors, subset, 0.0))  # but not here
 
 

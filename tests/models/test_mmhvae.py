@@ -1,4 +1,4 @@
-"""What MMHVAE promises whatever its size: subsets, rows, hidden slots, gradients, temperature (method checks 18 to 21)."""
+"""What MMHVAE promises whatever its size: subsets, rows, hidden slots, gradients, temperature (method, checks 18 to 21)."""
 
 from __future__ import annotations
 

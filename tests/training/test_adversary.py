@@ -1,4 +1,4 @@
-"""Who is judged, on what, and against which real slices (method section 6)."""
+"""Who is judged, on what, and against which real slices (method, section 6)."""
 
 from __future__ import annotations
 

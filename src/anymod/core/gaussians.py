@@ -33,7 +33,7 @@ def standard_gaussian(like: Tensor) -> DiagonalGaussian:
 
 
 def draw(distribution: DiagonalGaussian, noise: Tensor | None, temperature: float = 1.0) -> Tensor:
-    """Return mean + temperature * sigma * noise (method section 11), reparameterized.
+    """Return mean + temperature * sigma * noise (method, section 11), reparameterized.
 
     `noise` is standard normal, broadcast to the distribution's shape. At temperature 0 the mean itself comes back and no noise is needed.
     """
@@ -61,5 +61,5 @@ def divergence(first: DiagonalGaussian, second: DiagonalGaussian) -> Tensor:
 
 
 def soft_limit(value: Tensor, limit: float) -> Tensor:
-    """Return limit * tanh(value / limit): near-identity around 0, never beyond +-limit (pitfall A3, method check 22)."""
+    """Return limit * tanh(value / limit): near-identity around 0, never beyond +-limit (deviation A3, method, check 22)."""
     return limit * torch.tanh(value / limit)

@@ -89,7 +89,7 @@ class DecoderGraph(nn.Module):
         temperature: Tensor | None,
         noise: list[Tensor],
     ) -> Tensor:
-        """Return the mean of the product of experts (method eq. 14), or a draw from it.
+        """Return the mean of the product of experts (method, eq. 14), or a draw from it.
 
         Log-variances are softly limited, so that no precision overflows: plain sums, of which engines make fewer passes over memory.
         """

@@ -1,8 +1,8 @@
-"""The protocol `authors`: a model scored as the paper's authors score theirs, to be set beside their tables (pitfalls E1 to E6).
+"""The protocol `authors`: a model scored as the paper's authors score theirs, to be set beside their tables (deviations E1 to E6).
 
 Images as 8-bit numbers, whole slices with their background, slices on which the target is not blank; the range of each target slice; SSIM
-row by row; one draw at temperature 0.7; what is shown is scored, too. An image is background where the first of the shown ones is (A5),
-and a blank one counts as shown (A6). LPIPS, the fourth of their scores, needs weights from elsewhere and is not here.
+row by row; one draw at temperature 0.7; what is shown is scored, too. An image is background where the first shown one is (deviation A5),
+and a blank one counts as shown (deviation A6). LPIPS, the fourth of their scores, needs weights from elsewhere and is not here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The published network of the paper's authors: what its weights are called, and how it draws (pitfalls A1 to A14).
+"""The published network of the paper's authors: what its weights are called, and how it draws (deviations A1 to A14).
 
 ReubenDo/MMHVAE, revision 31a988e. Its layers are those of `MMHVAE`, so that one table of names moves its weights over. It differs in
-one point: what its heads emit, s, adds up in the product of experts as if exp(s) were a variance (A1), and is then the standard deviation
-that is drawn with and that the divergence compares (A2). Images at temperature 0 do not depend on it; draws and their spread do.
+one point: what its heads emit, s, is fused as if exp(s) were a variance (deviation A1), and is then the standard deviation
+that is drawn with and that the divergence compares (deviation A2). Images at temperature 0 do not depend on it; draws and their spread do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from anymod.models.mmhvae import MMHVAE, Level, MMHVAESettings
 
 G, V = "parametrizations.weight.original0", "parametrizations.weight.original1"
 NORMED, WEIGHT, BOTH = (G, V), ("weight",), ("weight", "bias")
-# Theirs, ours and its tensors (reference description, section 6): {m} a modality, {n} its number, {i} a depth, step or block.
+# Theirs, ours and its tensors (deviation A14): {m} a modality, {n} its number, {i} a depth, step or block.
 PARTS = (
     ("bottleneck_down.linear", "top.emit", ("bias", *NORMED)),
     ("bottleneck_up.linear", "top.spread", ("bias", *NORMED)),
@@ -57,17 +57,17 @@ class AuthorsMMHVAE(MMHVAE):
         return as_drawn(level.posterior)
 
     def _divergence(self, level: Level, shown: Tensor) -> Tensor:
-        """Return KL[posterior || prior] of the distributions drawn from, in closed form (pitfall T4; theirs is one sample of it)."""
+        """Return KL[posterior || prior] of the distributions drawn from, in closed form (deviation T4; theirs is one sample)."""
         return divergence(as_drawn(level.posterior), as_drawn(level.prior))
 
 
 def as_drawn(fused: DiagonalGaussian) -> DiagonalGaussian:
-    """Return the distribution whose standard deviation is exp(s), from one that was fused with exp(s) as its variance (A2)."""
+    """Return the distribution whose standard deviation is exp(s), from one that was fused with exp(s) as its variance (deviation A2)."""
     return DiagonalGaussian(fused.mean, 2 * fused.log_variance)
 
 
 def first_foreground(images: Tensor, given: Sequence[int]) -> Tensor:
-    """Return (b, h, w): where the first of the images that are given, in this order, is not background (A5).
+    """Return (b, h, w): where the first of the images that are given, in this order, is not background (deviation A5).
 
     The authors' outputs are background elsewhere. Shape: images (b, m, h, w); `given` holds positions in m. Ordinary use takes the union.
     """

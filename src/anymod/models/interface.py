@@ -161,7 +161,7 @@ class Network(nn.Module, ABC):
 
 
 def shown_foreground(foreground: Tensor, shown: Tensor) -> Tensor:
-    """Return the union of the foregrounds of what is shown (method section 9): (b, h, w) from (b, m, h, w) and (b, m)."""
+    """Return the union of the foregrounds of what is shown (method, section 9): (b, h, w) from (b, m, h, w) and (b, m)."""
     return (foreground & shown[:, :, None, None]).any(1)
 
 

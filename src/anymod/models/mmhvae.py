@@ -1,7 +1,7 @@
 """MMHVAE: a hierarchical VAE whose posterior, at every level, is the prior times one expert per shown modality.
 
-Generative: z_L ~ N(0, I), z_l ~ p(z_l | z_{l+1}), x_m = f_m(z_1) (method eqs. 4 to 6; Dorent et al., arXiv 2410.19378). Only z travels
-down where a level carries latents (pitfall A8). Encoders and image heads belong to a modality, everything else is shared.
+Generative: z_L ~ N(0, I), z_l ~ p(z_l | z_{l+1}), x_m = f_m(z_1) (method, eqs. 4 to 6; Dorent et al., arXiv 2410.19378). Only z travels
+down where a level carries latents (deviation A8). Encoders and image heads belong to a modality, everything else is shared.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class MMHVAESettings(Settings):
     soft_limit: float = Field(
         default=10.0,
         gt=0,
-        description="means and log-variances stay within +- this (pitfall A3), before expert_log_variance is added",
+        description="means and log-variances stay within +- this (deviation A3), before expert_log_variance is added",
     )
 
     @model_validator(mode="after")
@@ -261,7 +261,7 @@ class MMHVAE(UnifiedModel):
         objective: Objective,
         encoding: Features | None = None,
     ) -> Outcome:
-        """Return reconstruction and divergence (method section 7), means over draws and rows, and the images (draw, b, m, h, w).
+        """Return reconstruction and divergence (method, section 7), means over draws and rows, and the images (draw, b, m, h, w).
 
         Everything observed counts in the reconstruction, also what was not shown: that makes the posterior estimate what it does not see.
         """

@@ -1,4 +1,4 @@
-"""The discriminators: one per modality, convolutional, least squares (method section 6)."""
+"""The discriminators: one per modality, convolutional, least squares (method, section 6)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from anymod.nn.cells import InstanceNorm, in_full_precision
 
-MOST_WIDENING = 4  # channels stop growing at four times the first layer's (authors' architecture, section 8)
+MOST_WIDENING = 4  # channels stop growing at four times the first layer's (deviation T7)
 
 
 class Discriminator(nn.Module):

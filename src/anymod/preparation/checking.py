@@ -21,7 +21,7 @@ from anymod.preparation.findings import CheckReport, Finding, ImageFacts, Subjec
 from anymod.progress import track
 from anymod.volumes import Volume, foreground_of, measure_range, read_labels, read_volume
 
-PERCENTILE = 99.95  # method.md section 9
+PERCENTILE = 99.95  # docs/method.md section 9
 LEAST_FOREGROUND, MOST_FOREGROUND = 0.01, 0.95
 """Between them lies the part of a volume that a head or a fan of ultrasound fills; outside, the foreground is likely wrong."""
 FARTHEST_OUTLIER = 20.0  # maximum over the 99.95th percentile, both counted from the minimum

@@ -1,6 +1,6 @@
 """A tissue map for a subject that came without one: by `mri_synthseg` where it is installed, else white matter alone, from T1.
 
-Harmonized targets need the median of white matter (method section 9; Dorent et al., section 4.4.1) and nothing else of the map.
+Harmonized targets need the median of white matter (method, section 9; Dorent et al., section 4.4.1) and nothing else of the map.
 """
 
 from __future__ import annotations

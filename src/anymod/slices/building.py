@@ -144,7 +144,7 @@ def _warn_of_cut_off(records: Sequence[SubjectSlices], settings: CacheSettings) 
 def _harmonized_medians(
     cohort: Cohort, subjects: Sequence[Subject], records: Sequence[SubjectSlices]
 ) -> tuple[float | None, ...]:
-    """Return c_m for each modality: the cohort's own, else the median share over the training subjects (method.md section 9).
+    """Return c_m for each modality: the cohort's own, else the median share over the training subjects (docs/method.md section 9).
 
     The share is white matter's where targets are harmonized, else the core's. None where no subject has either of that modality.
     """

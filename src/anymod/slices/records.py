@@ -27,7 +27,7 @@ class CacheSettings(Settings):
     """Voxels of a slice, (rows, columns), cut or padded about the centre of the foreground."""
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
-    """What targets show: the input's rule over the volume, or the tissue map's white matter at one constant (method.md section 9)."""
+    """What targets show: the input's rule over the volume, or the tissue map's white matter at one constant (docs/method.md section 9)."""
     min_foreground: float = Field(default=0.02, ge=0, le=1)
     """A slice is used when at least this fraction of it is foreground in some modality."""
 

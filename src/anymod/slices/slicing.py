@@ -35,7 +35,7 @@ from anymod.volumes import (
 WHITE_MATTER_LABELS = (2, 41)
 """Left and right cerebral white matter in FreeSurfer's numbers; simulated subjects use 2 for both."""
 BRIGHTEST_PERCENTILE = 99.9
-"""Of the foreground: what a white-matter median is compared with to find c_m (method.md section 9)."""
+"""Of the foreground: what a white-matter median is compared with to find c_m (docs/method.md section 9)."""
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _plane_range(plane: Array, inside: Array, rule: IntensityRule) -> RawRange |
 
 
 def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) -> WhiteMatter | None:
-    """Return what harmonized targets need of one image; ultrasound keeps the input's rule (method.md section 9)."""
+    """Return what harmonized targets need of one image; ultrasound keeps the input's rule (docs/method.md section 9)."""
     if task.settings.targets != "harmonized" or modality.group == "us" or modality.name not in images.volumes:
         return None
     where = f"subject '{task.subject.name}'"

@@ -29,7 +29,7 @@ PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size 
 class Synthesis:
     """What was made for one subject, on the grid that its images came on.
 
-    `standard_deviations` is empty for a single sample: the spread of the samples, which alone is no calibrated uncertainty (method.md
+    `standard_deviations` is empty for a single sample: the spread of the samples, which alone is no calibrated uncertainty (docs/method.md
     section 4), and of a calibrated model the root of its square and that of `expected_errors`. These are root mean squared errors in raw
     units that the model had on subjects it was not trained on, by target; a target without one was not measured from what is shown.
     `units` holds the raw (low, high) of each image's scale; `cut_off` the fraction of the foreground that the model could not see.

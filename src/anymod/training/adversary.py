@@ -1,4 +1,4 @@
-"""The adversary: one discriminator per modality, which also judges the images that a subject lacks (method section 6)."""
+"""The adversary: one discriminator per modality, which also judges the images that a subject lacks (method, section 6)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def judged_rows(shown: Shown, observed: Shown, *, everything: bool) -> Tensor:
     """Return the rows (b,) whose images the model is judged by.
 
     Those that hide something observed, as the authors' two partial passes do; a subject with one image can hide nothing, so it counts
-    too: for what it lacks the discriminators' word is the only one. With `everything`, all rows, as eq. (16) has it.
+    too: for what it lacks the discriminators' word is the only one. With `everything`, all rows (method, eq. 16).
     """
     partial = (shown != observed).any(1) | (observed.sum(1) == 1)
     return torch.ones_like(partial) if everything else partial
 
 
 def model_term(discriminators: nn.ModuleList, images: Planes, rows: Tensor) -> Tensor:
-    """Return R (eq. 16) over all modalities of the judged rows, observed or not, as a mean over all rows: who is not judged adds 0."""
+    """Return R (method, eq. 16) over all modalities of the judged rows, observed or not: a mean over all rows, to which others add 0."""
     if not bool(rows.any()):
         return images.new_zeros(())
     judged = adversarial_loss(
@@ -36,7 +36,7 @@ def model_term(discriminators: nn.ModuleList, images: Planes, rows: Tensor) -> T
 
 
 def discriminators_term(discriminators: nn.ModuleList, real: list[Tensor], fakes: list[Tensor]) -> Tensor:
-    """Return eq. (15) over the modalities that have real and fake slices; each list holds (n_m, h, w), n_m may be 0."""
+    """Return the loss of method, eq. 15 over the modalities that have real and fake slices; each list holds (n_m, h, w), n_m may be 0."""
     scores = [
         (discriminator(true), discriminator(false))
         for discriminator, true, false in zip(discriminators, real, fakes, strict=True)

@@ -51,10 +51,10 @@ class DataSection(Settings):
 
 
 class ObjectiveSection(Settings):
-    """What is minimized (method section 7): reconstruction + kl_weight x KL + adversarial_weight x R."""
+    """What is minimized (method, section 7): reconstruction + kl_weight x KL + adversarial_weight x R."""
 
     likelihood: Literal["laplace", "normal"] = Field(
-        default="laplace", description="absolute or squared error (pitfall T1)"
+        default="laplace", description="absolute or squared error (deviation T1)"
     )
     shown_targets: Literal["clean", "as_shown"] = Field(
         default="clean",
@@ -75,7 +75,7 @@ class ObjectiveSection(Settings):
         default=1, ge=1, description="subsets a row shows in one step, stratified over its tickets; authors: 3"
     )
     mixed_ticket: bool = Field(
-        default=True, description="also draw subsets across groups (method section 8); paper: false"
+        default=True, description="also draw subsets across groups (method, section 8); paper: false"
     )
     adversarial_weight: float = Field(default=0.0, ge=0, description="of R; authors: 0.1 or 0.05 on this scale")
     adversarial_start: int = Field(default=0, ge=0, description="step at which the networks begin to see R")

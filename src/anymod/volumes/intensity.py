@@ -1,4 +1,4 @@
-"""Raw intensities to the numbers a network sees, and back (method.md section 9).
+"""Raw intensities to the numbers a network sees, and back (docs/method.md section 9).
 
 One mechanism for inputs and harmonized targets: `low` of the foreground goes to `floor`, `high` to 1, background to exactly -1.
 Inputs have their floor 1/256 above -1, so that the darkest foreground still differs from background.
