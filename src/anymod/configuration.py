@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -17,6 +18,9 @@ from anymod.errors import AnymodError
 from anymod.files import write_text
 
 MAX_BYTES = 10_000_000  # a settings file has thousands; reading YAML takes seconds per megabyte
+
+
+logger = logging.getLogger(__name__)
 
 
 class Settings(BaseModel):
@@ -105,6 +109,39 @@ def apply_assignments(
     return content
 
 
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` laid over it, section by section."""
+    both = {
+        key: merged(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), Mapping) else value
+        for key, value in changes.items()
+    }
+    return {**base, **both}
+
+
+def renamed(
+    content: Mapping[str, Any], names: Mapping[str, str], where: str | Path, *, error: type[AnymodError]
+) -> dict[str, Any]:
+    """Return `content` with values moved from older dotted names to today's; raise `error` where both are given."""
+    result = copy.deepcopy(dict(content))
+    for older, newer in names.items():
+        *sections, key = older.split(".")
+        place: Any = result
+        for section in sections:
+            place = place.get(section) if isinstance(place, Mapping) else None
+        if not isinstance(place, dict) or key not in place:
+            continue
+        logger.info("%s: '%s' is called '%s' now", where, older, newer)
+        value = place.pop(key)
+        *sections, key = newer.split(".")
+        place = result
+        for section in sections:
+            place = place.setdefault(section, {})
+        if key in place:
+            raise error("value given twice", where, f"'{older}' is an older name of '{newer}'", "leave it out")
+        place[key] = value
+    return result
+
+
 def validate(
     model: type[SettingsType], content: dict[str, Any], where: str | Path, *, error: type[AnymodError]
 ) -> SettingsType:
@@ -114,7 +151,7 @@ def validate(
         return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as problem:
         first = problem.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(_named(model, first["loc"]))
         if first["type"] == "extra_forbidden":
             remedy = nearest(str(first["loc"][-1]), known_keys(model, first["loc"][:-1]))
             raise error("unknown key", where, f"'{field}' does not exist", remedy) from None
@@ -122,6 +159,20 @@ def validate(
         found = "" if isinstance(value, dict | list) else f" (found {value!r})"
         why = (f"'{field}': " if field else "") + first["msg"].removeprefix("Value error, ") + found
         raise error("invalid value", where, why, "mend the value") from None
+
+
+def _named(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """Return a location without the tags that pydantic puts in for the members of a union."""
+    parts: list[str] = []
+    section: type[BaseModel] | None = model
+    for place, part in enumerate(location):
+        last = place == len(location) - 1
+        if section is None or isinstance(part, int) or part in section.model_fields or last:
+            parts.append(str(part))
+            section = (
+                _section(section.model_fields[part].annotation) if section and part in section.model_fields else section
+            )
+    return parts
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from anymod.engines.graph import Graph
 from tiny_models import GRID, MODALITIES, head, save_tiny_model, tiny_description, tiny_model
 from typer.testing import CliRunner
 
 from anymod.cli import app
 from anymod.core.subsets import as_row
 from anymod.engines import export
-from anymod.engines.graph import Graph
 from anymod.errors import MissingExtraError, OutputError
 from anymod.models import AuthorsMMHVAE, MMHVAESettings, save_model
 from anymod.synthesis import Synthesizer

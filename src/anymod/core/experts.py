@@ -49,7 +49,7 @@ def product_by_sums(
 
 
 def by_inverse_deviation(product: Product) -> Product:
-    """Return a fusion that weighs means by 1/sigma where `product` weighs by 1/sigma^2, and adds up 1/sigma (pitfall A1)."""
+    """Return a fusion that weighs means by 1/sigma where `product` weighs by 1/sigma^2, and adds up 1/sigma (deviation A1)."""
 
     def fuse(prior: DiagonalGaussian, experts: DiagonalGaussian, shown: Tensor) -> DiagonalGaussian:
         fused = product(_with_half_the_log_variance(prior), _with_half_the_log_variance(experts), shown)

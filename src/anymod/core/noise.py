@@ -19,7 +19,7 @@ Noise = Callable[[int, tuple[int, ...]], Tensor]
 
 @dataclass(frozen=True)
 class Draw:
-    """A way of drawing latents: mean + temperature * standard deviation * noise (method section 11)."""
+    """A way of drawing latents: mean + temperature * standard deviation * noise (method, section 11)."""
 
     temperature: float = 0.0
     noise: Noise | None = None

@@ -156,15 +156,15 @@ def _draw(
     Simulated volumes run to RAS at the model's spacing, so a slice has the same index in the volume and in the cache.
     """
     model, names = synthesizer.model, synthesizer.description.names
-    batch = cache.read([cache.subjects.index(PATIENT)], [number], model.context).to(synthesizer.device)
-    decode = encoded(model, batch.images, batch.observed)
+    batch = cache.read([cache.subjects.index(PATIENT)], [number], model.spec.context_slices).to(synthesizer.device)
+    encoding = encoded(model, batch.images, batch.observed)
     foreground = batch.foreground[0].cpu().numpy()
     filled = []
     for way in ways:
         row = as_row(parse_subset("+".join(way), names), len(names))
         shown, everything = torch.tensor([row], device=synthesizer.device), tuple(range(len(names)))
-        mean, _ = draw_images(decode, shown, everything, SynthesisOptions(), [number])
-        _, spread = draw_images(decode, shown, everything, SAMPLES, [number])
+        mean, _ = draw_images(encoding, shown, everything, SynthesisOptions(), [number])
+        _, spread = draw_images(encoding, shown, everything, SAMPLES, [number])
         region = foreground[row].any(0)
         planes = (np.where(region, mean[0].cpu(), -1.0), np.where(region, spread[0].cpu(), np.nan))
         filled.append(Filled(way, *planes))

@@ -11,22 +11,21 @@ import warnings
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from anymod.arrays import Array
+from anymod.core.noise import MEAN
 from anymod.core.subsets import as_row, non_empty_subsets
-from anymod.engines.graph import Graph
-from anymod.errors import MissingExtraError, ModelFolderError, OutputError
+from anymod.errors import MissingExtraError, OutputError
 from anymod.files import staged_folder, write_json, write_text
-from anymod.models import CARD, MMHVAE, ModelDescription, find_model, load_model, read_card
+from anymod.models import CARD, ModelDescription, Network, Run, find_model, load_model, read_card
 from anymod.resources import EXPORT_EXAMPLE
 
 Format = Literal["onnx", "openvino"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
 GRAPHS = {"onnx": "model.onnx", "openvino": "model.xml"}
 LARGEST_DIFFERENCE = 1e-3  # of images in [-1, 1], from torch's
@@ -43,13 +42,11 @@ def export_model(model: str | Path, out: Path, kind: Format, *, overwrite: bool 
     The graph draws at temperature 0. It is run on every subset of the modalities, and refused where it differs from torch by more than
     `LARGEST_DIFFERENCE`.
 
-    Raises MissingExtraError where a package of `anymod[export]` is missing, ModelFolderError where the model is no MMHVAE.
+    Raises MissingExtraError where a package of `anymod[export]` is missing.
     """
     for name in PACKAGES[kind]:
         package(name)
     network, description = load_model(model)
-    if not isinstance(network, MMHVAE):
-        raise ModelFolderError("no graph", model, f"'{description.architecture}' has none", "choose another model")
     with staged_folder(out, overwrite=overwrite, keep=(find_model(model),)) as folder:
         _write_onnx(network, folder / GRAPHS["onnx"])
         if kind == "openvino":
@@ -82,7 +79,7 @@ def run_openvino(folder: Path) -> Runner:
     return lambda images, shown: run(images, shown)[0]
 
 
-def load_onnx(path: Path, threads: int) -> Callable[..., list[Array]]:
+def load_onnx(path: Path, threads: int) -> Run:
     """Return what ONNX Runtime makes of a graph's inputs, in their order, on the processor."""
     onnxruntime = package("onnxruntime")
     options = onnxruntime.SessionOptions()
@@ -92,7 +89,7 @@ def load_onnx(path: Path, threads: int) -> Callable[..., list[Array]]:
     return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
 
 
-def load_openvino(path: Path, threads: int) -> Callable[..., list[Array]]:
+def load_openvino(path: Path, threads: int) -> Run:
     """Return what OpenVINO makes of a graph's inputs, in their order, on the processor, in single precision.
 
     Left alone OpenVINO computes in bfloat16 where the processor can, and images differ by 0.06.
@@ -104,35 +101,30 @@ def load_openvino(path: Path, threads: int) -> Callable[..., list[Array]]:
 
 
 @torch.inference_mode()
-def largest_difference(network: MMHVAE, run: Runner) -> float:
+def largest_difference(network: Network, run: Runner) -> float:
     """Return the largest difference between a graph's images and torch's, over every subset of the modalities."""
-    count, generator = len(network.modalities), torch.Generator().manual_seed(0)
+    count, generator = len(network.spec.modalities), torch.Generator().manual_seed(0)
     rows = torch.tensor([as_row(mask, count) for mask in non_empty_subsets(2**count - 1)[: 2**8]])
     largest = 0.0
     for shown in rows.split(CHECKED_ROWS):
-        images = _images(network, len(shown), generator)
-        expected = network.synthesize(images, shown, tuple(range(count)), 0.0, None)
+        images = network.spec.random_images(len(shown), generator)
+        expected = network.encode(images, shown).decode(shown, tuple(range(count)), MEAN)
         images[~shown] = 7.0  # what is not shown changes nothing
         found = torch.from_numpy(run(images.numpy(), shown.numpy()))
         largest = max(largest, float((found - expected).abs().max()))
     return largest
 
 
-def _images(network: MMHVAE, rows: int, generator: torch.Generator) -> Tensor:
-    channels = 1 + 2 * network.context
-    shape = (rows, len(network.modalities), channels, *network.settings.image_size)
-    return torch.rand(shape, generator=generator) * 2 - 1
-
-
-def _write_onnx(network: MMHVAE, path: Path) -> None:
+def _write_onnx(network: Network, path: Path) -> None:
     rows = torch.export.Dim("batch", min=1, max=MOST_ROWS)
     sizes: dict[int, Any] = {0: rows}
-    if network.fixed_size is None:
+    spec = network.spec
+    if spec.fixed_size is None:
         sides = (torch.export.Dim(name, min=2, max=MOST_STRIDES) for name in ("rows", "columns"))
-        sizes |= {axis: network.stride * side for axis, side in zip((3, 4), sides, strict=True)}
-    shown = torch.ones(2, len(network.modalities), dtype=torch.bool)
-    images = _images(network, 2, torch.Generator().manual_seed(1))
-    write_onnx(Graph(network), (images, shown), (sizes, {0: rows}), path, ["images", "shown"], ["synthetic"])
+        sizes |= {axis: spec.stride * side for axis, side in zip((3, 4), sides, strict=True)}
+    shown = torch.ones(2, len(spec.modalities), dtype=torch.bool)
+    images = spec.random_images(2, torch.Generator().manual_seed(1))
+    write_onnx(network.graph(), (images, shown), (sizes, {0: rows}), path, ["images", "shown"], ["synthetic"])
 
 
 def write_onnx(
@@ -183,7 +175,7 @@ def package(name: str) -> Any:
         raise MissingExtraError(f"no {name}", "export", why, remedy) from None
 
 
-def _content(description: ModelDescription, network: MMHVAE, kind: Format, difference: float) -> dict[str, Any]:
+def _content(description: ModelDescription, network: Network, kind: Format, difference: float) -> dict[str, Any]:
     """Return all that a program without this package needs to know."""
     told = description.model_dump(mode="json", exclude={"settings", "training", "calibration", "anymod", "format"})
     return {
@@ -191,9 +183,9 @@ def _content(description: ModelDescription, network: MMHVAE, kind: Format, diffe
         "graph": GRAPHS[kind],
         "inputs": {"images": "float32 (b, m, c, h, w), in [-1, 1], background -1", "shown": "bool (b, m)"},
         "output": "synthetic: float32 (b, m, h, w), in [-1, 1]; -1 belongs outside of the foregrounds of what is shown",
-        "channels": 1 + 2 * network.context,
-        "sides_are_multiples_of": network.stride,
-        "only_size": network.fixed_size,
+        "channels": network.spec.channels,
+        "sides_are_multiples_of": network.spec.stride,
+        "only_size": network.spec.fixed_size,
         "largest_difference_from_torch": difference,
         "made_with": {name: metadata.version(name) for name in ("torch", *PACKAGES[kind])},
     }

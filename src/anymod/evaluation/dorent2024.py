@@ -25,8 +25,7 @@ from anymod.core.subsets import as_mask, as_row, non_empty_subsets
 from anymod.evaluation.protocol import EvaluationOptions, measured, nothing_to_measure
 from anymod.evaluation.scores import Reading
 from anymod.files import write_json, write_text
-from anymod.models import ModelDescription
-from anymod.models.dorent2024 import first_foreground
+from anymod.models import ModelDescription, first_foreground
 from anymod.reports.intervals import Mean, bootstrap_mean
 from anymod.reports.tables import aligned, format_mean, plain, write_rows
 from anymod.synthesis import SynthesisOptions, draw_images, slices_at_once
@@ -97,15 +96,15 @@ def score_slices(reading: Reading, subject: int) -> list[SliceScore]:
     size = slices_at_once(math.prod(cache.settings.image_size))
     every = np.arange(cache.slice_count(subject))
     for chunk in (every[start : start + size] for start in range(0, len(every), size)):
-        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.context)
+        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.spec.context_slices)
         on_device, truths = batch.to(reading.device), as_bytes(batch.targets)
-        decode = reading.model.encoded(on_device.images, on_device.observed)
-        middle = batch.images[:, :, reading.model.context]
+        encoding = reading.model.encode(on_device.images, on_device.observed)
+        middle = batch.images[:, :, reading.model.spec.context_slices]
         for order in given:
             if not set(order) <= set(targets):
                 continue
             row = torch.tensor(as_row(sum(1 << place for place in order), len(names)), device=reading.device)
-            drawn, _ = draw_images(decode, row.expand(len(chunk), -1), targets, reading.options, chunk.tolist())
+            drawn, _ = draw_images(encoding, row.expand(len(chunk), -1), targets, reading.options, chunk.tolist())
             inside = first_foreground(middle, order)
             images = as_bytes(torch.where(inside[:, None], drawn.cpu(), -1.0))
             shown = "+".join(names[place] for place in order)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from anymod.cohorts import Cohort, Modality, Subject
 from anymod.core.subsets import as_mask, parse_order
-from anymod.engines import Backend, backend_name
+from anymod.engines import Backend
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
@@ -124,7 +124,7 @@ def measured(
         cache = build_cache(cohort, subjects, settings, folder, options.workers)
         chosen = _with_slices(cache, chosen, together)
         moments = fit_references(cache, [together.index(each.name) for each in training] if references else [])
-        device, backend = str(synthesizer.device), backend_name(synthesizer.model)
+        device, backend = str(synthesizer.device), synthesizer.backend
         tasks = [
             _Task(
                 Path(model), device, backend, cache, moments, options.draws, given, score, together.index(subject.name)

@@ -48,8 +48,8 @@ class InputSpec:
         """Number of channels of an image: the slice and its neighbours."""
         return 1 + 2 * self.context_slices
 
-    def check(self, images: Tensor, shown: Tensor) -> None:
-        """Raise ValueError where the size of images (b, m, c, h, w) does not fit or a row of `shown` (b, m) is empty."""
+    def check(self, images: Tensor) -> None:
+        """Raise ValueError where the size of images (b, m, c, h, w) does not fit."""
         size = tuple(images.shape[-2:])
         if self.fixed_size is not None and size != self.fixed_size:
             raise ValueError(f"this model takes slices of {self.fixed_size} pixels, not {size}: pad or crop them")

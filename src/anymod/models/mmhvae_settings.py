@@ -44,7 +44,7 @@ class MMHVAESettings(NetworkSettings):
     soft_limit: float = Field(
         default=10.0,
         gt=0,
-        description="means and log-variances stay within +- this (pitfall A3), before expert_log_variance is added",
+        description="means and log-variances stay within +- this (deviation A3), before expert_log_variance is added",
     )
 
     @model_validator(mode="after")
@@ -86,10 +86,10 @@ DORENT2024 = MMHVAESettings(
 
 
 class MMHVAEObjective(Settings):
-    """Reconstruction + kl_weight * divergence (method section 7)."""
+    """Reconstruction + kl_weight * divergence (method, section 7)."""
 
     likelihood: Literal["laplace", "normal"] = Field(
-        default="laplace", description="absolute or squared error (pitfall T1)"
+        default="laplace", description="absolute or squared error (deviation T1)"
     )
     label_weight: float = Field(
         default=1.0, ge=1, le=100, description="how often a voxel counts that a label map marks, such as a tumour's"
@@ -101,6 +101,11 @@ class MMHVAEObjective(Settings):
         default=(), description="weight of a nat of each level, finest first; none given: all 1"
     )
     kl_warmup_steps: int = Field(default=500, ge=0, description="linear rise of kl_weight from 0")
+
+    def check_levels(self, depths: int) -> None:
+        """Raise ValueError where the weights of levels are given, but not one for each depth of the network."""
+        if self.level_weights and len(self.level_weights) != depths:
+            raise ValueError(f"objective.level_weights needs one number for each of the {depths} settings.widths")
 
     @property
     def error(self) -> Callable[[Tensor, Tensor], Tensor]:

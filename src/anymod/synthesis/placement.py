@@ -9,7 +9,7 @@ import numpy as np
 
 from anymod.arrays import Array
 from anymod.errors import GridError, VolumeError
-from anymod.models import ModelDescription, ModelModality, UnifiedModel
+from anymod.models import InputSpec, ModelDescription, ModelModality
 from anymod.volumes import (
     Grid,
     IntensityRange,
@@ -68,9 +68,7 @@ class Placed:
         return resample(Volume(planes.transpose(1, 2, 0), self.model_grid), self.grid).data.copy()
 
 
-def place(
-    volumes: dict[str, Volume], mask: Volume | None, model: UnifiedModel, description: ModelDescription
-) -> Placed:
+def place(volumes: dict[str, Volume], mask: Volume | None, spec: InputSpec, description: ModelDescription) -> Placed:
     """Return the shown volumes on the model's grid; raise VolumeError or GridError for what cannot be used."""
     grid = next(iter(volumes.values())).grid
     foregrounds = {name: _foreground(volume, mask) for name, volume in volumes.items()}
@@ -78,7 +76,7 @@ def place(
     seen_grid = model_grid(
         grid,
         description.spacing_mm,
-        _plane_size(union, grid, model, description),
+        _plane_size(union, grid, spec, description),
         centre_mm=foreground_centre_mm(union, grid),
         orientation=description.orientation,
     )
@@ -165,10 +163,10 @@ def _foreground(volume: Volume, mask: Volume | None) -> Array:
     return inside
 
 
-def _plane_size(foreground: Array, grid: Grid, model: UnifiedModel, description: ModelDescription) -> tuple[int, int]:
+def _plane_size(foreground: Array, grid: Grid, spec: InputSpec, description: ModelDescription) -> tuple[int, int]:
     """Return (rows, columns) of the model's slices: what the model is bound to, else enough for the foreground."""
-    if model.fixed_size is not None:
-        return model.fixed_size
+    if spec.fixed_size is not None:
+        return spec.fixed_size
     canonical = orient(Volume(foreground, grid), "RAS").data
     spacing = orient_grid(grid, "RAS").spacing_mm
     sizes = []
@@ -177,5 +175,5 @@ def _plane_size(foreground: Array, grid: Grid, model: UnifiedModel, description:
         length_mm = (occupied[-1] - occupied[0] + 1) * spacing[axis]
         # One voxel more: the grids' voxels need not coincide.
         wanted = max(description.image_size[axis], math.ceil(length_mm / description.spacing_mm) + 1)
-        sizes.append(math.ceil(wanted / model.stride) * model.stride)
+        sizes.append(math.ceil(wanted / spec.stride) * spec.stride)
     return sizes[0], sizes[1]

@@ -16,7 +16,7 @@ from anymod.arrays import Array
 from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
-from anymod.models import ModelDescription, UnifiedModel, load_model
+from anymod.models import ModelDescription, Synthesizes, load_model
 from anymod.synthesis.drawing import draw_images, encoded, with_content
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.placement import Placed, check_one_grid, place, raw_per_scaled, raw_planes, raw_units
@@ -53,10 +53,16 @@ class Synthesizer:
         >>> filled = synthesizer.synthesize({"t1": read_volume("t1.nii.gz")})  # doctest: +SKIP
     """
 
-    def __init__(self, model: UnifiedModel, description: ModelDescription, device: str | torch.device = "cpu") -> None:
-        self.device = torch.device(device)
-        self.model = model.to(self.device).eval()
-        self.description = description
+    def __init__(
+        self,
+        model: Synthesizes,
+        description: ModelDescription,
+        device: str | torch.device = "cpu",
+        backend: Backend = "torch",
+    ) -> None:
+        """Take a model that lies on `device` already; `backend` says what runs it."""
+        self.model, self.description = model, description
+        self.device, self.backend = torch.device(device), backend
 
     @classmethod
     def from_folder(cls, folder: str | Path, device: str = "auto", backend: Backend = "torch") -> Synthesizer:
@@ -66,7 +72,8 @@ class Synthesizer:
         """
         chosen = resolve_device(device)
         network, description = load_model(folder, chosen)
-        return cls(with_backend(network, backend, chosen), description, chosen)
+        model, runs = with_backend(network, description.fingerprint(), backend, chosen)
+        return cls(model, description, chosen, runs)
 
     def targets(self, shown: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Return the targets: those wanted, else all that is not shown; raise ModalityError for an unknown one or none at all."""
@@ -104,7 +111,7 @@ class Synthesizer:
         check_one_grid(images, mask)
         seconds: dict[str, float] = {}
         with _timed(seconds, "prepare"):
-            placed = place(images, mask, self.model, self.description)
+            placed = place(images, mask, self.model.spec, self.description)
         with _timed(seconds, "network"):
             means, deviations = self._draw(placed, targets, options)
         results, spreads, units, expected_errors = {}, {}, {}, {}
@@ -133,8 +140,10 @@ class Synthesizer:
         positions = tuple(self.description.position(name) for name in targets)
         for slices in _chunks(np.flatnonzero(inside.any((1, 2))), inside.shape[1] * inside.shape[2], options.chunk):
             images, shown, foreground = self._rows(placed, slices)
-            decode = encoded(self.model, images, shown, mirror=options.mirror)
-            mean, deviation = draw_images(decode, with_content(shown, foreground), positions, options, slices.tolist())
+            encoding = encoded(self.model, images, shown, mirror=options.mirror)
+            mean, deviation = draw_images(
+                encoding, with_content(shown, foreground), positions, options, slices.tolist()
+            )
             here = inside[slices]
             means[:, slices] = np.where(here, mean.transpose(0, 1).cpu().numpy(), np.float32(-1))
             if deviations is not None:
@@ -143,7 +152,7 @@ class Synthesizer:
 
     def _rows(self, placed: Placed, slices: Array) -> tuple[Tensor, Tensor, Tensor]:
         """Return images (b, m, c, h, w), shown (b, m) and foreground (b, m, h, w) of some slices."""
-        names, reach = self.description.names, self.model.context
+        names, reach = self.description.names, self.model.spec.context_slices
         count, height, width = next(iter(placed.images.values())).shape
         neighbours = np.clip(slices[:, None] + np.arange(-reach, reach + 1), 0, count - 1)
         images = np.full((len(slices), len(names), 1 + 2 * reach, height, width), -1.0, dtype=np.float32)

@@ -17,11 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 from anymod.cohorts import Cohort
 from anymod.core.batch import Batch
 from anymod.core.noise import Noise, noise_of_rows
-from anymod.core.objectives import absolute_error, squared_error
-from anymod.errors import CohortError
+from anymod.errors import CohortError, ConfigurationError
 from anymod.figures.curves import write_curves
 from anymod.files import atomic_write
-from anymod.models import Objective, UnifiedModel, build_model
+from anymod.models import Draws, Network, built
 from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
 from anymod.slices import BatchPlan, SliceCache, augment
@@ -32,17 +31,15 @@ from anymod.training.records import Records
 from anymod.training.schedules import (
     adversarial_weight,
     discriminators_learn,
-    kl_weight,
     learning_rate,
     subsets_of_step,
 )
 from anymod.training.shipping import Shipment, write_model
 from anymod.training.starting_weights import take_weights
-from anymod.training.step import Adversary, StepPlan, Update, discriminators_step, model_step
+from anymod.training.step import Adversary, Update, discriminators_step, model_step
 from anymod.training.validation import Look, validate
 
 CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
-ERRORS = {"laplace": absolute_error, "normal": squared_error}
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +71,8 @@ class StepBatches(Dataset[Batch]):
         context = self.recipe.model.settings.context_slices
         batch = self.cache.read(subjects[self.rows], positions[self.rows], context)
         augmentation, seed = self.recipe.data.augmentation, self.recipe.training.seed
-        return augment(batch, seed, step, augmentation, first_row=self.rows.start)
+        batch = augment(batch, seed, step, augmentation, first_row=self.rows.start)
+        return batch.with_shown_targets() if self.recipe.objective.shown_targets == "as_shown" else batch
 
 
 def loaded(source: StepBatches, steps: range, processes: int) -> Iterator[Batch]:
@@ -102,22 +100,17 @@ class Run:
         self.plan = BatchPlan(cache, settings.batch_size, settings.seed, train, data.labelled_share, data.repeats)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
-            model = build_model(
-                recipe.model.architecture,
-                cohort.modality_names,
-                recipe.model.settings.model_dump(mode="json"),
-                "model.settings",
-            )
+            model = built(recipe.model, cohort.modality_names, "model", error=ConfigurationError)
             discriminators = build_discriminators(
                 len(self.groups), settings.discriminator_width, settings.discriminator_depth
             )
-        self.model: UnifiedModel = model.to(share.device)
+        self.model: Network = model.to(share.device)
         self.discriminators: nn.ModuleList = discriminators.to(share.device)
         self.optimizer = torch.optim.Adamax(self.model.parameters(), lr=settings.learning_rate)
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminators.parameters(), lr=settings.discriminator_learning_rate
         )
-        self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+        self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
         self.started_from: str | None = None
         self.step = 0
         self.best = -float("inf")
@@ -125,9 +118,9 @@ class Run:
         self.look = look if look.subjects else None
 
     @property
-    def shipped(self) -> UnifiedModel:
+    def shipped(self) -> Network:
         """Return the running mean of the weights."""
-        return cast(UnifiedModel, self.averaged.module)
+        return cast(Network, self.averaged.module)
 
     def state(self) -> dict[str, Any]:
         """Return what `load` needs to go on exactly."""
@@ -192,21 +185,13 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         learns = discriminators_learn(step, recipe.objective)
-        objective = Objective(
-            ERRORS[recipe.objective.likelihood],
-            kl_weight(step, recipe.objective),
-            unobserved=learns,
-            label_weight=recipe.objective.label_weight,
-            level_weights=recipe.objective.level_weights,
-        )
         weight = adversarial_weight(step, recipe.objective)
         adversary = Adversary(self.discriminators, weight, recipe.objective.adversarial_subsets == "all")
         shown = self._shown(step)[:, rows].to(self.share.device)
         noises = [self._noise(step, draw, rows) for draw in range(len(shown))]
         update = self._update(step)
-        as_shown = recipe.objective.shown_targets == "as_shown"
-        plan = StepPlan(shown, noises, objective, adversary, as_shown)
-        report = model_step(self.model, self.optimizer, batch, plan, update)
+        wanted = torch.ones_like(batch.observed) if learns else batch.observed
+        report = model_step(self.model, self.optimizer, batch, Draws(shown, noises, wanted, step), adversary, update)
         self.averaged.update_parameters(self.model)
         values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": rate}
         if learns:
@@ -236,7 +221,7 @@ class Run:
     def _update(self, step: int) -> Update:
         fabric = self.share.fabric
         average = (lambda tensor: fabric.all_reduce(tensor, reduce_op="mean")) if self.share.count > 1 else None
-        return Update(step, self.recipe.training.gradient_norm, fabric.autocast, average)
+        return Update(step, self.recipe.training.max_gradient_norm, fabric.autocast, average)
 
     def _real(self, batch: Batch) -> list[torch.Tensor]:
         """Return real slices of each modality: the batch's own, or other subjects' where this batch has none."""
@@ -274,7 +259,7 @@ class Run:
             write_model(self.out / MODEL, self.shipped, ship)
 
 
-def save_best(folder: Path, model: UnifiedModel, step: int) -> None:
+def save_best(folder: Path, model: Network, step: int) -> None:
     """Keep the weights that did best on the validation subjects."""
     with atomic_write(folder / BEST) as temporary:
         torch.save({"step": step, "model": copy.deepcopy(model.state_dict())}, temporary)

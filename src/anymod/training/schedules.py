@@ -19,11 +19,6 @@ def learning_rate(step: int, settings: TrainingSection) -> float:
     return settings.final_learning_rate + share * (settings.learning_rate - settings.final_learning_rate)
 
 
-def kl_weight(step: int, settings: ObjectiveSection) -> float:
-    """Return the weight of the divergence: a linear rise over `kl_warmup_steps`, then constant."""
-    return settings.kl_weight * min(1.0, (step + 1) / max(1, settings.kl_warmup_steps))
-
-
 def adversarial_weight(step: int, settings: ObjectiveSection) -> float:
     """Return the weight of R: 0 before `adversarial_start`."""
     return settings.adversarial_weight if step >= settings.adversarial_start else 0.0

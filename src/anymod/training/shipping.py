@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anymod import __version__
 from anymod.cohorts import Cohort
-from anymod.models import ModelDescription, ModelModality, UnifiedModel, save_model
+from anymod.models import ModelDescription, ModelModality, Network, save_model
 from anymod.slices import SliceCache
 from anymod.training.recipe import Recipe
 
@@ -23,7 +23,7 @@ class Shipment:
     started_from: str | None
 
 
-def write_model(folder: Path, model: UnifiedModel, shipment: Shipment) -> None:
+def write_model(folder: Path, model: Network, shipment: Shipment) -> None:
     """Write the folder that `--model` takes; raw units of a hidden target are the training subjects' median range."""
     recipe, cohort, cache = shipment.recipe, shipment.cohort, shipment.cache
     train = cache.of_split("train")
@@ -46,7 +46,7 @@ def write_model(folder: Path, model: UnifiedModel, shipment: Shipment) -> None:
         "subjects": [cache.subjects[index] for index in train],
         "steps": shipment.steps,
         "started_from": shipment.started_from,
-        "objective": recipe.objective.model_dump(mode="json"),
+        "objective": {**recipe.objective.model_dump(mode="json"), **recipe.model.objective.model_dump(mode="json")},
         "seed": recipe.training.seed,
     }
     description = ModelDescription(

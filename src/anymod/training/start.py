@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from anymod.cohorts import Cohort, Subject
-from anymod.configuration import read_yaml, write_yaml
+from anymod.configuration import write_yaml
 from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, OutputError
 from anymod.files import claim_folder
 from anymod.slices import build_cache, check_same_slices
-from anymod.training.recipe import Recipe
+from anymod.training.recipe import Recipe, read_recipe
 
 CONFIGURATION, CACHE = "config.yaml", "cache"
 
@@ -141,7 +141,7 @@ def _check_modalities(cohort: Cohort, observed: set[str]) -> None:
 def _check_same_run(out: Path, recipe: Recipe, cohort: Cohort, subjects: Sequence[Subject]) -> None:
     """Raise OutputError where the run in `out` began with another recipe, CohortError where with other images."""
     path = out / CONFIGURATION
-    mine, theirs = _flat(recipe.model_dump(mode="json")), _flat(read_yaml(path, error=OutputError))
+    mine, theirs = (_flat(each.model_dump(mode="json")) for each in (recipe, read_recipe(path)))
     differing = sorted(mine.items() ^ theirs.items())
     if differing:
         why = f"'{differing[0][0]}' is not what the run began with"

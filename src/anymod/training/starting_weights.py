@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from anymod.errors import ConfigurationError
-from anymod.models import UnifiedModel, load_model
+from anymod.models import Network, load_model
 from anymod.training.recipe import Recipe
 
 FIELD = "training.start_from"
 
 
-def take_weights(model: UnifiedModel, recipe: Recipe, modalities: Sequence[str]) -> str:
+def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> str:
     """Give `model` the weights of the recipe's `start_from` and return their SHA-256.
 
     That model may see fewer neighbouring slices: what sees the new ones begins at zero, so the network computes the same at first.
