@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
@@ -62,6 +62,7 @@ class InputSpec:
         return torch.rand(shape, generator=generator) * 2 - 1
 
 
+@runtime_checkable  # as tests check types at run time
 class Encoding(Protocol):
     """Images encoded once, to be decoded for as many subsets, targets and draws as needed."""
 
@@ -73,6 +74,7 @@ class Encoding(Protocol):
         ...
 
 
+@runtime_checkable  # as tests check types at run time
 class Synthesizes(Protocol):
     """A model that synthesizes: a network, or a graph of one in another runtime."""
 

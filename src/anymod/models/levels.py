@@ -33,7 +33,7 @@ class Fusion:
     """
 
     name: str
-    log_variance_per_output: float
+    log_variance_per_output: int
     adapt: Callable[[Product], Product]
     divergence: Callable[[Level, Tensor], Tensor]
 

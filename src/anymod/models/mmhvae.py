@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from anymod.types import Images, Shown, TargetPlanes
 MOST_MODALITIES = 16
 
 
+@runtime_checkable  # as tests check types at run time
 class Maps(Protocol):
     """Maps of the encoded images, one a depth, finest first, in which n images lie in some order."""
 

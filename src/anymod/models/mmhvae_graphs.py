@@ -51,18 +51,18 @@ class EncoderGraph(nn.Module):
 
 @dataclass(frozen=True)
 class Dense:
-    """Maps of k images in every row, one row after the other."""
+    """Maps of k images in every row, one row after the other; shown (b, k)."""
 
     maps: list[Tensor]
-    images_per_row: int
+    shown: Tensor
 
     def beside(self, rows: Tensor) -> Tensor:
         """Return values of the rows (b, ...), repeated for each image: (b k, ...)."""
-        return rows[:, None].expand(-1, self.images_per_row, *(-1,) * (rows.dim() - 1)).flatten(0, 1)
+        return rows[:, None].expand(-1, self.shown.shape[1], *(-1,) * (rows.dim() - 1)).flatten(0, 1)
 
     def by_row(self, values: Tensor) -> Tensor:
         """Return values (b k, ...) as (b, k, ...)."""
-        return values.reshape(-1, self.images_per_row, *values.shape[1:])
+        return values.reshape(-1, self.shown.shape[1], *values.shape[1:])
 
 
 class DecoderGraph(nn.Module):
@@ -86,7 +86,7 @@ class DecoderGraph(nn.Module):
                 return posterior.mean
             return posterior.mean + temperature * posterior.standard_deviation * left.pop(0)
 
-        images = Dense([each.flatten(0, 1) for each in maps], shown.shape[1])
+        images = Dense([each.flatten(0, 1) for each in maps], shown)
         return self.model.descend(images, shown, draw, product_by_sums)
 
 

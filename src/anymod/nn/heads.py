@@ -12,7 +12,7 @@ from anymod.core.gaussians import DiagonalGaussian, soft_limit
 from anymod.nn.cells import InstanceNorm, SqueezeExcite, in_full_precision
 
 
-def as_gaussian(features: Tensor, limit: float, log_variance_per_output: float = 1) -> DiagonalGaussian:
+def as_gaussian(features: Tensor, limit: float, log_variance_per_output: int = 1) -> DiagonalGaussian:
     """Return the distribution whose mean is the first half of the channels and whose log-variance is a multiple of the second.
 
     Both halves are softly limited first. Half precision is widened to float32: fusion and divergence need it (method, section 10).
