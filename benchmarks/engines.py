@@ -46,10 +46,10 @@ class Bench:
     def __init__(self, name: str, clone: Path | None) -> None:
         import torch
 
+        from anymod.engines import backends as engines
         from anymod.models import AUTHORS as SETTINGS
         from anymod.models import AuthorsMMHVAE
-        from anymod.models.authors import translated
-        from anymod.synthesis import engines
+        from anymod.models.dorent2024 import translated
 
         torch.manual_seed(0)
         self.theirs = None if clone is None else _authors_network(clone)
@@ -127,7 +127,7 @@ def contender(name: str, clone: Path | None, threads: int) -> Cases:
     """Return the cases of one contender; called in its process."""
     import torch
 
-    from anymod.executors import keep_freed_memory
+    from anymod.memory import keep_freed_memory
 
     torch.set_num_threads(threads)
     plain = name.removesuffix(SWAPPED)

@@ -86,16 +86,8 @@ def loader(subjects: int, folder: Path) -> Callable[[], None]:
     """Return what reads `BATCHES` batches of 16 slices in random order from the cache of a cohort of small volumes."""
     import numpy as np
 
-    from anymod.cohorts import (
-        BatchPlan,
-        CacheSettings,
-        Cohort,
-        Modality,
-        Subject,
-        build_cache,
-        open_cache,
-        write_cohort,
-    )
+    from anymod.cohorts import Cohort, Modality, Subject, write_cohort
+    from anymod.slices import BatchPlan, CacheSettings, build_cache, open_cache
     from anymod.volumes import Grid, Volume, write_volume
 
     listed, generator = [], np.random.default_rng(0)
@@ -135,7 +127,7 @@ def measure(axis: str, value: int, threads: int) -> dict[str, Any]:
 
     import anymod.models
     import anymod.synthesis  # noqa: F401 (belongs to the imports)
-    from anymod.executors import keep_freed_memory
+    from anymod.memory import keep_freed_memory
 
     keep_freed_memory()  # as the command line does
     torch.set_num_threads(threads)

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from steps import phantom_cache
 
-from anymod.cohorts import BatchPlan
+from anymod.slices import BatchPlan
 from anymod.training.loop import StepBatches, loaded
 from anymod.training.recipe import read_recipe
 

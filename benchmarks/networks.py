@@ -21,7 +21,7 @@ from steps import training_step
 from torch import Tensor, nn
 from turns import Cases, Contender, Run, in_turns, summary
 
-from anymod.executors import keep_freed_memory
+from anymod.memory import keep_freed_memory
 from anymod.models import AUTHORS, MMHVAE, MMHVAESettings
 from anymod.nn.cells import InstanceNorm
 

@@ -121,7 +121,7 @@ def loader(folder: Path) -> tuple[Callable[[], None], int]:
     """Return (what reads 64 batches of 16 slices of 4 x 96 x 96 from a cache, mixed over eight subjects, slices)."""
     from steps import phantom_cache
 
-    from anymod.cohorts import BatchPlan
+    from anymod.slices import BatchPlan
 
     cache = phantom_cache(folder, MODALITIES, subjects=8, side=96)
     plan = BatchPlan(cache, 16, seed=0)
@@ -180,7 +180,7 @@ def measure(name: str, threads: int | None) -> Result:
     import torch
 
     import anymod.synthesis  # noqa: F401
-    from anymod.executors import keep_freed_memory
+    from anymod.memory import keep_freed_memory
 
     keep_freed_memory()  # as the command line does
     if threads is not None:

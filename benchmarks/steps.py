@@ -16,11 +16,11 @@ def training_step(model: Any, flags: Any, size: tuple[int, int], optimizer: Any 
     """
     import torch
 
-    from anymod.cohorts import Batch
+    from anymod.core.batch import Batch
     from anymod.core.noise import fresh_noise
     from anymod.core.objectives import absolute_error
     from anymod.models import Objective
-    from anymod.training.adversary import build_critics
+    from anymod.training.adversary import build_discriminators
     from anymod.training.step import Adversary, StepPlan, Update, model_step
 
     draws, rows, modalities = flags.shape
@@ -28,7 +28,7 @@ def training_step(model: Any, flags: Any, size: tuple[int, int], optimizer: Any 
     foreground = torch.ones(rows, modalities, *size, dtype=torch.bool)
     observed = torch.ones(rows, modalities, dtype=torch.bool)
     batch = Batch(images, images[:, :, 0], foreground, observed, foreground[:, 0], ("phantom",) * rows)
-    silent = Adversary(build_critics(modalities, 2, 1), 0.0, everything=False)
+    silent = Adversary(build_discriminators(modalities, 2, 1), 0.0, everything=False)
     noise = fresh_noise(torch.Generator().manual_seed(0))
     plan = StepPlan(flags, [noise] * draws, Objective(absolute_error, 1e-3), silent)
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.0)
@@ -44,7 +44,8 @@ def phantom_cache(folder: Path, modalities: tuple[str, ...], subjects: int, side
     """Return the slices of a cohort whose subjects have every modality, for slices of side x side; all files lie in the folder."""
     import numpy as np
 
-    from anymod.cohorts import CacheSettings, Cohort, Modality, Subject, build_cache, write_cohort
+    from anymod.cohorts import Cohort, Modality, Subject, write_cohort
+    from anymod.slices import CacheSettings, build_cache
     from anymod.volumes import Grid, Volume, write_volume
 
     listed = []

@@ -38,12 +38,12 @@ def make_recipe(**training: object) -> Recipe:
     content = {
         "model": {"settings": settings},
         "data": {"spacing_mm": 2.0, "augmentation": {"intensity_probability": 0.5}},
-        "objective": {"draws": 2, "adversarial_weight": 0.1, "critic_start": 1, "adversarial_start": 2},
+        "objective": {"draws": 2, "adversarial_weight": 0.1, "discriminator_start": 1, "adversarial_start": 2},
         "training": {
             "steps": 6,
             "batch_size": 4,
-            "critic_width": 4,
-            "critic_depth": 1,
+            "discriminator_width": 4,
+            "discriminator_depth": 1,
             "checkpoint_every": 2,
             "validate_every": 3,
             "log_every": 1,

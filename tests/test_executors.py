@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from anymod.errors import MissingExtraError, VolumeError
-from anymod.executors import USERS_WORD, completed, subject_executor
+from anymod.executors import completed, subject_executor
+from anymod.memory import USERS_CHOICE
 
 
 def invert(number: int) -> float:
@@ -43,7 +44,7 @@ def test_one_failing_subject_does_not_stop_the_others(workers: int) -> None:
 def test_memory_that_was_freed_is_taken_again_without_new_pages(told: bool) -> None:
     script = """
 import resource, numpy as np
-from anymod.executors import keep_freed_memory
+from anymod.memory import keep_freed_memory
 keep_freed_memory()
 faults = []
 for _ in range(3):
@@ -53,7 +54,7 @@ for _ in range(3):
     del blocks
 print(faults[0], faults[-1])
 """
-    environment = {name: value for name, value in os.environ.items() if name not in USERS_WORD}
+    environment = {name: value for name, value in os.environ.items() if name not in USERS_CHOICE}
     environment["MALLOC_ARENA_MAX"] = "4"  # usual on clusters; says nothing of what is kept
     if told:  # the user's word counts
         environment["MALLOC_TRIM_THRESHOLD_"] = "131072"

@@ -1,10 +1,8 @@
-"""Where work that is one task per subject runs: here, in processes of this machine, or on a Dask cluster; what memory a process keeps."""
+"""Where work that is one task per subject runs: here, in processes of this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -12,13 +10,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from anymod.errors import ConfigurationError, MissingExtraError
+from anymod.memory import keep_freed_memory
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-KEPT_BLOCK, KEPT_IN_ALL = 2**25, 2**30  # bytes; the first is the most that glibc takes
-USERS_WORD = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")  # environment variables
 
 
 class InlineExecutor(Executor):
@@ -65,19 +60,6 @@ def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator
             yield executor
         finally:
             executor.shutdown(cancel_futures=True)  # after Ctrl-C, subjects not begun are not begun
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep what it frees, about 1 GiB of blocks of up to 32 MiB, where its C library is glibc; else do nothing.
-
-    A network frees and allocates the same few megabytes hundreds of times a slice. Handed back each time, they come back as new pages that
-    the kernel has to clear: up to a third of a slice's time (docs/results/speed). Who has told glibc otherwise, in one of `USERS_WORD`,
-    is not overruled.
-    """
-    told = any(name in os.environ for name in USERS_WORD)
-    if sys.platform == "linux" and not told and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
-        library.mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL)
 
 
 def _begin_work(threads: int | None) -> None:

@@ -5,13 +5,8 @@ Axes: `b` rows of a batch, `m` modalities, `c` channels (a slice and its neighbo
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 Images = Float[Tensor, "b m c h w"]  # intensities in [-1, 1], background -1
 Planes = Float[Tensor, "b m h w"]  # one channel: the slice itself

@@ -1,4 +1,4 @@
-"""The bound on models whose evidence is known exactly (method section 13, checks 12 to 16)."""
+"""The bound on models whose evidence is known exactly (method, section 13, checks 12 to 16)."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ class LinearGaussian:
         return product_of_experts(standard_gaussian(experts.mean[:, 0]), experts, torch.tensor([shown]))
 
 
-def as_normal(law: DiagonalGaussian) -> Normal:
-    return Normal(law.mean, law.standard_deviation)
+def as_normal(distribution: DiagonalGaussian) -> Normal:
+    return Normal(distribution.mean, distribution.standard_deviation)
 
 
 @pytest.mark.parametrize("observed", range(1, 8))
-def test_the_bound_reaches_the_evidence_at_the_true_posterior(observed: int) -> None:  # 12
+def test_the_bound_reaches_the_evidence_at_the_true_posterior(observed: int) -> None:  # check 12
     model, row = LinearGaussian(), as_row(observed, MODALITIES)
     assert model.bound(model.exact_experts(), row, row).item() == pytest.approx(model.evidence(row).item(), abs=1e-9)
 
 
 @pytest.mark.parametrize("shown", range(1, 7))
-def test_the_gap_of_a_subset_is_its_divergence_from_the_full_posterior(shown: int) -> None:  # 12
+def test_the_gap_of_a_subset_is_its_divergence_from_the_full_posterior(shown: int) -> None:  # check 12
     model, row, everything = LinearGaussian(1), as_row(shown, MODALITIES), [True] * MODALITIES
     gap = model.evidence(everything) - model.bound(model.exact_experts(), row, everything)
     expected = kl_divergence(as_normal(model.posterior(row)), as_normal(model.posterior(everything))).sum()
@@ -81,7 +81,7 @@ def test_the_gap_of_a_subset_is_its_divergence_from_the_full_posterior(shown: in
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_other_experts_stay_below_the_evidence(seed: int) -> None:  # 12
+def test_other_experts_stay_below_the_evidence(seed: int) -> None:  # check 12
     model, generator = LinearGaussian(2), torch.Generator().manual_seed(seed)
     exact = model.exact_experts()
     mean = exact.mean + torch.randn(exact.mean.shape, generator=generator, dtype=torch.float64)
@@ -90,7 +90,7 @@ def test_other_experts_stay_below_the_evidence(seed: int) -> None:  # 12
     assert model.bound(DiagonalGaussian(mean, log_variance), row, row) < model.evidence(row)
 
 
-def test_the_mean_bound_lies_below_the_mixtures_bound_by_no_more_than_the_entropy() -> None:  # 13, on a 1-D grid
+def test_the_mean_bound_lies_below_the_mixtures_bound_by_no_more_than_the_entropy() -> None:  # check 13, on a 1-D grid
     z = torch.linspace(-15, 15, 30_001, dtype=torch.float64)
     step = (z[1] - z[0]).item()
     prior = Normal(torch.zeros((), dtype=torch.float64), 1.0)
@@ -127,7 +127,7 @@ def test_the_mean_bound_lies_below_the_mixtures_bound_by_no_more_than_the_entrop
     assert 0 <= slack <= entropy <= math.log(len(non_empty_subsets(7)))
 
 
-def test_the_best_law_over_data_has_the_right_mean_and_the_full_posteriors_variance() -> None:  # 14
+def test_the_best_law_over_data_has_the_right_mean_and_the_full_posteriors_variance() -> None:  # check 14
     v_r, k = 0.4, 2.5
     v_s = k * v_r
     spread = v_s - v_r  # of the full posterior's mean, given what is shown
@@ -136,8 +136,8 @@ def test_the_best_law_over_data_has_the_right_mean_and_the_full_posteriors_varia
     full = DiagonalGaussian(nodes * math.sqrt(spread), torch.full_like(nodes, math.log(v_r)))
 
     def mean_gap(mean: float, variance: float) -> float:
-        law = DiagonalGaussian(torch.full_like(nodes, mean), torch.full_like(nodes, math.log(variance)))
-        return (weights * divergence(law, full)).sum().item() / math.sqrt(2 * math.pi)
+        distribution = DiagonalGaussian(torch.full_like(nodes, mean), torch.full_like(nodes, math.log(variance)))
+        return (weights * divergence(distribution, full)).sum().item() / math.sqrt(2 * math.pi)
 
     at_subset_posterior, at_best = mean_gap(0.0, v_s), mean_gap(0.0, v_r)
     assert at_subset_posterior == pytest.approx(k - 1 - 0.5 * math.log(k))
@@ -146,7 +146,7 @@ def test_the_best_law_over_data_has_the_right_mean_and_the_full_posteriors_varia
         assert mean_gap(mean, variance) > at_best
 
 
-def test_multiplying_exact_unimodal_posteriors_is_overconfident_above_the_finest_level() -> None:  # 15
+def test_multiplying_exact_unimodal_posteriors_is_overconfident_above_the_finest_level() -> None:  # check 15
     x = torch.tensor([0.7, -0.2], dtype=torch.float64)
     slope, v_1, v_x = 0.9, 0.6, 0.4
     # z_2 given one image: x = 0.9 z_2 + N(0, v_1 + v_x). The experts are the ratios of these posteriors to the prior.
@@ -164,7 +164,7 @@ def test_multiplying_exact_unimodal_posteriors_is_overconfident_above_the_finest
     exact = 1 + slope**2 / (v_1 + v_x / 2)
     assert exact == pytest.approx(2.0125)
     assert product.precision.item() == pytest.approx(2.62)
-    # Level 1 is exact, so that the gap of the whole bound is the divergence of z_2's law from its true posterior.
+    # Level 1 is exact, so that the gap of the whole bound is the divergence of z_2's distribution from its true posterior.
     true = DiagonalGaussian(
         (slope * x.mean() / (v_1 + v_x / 2) / exact).reshape(1, 1), -torch.tensor([[exact]], dtype=torch.float64).log()
     )
@@ -177,7 +177,7 @@ def test_multiplying_exact_unimodal_posteriors_is_overconfident_above_the_finest
 
 
 def two_level_bound(top: DiagonalGaussian, x: Tensor) -> float:
-    """Return the bound of the example of method section 5 with `top` for z_2 and exact experts at level 1, by quadrature over z_2."""
+    """Return the bound of the example of method, section 5 with `top` for z_2 and exact experts at level 1, by quadrature over z_2."""
     slope, v_1, v_x = 0.9, 0.6, 0.4
     z_2 = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
     prior = DiagonalGaussian((slope * z_2)[:, None], torch.full((len(z_2), 1), math.log(v_1), dtype=torch.float64))
@@ -189,12 +189,12 @@ def two_level_bound(top: DiagonalGaussian, x: Tensor) -> float:
     squares = (x - z_1.mean) ** 2 + z_1.log_variance.exp()
     likelihood = (-0.5 * math.log(2 * math.pi * v_x) - squares / (2 * v_x)).sum(1)
     fine = likelihood - divergence_from_prior(prior, experts, shown)[:, 0]
-    law, standard = as_normal(top), Normal(torch.zeros((), dtype=torch.float64), 1.0)
-    log_law = law.log_prob(z_2).flatten()
-    return torch.trapezoid(log_law.exp() * (fine + standard.log_prob(z_2) - log_law), z_2).item()
+    distribution, standard = as_normal(top), Normal(torch.zeros((), dtype=torch.float64), 1.0)
+    log_distribution = distribution.log_prob(z_2).flatten()
+    return torch.trapezoid(log_distribution.exp() * (fine + standard.log_prob(z_2) - log_distribution), z_2).item()
 
 
-def test_the_monte_carlo_bound_is_unbiased() -> None:  # 16
+def test_the_monte_carlo_bound_is_unbiased() -> None:  # check 16
     model, row, everything = LinearGaussian(3), [True, False, True], [True] * MODALITIES
     experts = model.exact_experts()
     posterior = model.posterior(row)

@@ -1,4 +1,4 @@
-"""The product of experts against symmetry, limits, quadrature and closed forms (method section 13, checks 1 to 11)."""
+"""The product of experts against symmetry, limits, quadrature and closed forms (method, section 13, checks 1 to 11)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anymod.core.gaussians import DiagonalGaussian, divergence, log_density, sta
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
 
 
-def laws(seed: int, experts: int, latent: int = 6, scale: float = 2.0, dtype: torch.dtype = torch.float64):
+def distributions(seed: int, experts: int, latent: int = 6, scale: float = 2.0, dtype: torch.dtype = torch.float64):
     """Return a prior (1, latent) and experts (1, experts, latent)."""
     generator = torch.Generator().manual_seed(seed)
     mean = 3 * torch.randn(1, experts + 1, latent, generator=generator, dtype=torch.float64)
@@ -30,7 +30,7 @@ def all_shown(experts: int) -> Tensor:
 
 
 def scalar(prior: tuple[float, float], experts: list[tuple[float, float]]):
-    """Return laws of one element from (mean, variance) pairs."""
+    """Return distributions of one element from (mean, variance) pairs."""
     as_tensor = torch.tensor
     mean = as_tensor([[[mean] for mean, _ in experts]], dtype=torch.float64)
     variance = as_tensor([[[variance] for _, variance in experts]], dtype=torch.float64)
@@ -40,15 +40,15 @@ def scalar(prior: tuple[float, float], experts: list[tuple[float, float]]):
     return first, DiagonalGaussian(mean, variance.log())
 
 
-def test_empty_set_returns_the_prior_exactly() -> None:  # 1
-    prior, experts = laws(0, 3)
+def test_empty_set_returns_the_prior_exactly() -> None:  # check 1
+    prior, experts = distributions(0, 3)
     product = product_of_experts(prior, experts, torch.zeros(1, 3, dtype=torch.bool))
     assert torch.equal(product.mean, prior.mean)
     assert torch.equal(product.log_variance, prior.log_variance)
 
 
-def test_order_of_experts_does_not_matter() -> None:  # 2
-    prior, experts = laws(1, 4, scale=8.0, dtype=torch.float32)
+def test_order_of_experts_does_not_matter() -> None:  # check 2
+    prior, experts = distributions(1, 4, scale=8.0, dtype=torch.float32)
     order = torch.tensor([2, 0, 3, 1])
     turned = DiagonalGaussian(experts.mean[:, order], experts.log_variance[:, order])
     first, second = (product_of_experts(prior, each, all_shown(4)) for each in (experts, turned))
@@ -58,8 +58,8 @@ def test_order_of_experts_does_not_matter() -> None:  # 2
 
 @given(seed=st.integers(0, 10_000), experts=st.integers(1, 5))
 @settings(max_examples=25, deadline=None)
-def test_more_experts_never_lower_the_precision_and_means_stay_between(seed: int, experts: int) -> None:  # 3
-    prior, given_experts = laws(seed, experts)
+def test_more_experts_never_lower_the_precision_and_means_stay_between(seed: int, experts: int) -> None:  # check 3
+    prior, given_experts = distributions(seed, experts)
     before = prior.precision
     for count in range(1, experts + 1):
         shown = torch.arange(experts)[None] < count
@@ -71,7 +71,7 @@ def test_more_experts_never_lower_the_precision_and_means_stay_between(seed: int
         before = product.precision
 
 
-def test_equal_experts_add_their_precisions() -> None:  # 4
+def test_equal_experts_add_their_precisions() -> None:  # check 4
     product = product_of_experts(*scalar((0.0, 1.0), [(2.0, 1.0)]), all_shown(1))
     assert product.mean.item() == pytest.approx(1.0)
     assert product.precision.item() == pytest.approx(2.0)
@@ -81,8 +81,8 @@ def test_equal_experts_add_their_precisions() -> None:  # 4
     torch.testing.assert_close(three.log_variance, one.log_variance, **EXACT)
 
 
-def test_fusing_one_after_the_other_is_fusing_together() -> None:  # 5
-    prior, experts = laws(3, 2)
+def test_fusing_one_after_the_other_is_fusing_together() -> None:  # check 5
+    prior, experts = distributions(3, 2)
     together = product_of_experts(prior, experts, all_shown(2))
     first = product_of_experts(prior, experts, torch.tensor([[True, False]]))
     second = product_of_experts(first, experts, torch.tensor([[False, True]]))
@@ -90,7 +90,7 @@ def test_fusing_one_after_the_other_is_fusing_together() -> None:  # 5
     torch.testing.assert_close(second.log_variance, together.log_variance, **EXACT)
 
 
-def test_an_expert_that_knows_nothing_is_ignored_and_one_that_knows_all_decides() -> None:  # 6
+def test_an_expert_that_knows_nothing_is_ignored_and_one_that_knows_all_decides() -> None:  # check 6
     ignored = product_of_experts(*scalar((0.3, 2.0), [(1e6, 1e30)]), all_shown(1))
     assert ignored.mean.item() == pytest.approx(0.3, abs=1e-9)
     assert ignored.log_variance.exp().item() == pytest.approx(2.0)
@@ -98,8 +98,8 @@ def test_an_expert_that_knows_nothing_is_ignored_and_one_that_knows_all_decides(
     assert certain.mean.item() == pytest.approx(7.0, abs=1e-9)
 
 
-def test_the_ratio_of_posterior_and_prior_is_the_expert() -> None:  # 7
-    prior, experts = laws(4, 1)
+def test_the_ratio_of_posterior_and_prior_is_the_expert() -> None:  # check 7
+    prior, experts = distributions(4, 1)
     product = product_of_experts(prior, experts, all_shown(1))
     recovered = expert_between(prior, product)
     torch.testing.assert_close(recovered.mean, experts.mean[:, 0], atol=1e-8, rtol=1e-8)
@@ -113,7 +113,7 @@ def test_a_ratio_that_is_no_gaussian_is_refused() -> None:
         expert_between(narrow, wide)
 
 
-def test_the_product_of_densities_on_a_grid_has_the_same_moments() -> None:  # 8
+def test_the_product_of_densities_on_a_grid_has_the_same_moments() -> None:  # check 8
     prior, experts = scalar((0.5, 2.0), [(-1.0, 0.7), (2.0, 0.3)])
     z = torch.linspace(-12, 12, 48_001, dtype=torch.float64)
     log_product = log_density(prior, z).sum(0)
@@ -131,13 +131,13 @@ def test_the_product_of_densities_on_a_grid_has_the_same_moments() -> None:  # 8
 
 def test_two_equal_experts_and_a_flat_prior_give_sigma_over_root_two() -> (
     None
-):  # 9: the authors' 1/sigma weights give sigma/2
+):  # check 9: the authors' 1/sigma weights give sigma/2
     product = product_of_experts(*scalar((0.0, 1e30), [(1.0, 0.25), (1.0, 0.25)]), all_shown(2))
     assert product.standard_deviation.item() == pytest.approx(0.5 / math.sqrt(2))
 
 
-def test_what_is_hidden_changes_nothing_not_even_a_nan() -> None:  # 18, at the level of the product
-    prior, experts = laws(5, 3)
+def test_what_is_hidden_changes_nothing_not_even_a_nan() -> None:  # check 18, at the level of the product
+    prior, experts = distributions(5, 3)
     shown = torch.tensor([[True, False, True]])
     expected = product_of_experts(prior, experts, shown)
     mean, log_variance = experts.mean.clone(), experts.log_variance.clone()
@@ -155,8 +155,8 @@ def test_what_is_hidden_changes_nothing_not_even_a_nan() -> None:  # 18, at the 
 
 @given(seed=st.integers(0, 10_000), mask=st.integers(0, 7))
 @settings(max_examples=25, deadline=None)
-def test_divergence_agrees_with_the_general_formula(seed: int, mask: int) -> None:  # 10
-    prior, experts = laws(seed, 3, scale=1.0)
+def test_divergence_agrees_with_the_general_formula(seed: int, mask: int) -> None:  # check 10
+    prior, experts = distributions(seed, 3, scale=1.0)
     shown = torch.tensor([[bool(mask >> bit & 1) for bit in range(3)]])
     nats = divergence_from_prior(prior, experts, shown)
     expected = divergence(product_of_experts(prior, experts, shown), prior)
@@ -166,7 +166,7 @@ def test_divergence_agrees_with_the_general_formula(seed: int, mask: int) -> Non
         assert (nats == 0).all()
 
 
-def test_divergence_agrees_with_a_monte_carlo_mean() -> None:  # 10
+def test_divergence_agrees_with_a_monte_carlo_mean() -> None:  # check 10
     prior, experts = scalar((0.5, 2.0), [(-1.0, 0.7), (2.0, 0.3)])
     posterior = product_of_experts(prior, experts, all_shown(2))
     noise = torch.randn(200_000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -177,7 +177,7 @@ def test_divergence_agrees_with_a_monte_carlo_mean() -> None:  # 10
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_divergence_stays_finite_and_increases_over_sixteen_decades(dtype: torch.dtype) -> None:  # 10
+def test_divergence_stays_finite_and_increases_over_sixteen_decades(dtype: torch.dtype) -> None:  # check 10
     ratio = torch.logspace(-8, 8, 161, dtype=torch.float64)
     zero = torch.zeros(161, 1, dtype=dtype)
     log_variance = (-ratio.log()).to(dtype)[:, None, None].requires_grad_()
@@ -198,7 +198,7 @@ def test_divergence_stays_finite_and_increases_over_sixteen_decades(dtype: torch
     torch.testing.assert_close(nats[:, 0].double(), 0.5 * exact, rtol=1e-4, atol=0)
 
 
-def test_the_largest_divergence_of_a_batch_is_finite_in_float32() -> None:  # 22: means and log-variances within +- 10
+def test_the_largest_divergence_of_a_batch_is_finite_in_float32() -> None:  # check 22: all within +- 10
     prior = DiagonalGaussian(torch.full((1, 1), -10.0), torch.full((1, 1), -10.0))
     experts = DiagonalGaussian(torch.full((1, 16, 1), 10.0), torch.full((1, 16, 1), -10.0))
     largest = divergence_from_prior(prior, experts, torch.ones(1, 16, dtype=torch.bool))
@@ -206,7 +206,7 @@ def test_the_largest_divergence_of_a_batch_is_finite_in_float32() -> None:  # 22
     assert largest.expand(16, 565_000).sum().isfinite()
 
 
-def test_at_temperature_zero_variances_still_weigh_the_means() -> None:  # 20
+def test_at_temperature_zero_variances_still_weigh_the_means() -> None:  # check 20
     prior, experts = standard_gaussian(torch.zeros(1, 1)), torch.tensor([[[2.0], [-1.0]]])
     shown = torch.ones(1, 2, dtype=torch.bool)
     surer = [torch.tensor([[[first], [0.0]]]) for first in (0.0, -3.0)]
@@ -214,7 +214,9 @@ def test_at_temperature_zero_variances_still_weigh_the_means() -> None:  # 20
     assert means == pytest.approx([1 / 3, (2 * math.exp(3) - 1) / (2 + math.exp(3))], rel=1e-6)
 
 
-def test_hierarchical_divergence_is_the_sum_of_its_levels() -> None:  # 11: KL of a two-level law against draws
+def test_hierarchical_divergence_is_the_sum_of_its_levels() -> (
+    None
+):  # check 11: KL of a two-level distribution against draws
     generator = torch.Generator().manual_seed(1)
     count = 400_000
     one = torch.ones(count, 1, dtype=torch.bool)

@@ -11,7 +11,7 @@ from torch.distributions import Normal
 from anymod.core.objectives import (
     absolute_error,
     adversarial_loss,
-    critic_loss,
+    discriminator_loss,
     mean_over_observed,
     normal_negative_log_likelihood,
     squared_error,
@@ -30,7 +30,7 @@ def test_mean_is_over_pixels_then_observed_modalities_then_rows() -> None:
     assert mean_over_observed(error, observed).item() == pytest.approx(((2 + 5) / 2 + 2) / 2)
 
 
-def test_what_is_not_observed_changes_nothing_not_even_a_nan() -> None:  # method check 18
+def test_what_is_not_observed_changes_nothing_not_even_a_nan() -> None:  # method, check 18
     error = torch.tensor([[[[1.0, 3.0]], [[math.nan, math.nan]]]], requires_grad=True)
     mean_over_observed(error, torch.tensor([[True, False]])).backward()
     assert error.grad is not None
@@ -44,5 +44,5 @@ def test_errors_are_absolute_and_squared() -> None:
 
 def test_least_squares_adversary_by_hand() -> None:
     real, fakes = [torch.tensor([1.0, 0.0]), torch.tensor([3.0])], [torch.tensor([0.5]), torch.tensor([0.0, 2.0])]
-    assert critic_loss(real, fakes).item() == pytest.approx((0.5 + 4) / 2 + (0.25 + 2) / 2)
+    assert discriminator_loss(real, fakes).item() == pytest.approx((0.5 + 4) / 2 + (0.25 + 2) / 2)
     assert adversarial_loss(fakes).item() == pytest.approx((0.25 + 1) / 2)

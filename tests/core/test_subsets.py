@@ -1,4 +1,4 @@
-"""Subsets: weights, frequencies, names (method section 8, check 17)."""
+"""Subsets: weights, frequencies, names (method, section 8, check 17)."""
 
 from __future__ import annotations
 

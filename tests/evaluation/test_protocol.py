@@ -12,10 +12,11 @@ import pytest
 from matplotlib.image import imread
 from tiny_models import GRID, save_tiny_model, tiny_description, tiny_model, write_tiny_cohort
 
-from anymod.cohorts import Cohort, open_cache
+from anymod.cohorts import Cohort
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation import Evaluation, EvaluationOptions, evaluate, write_report
 from anymod.evaluation.report import printed_text
+from anymod.slices import open_cache
 from anymod.synthesis import SynthesisOptions
 from anymod.volumes import IntensityRule, Volume, write_volume
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from anymod.cohorts import Batch
+from anymod.core.batch import Batch
 from anymod.evaluation.regression import TrainingMoments, predict_affine
 
 

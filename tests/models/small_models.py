@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from anymod.cohorts import Batch
+from anymod.core.batch import Batch
 from anymod.models import MMHVAE, MMHVAESettings
 
 MODALITIES = ("us", "t2", "flair")

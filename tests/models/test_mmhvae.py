@@ -1,4 +1,4 @@
-"""What MMHVAE promises whatever its size: subsets, rows, hidden slots, gradients, temperature (method checks 18 to 21)."""
+"""What MMHVAE promises whatever its size: subsets, rows, hidden slots, gradients, temperature (method, checks 18 to 21)."""
 
 from __future__ import annotations
 
@@ -326,17 +326,21 @@ def test_what_lies_in_the_target_of_an_absent_modality_reaches_no_gradient(model
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
 
 
-def laws_at_start(**changes: float) -> dict[int, Level]:
+def distributions_at_start(**changes: float) -> dict[int, Level]:
     model, batch = make_model(SMALL.model_copy(update=changes)), make_batch(EVERYTHING)
-    laws: dict[int, Level] = {}
+    distributions: dict[int, Level] = {}
     model.descend(
-        model.encode(batch.images, EVERYTHING), EVERYTHING, 0.0, None, lambda law: laws.setdefault(law.number, law)
+        model.encode(batch.images, EVERYTHING),
+        EVERYTHING,
+        0.0,
+        None,
+        lambda level: distributions.setdefault(level.number, level),
     )
-    return laws
+    return distributions
 
 
 def test_experts_can_begin_surer_than_the_authors() -> None:
-    plain, surer = laws_at_start(), laws_at_start(expert_log_variance=-4.0)
+    plain, surer = distributions_at_start(), distributions_at_start(expert_log_variance=-4.0)
     top = max(plain)  # the levels below see another draw from above
     torch.testing.assert_close(surer[top].experts.log_variance, plain[top].experts.log_variance - 4)
     torch.testing.assert_close(surer[top].experts.mean, plain[top].experts.mean)
@@ -352,8 +356,10 @@ def test_image_heads_can_have_wider_kernels() -> None:
 
 
 def test_means_of_experts_can_begin_larger_than_the_authors() -> None:
-    plain, larger = laws_at_start(), laws_at_start(expert_gain=2.0)
+    plain, larger = distributions_at_start(), distributions_at_start(expert_gain=2.0)
     top = max(plain)
-    undone = [10 * torch.atanh(laws[top].experts.mean / 10) for laws in (plain, larger)]  # before the soft limit
+    undone = [
+        10 * torch.atanh(distributions[top].experts.mean / 10) for distributions in (plain, larger)
+    ]  # before the soft limit
     torch.testing.assert_close(undone[1], 2 * undone[0])
     torch.testing.assert_close(larger[top].experts.log_variance, plain[top].experts.log_variance)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import pixel_unshuffle
 
 from anymod.nn.cells import DecoderCell, EncoderCell, InstanceNorm, ModalityEncoder, SqueezeExcite, Upsample
-from anymod.nn.critics import Critic
+from anymod.nn.discriminators import Discriminator
 from anymod.nn.heads import ExpertHead, ImageHead, PriorHead, VectorTop, as_gaussian
 
 
@@ -68,9 +68,9 @@ def test_encoder_keeps_every_depth() -> None:
 
 
 def test_first_half_of_the_channels_is_the_mean() -> None:
-    law = as_gaussian(torch.tensor([[[[0.1]], [[-0.2]], [[1e6]], [[0.0]]]]), 10.0)
-    assert law.mean.flatten().tolist() == pytest.approx([0.1, -0.2], abs=1e-4)
-    assert law.log_variance.flatten().tolist() == [10.0, 0.0]
+    distribution = as_gaussian(torch.tensor([[[[0.1]], [[-0.2]], [[1e6]], [[0.0]]]]), 10.0)
+    assert distribution.mean.flatten().tolist() == pytest.approx([0.1, -0.2], abs=1e-4)
+    assert distribution.log_variance.flatten().tolist() == [10.0, 0.0]
 
 
 def test_half_precision_is_widened() -> None:
@@ -95,19 +95,19 @@ def test_image_head_undoes_the_unshuffling(unshuffle: int, kernel: int) -> None:
     assert image.abs().max() < 1
 
 
-def test_the_authors_critic_has_their_parameters_and_one_value_a_slice() -> None:
-    critic = Critic(64, 6)
-    assert sum(parameter.numel() for parameter in critic.parameters()) == 4_856_257
-    assert critic(torch.zeros(1, 192, 192)).shape == (1, 1, 1, 1)
+def test_the_authors_discriminator_has_their_parameters_and_one_value_a_slice() -> None:
+    discriminator = Discriminator(64, 6)
+    assert sum(parameter.numel() for parameter in discriminator.parameters()) == 4_856_257
+    assert discriminator(torch.zeros(1, 192, 192)).shape == (1, 1, 1, 1)
 
 
-def test_the_default_critic_judges_patches() -> None:
-    assert Critic(8, 3)(torch.zeros(2, 96, 96)).shape == (2, 1, 10, 10)
+def test_the_default_discriminator_judges_patches() -> None:
+    assert Discriminator(8, 3)(torch.zeros(2, 96, 96)).shape == (2, 1, 10, 10)
 
 
 def test_scores_of_half_precision_are_widened() -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        assert Critic(4, 1)(torch.zeros(1, 8, 8)).dtype == torch.float32
+        assert Discriminator(4, 1)(torch.zeros(1, 8, 8)).dtype == torch.float32
 
 
 def test_an_untrained_image_head_draws_no_checkerboard() -> None:

@@ -13,13 +13,13 @@ import pytest
 
 from anymod.cohorts import Cohort, Modality, Subject, read_cohort, write_cohort
 from anymod.errors import CohortError
+from anymod.figures.thumbnails import preview_png
 from anymod.files import write_json
 from anymod.preparation import CheckReport, Finding, check_cohort, write_report
 from anymod.preparation.aligning import AlignmentRow, write_table
 from anymod.preparation.checking import _unchecked
 from anymod.preparation.findings import ImageFacts, SubjectFacts
 from anymod.preparation.html_report import report_html
-from anymod.preparation.previews import preview_png
 from anymod.volumes import Grid, IntensityRange, Volume, read_volume
 
 WriteImage = Callable[..., Path]

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anymod.cohorts import CacheSettings, build_cache, read_cohort
+from anymod.cohorts import read_cohort
 from anymod.errors import MissingExtraError, VolumeError
 from anymod.preparation import PreparationOptions, find_subjects, pipeline, prepare_cohort
 from anymod.preparation.white_matter import LEFT, RIGHT, estimate_white_matter, tissue_map
 from anymod.simulation import SimulatedSubject, SimulationSettings, simulate_subject
+from anymod.slices import CacheSettings, build_cache
 from anymod.volumes import Grid, Volume, foreground_of, orient, read_labels, write_volume
 
 WHITE = (LEFT, RIGHT)

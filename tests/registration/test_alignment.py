@@ -12,14 +12,8 @@ from moved_phantom import SIZE, SPACING, farthest_error, known_movement, moved, 
 from scipy import ndimage
 
 from anymod.errors import VolumeError
-from anymod.registration import (
-    align,
-    align_modalities,
-    alignment,
-    draw_checkerboard,
-    linear_combination,
-    mutual_information,
-)
+from anymod.figures.checkerboard import draw_checkerboard
+from anymod.registration import align, align_modalities, alignment, linear_combination, mutual_information
 from anymod.registration.alignment import Alignment
 from anymod.registration.levels import Level, Sampled
 from anymod.volumes import Grid, Volume, orient

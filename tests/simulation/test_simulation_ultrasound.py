@@ -1,4 +1,4 @@
-"""Ultrasound: geometry by known points, speckle and attenuation by their laws, and a subject whose probe sees its tumour."""
+"""Ultrasound: geometry by known points, speckle and attenuation by their distributions, and a subject whose probe sees its tumour."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from anymod.simulation.ultrasound import (
 
 QUIET = Chance(0.0, (0.0, 0.0), -300.0, -300.0)
 DOWN = Pose(np.array([3.0, -5.0, 40.0]), np.array([0.0, 0.0, -1.0]), np.array([1.0, 0, 0]), np.array([0.0, -1.0, 0]))
-# Fewer frames and a range that nothing leaves: what is black or white says nothing of a law.
+# Fewer frames and a range that nothing leaves: what is black or white says nothing of a distribution.
 LINEAR = replace(PROBES[1], dynamic_range_db=1000.0, frames=20)
 
 

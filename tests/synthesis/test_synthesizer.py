@@ -10,10 +10,11 @@ import pytest
 import torch
 from tiny_models import GRID, MODALITIES, head, tiny_description, tiny_model, write_tiny_cohort
 
-from anymod.cohorts import CacheSettings, build_cache
+from anymod.engines import resolve_device
 from anymod.errors import ConfigurationError, GridError, ModalityError, VolumeError
 from anymod.models import ModelModality
-from anymod.synthesis import SynthesisOptions, Synthesizer, resolve_device
+from anymod.slices import CacheSettings, build_cache
+from anymod.synthesis import SynthesisOptions, Synthesizer
 from anymod.synthesis.placement import place, raw_units
 from anymod.volumes import Grid, IntensityRule, Volume, orient, read_volume
 

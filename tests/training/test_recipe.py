@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from anymod.errors import ConfigurationError
-from anymod.nn.critics import Critic
+from anymod.nn.discriminators import Discriminator
 from anymod.training import Recipe, read_recipe
 from anymod.training.recipe import TrainingSection
 
@@ -37,10 +37,10 @@ def test_values_can_be_laid_over_a_recipe() -> None:
         ("training: {steps: '5'}", r"training\.steps"),
         ("training: {steps: 0}", "greater than or equal to 1"),
         ("model: {settings: {image_size: [90, 96]}}", "multiples of"),
-        ("objective: {critic_start: 5}", "adversarial_start"),
+        ("objective: {discriminator_start: 5}", "adversarial_start"),
         (
-            "{objective: {adversarial_weight: 0.1}, training: {critic_depth: 6}}",
-            r"critic_depth 6 needs slices of at least 192 pixels.*\(96, 96\)",
+            "{objective: {adversarial_weight: 0.1}, training: {discriminator_depth: 6}}",
+            r"discriminator_depth 6 needs slices of at least 192 pixels.*\(96, 96\)",
         ),
         ("{objective: {shown_targets: as_shown}, data: {targets: harmonized}}", "choose data.targets percentile"),
         ("{objective: {level_weights: [1, 2]}}", "one number for each of the 5 model.settings.widths"),
@@ -60,12 +60,12 @@ def test_defaults_are_a_recipe() -> None:
     assert Recipe().training.steps > 0
 
 
-def test_a_critic_that_nobody_trains_may_be_of_any_depth() -> None:
-    assert Recipe(training=TrainingSection(critic_depth=9)).training.critic_depth == 9
+def test_a_discriminator_that_nobody_trains_may_be_of_any_depth() -> None:
+    assert Recipe(training=TrainingSection(discriminator_depth=9)).training.discriminator_depth == 9
 
 
 @pytest.mark.parametrize("depth", [1, 3, 5])
-def test_the_deepest_critic_that_is_accepted_judges_the_smallest_slice(depth: int) -> None:
-    assert Critic(2, depth)(torch.zeros(1, 3 * 2**depth, 3 * 2**depth)).shape == (1, 1, 1, 1)
+def test_the_deepest_discriminator_that_is_accepted_judges_the_smallest_slice(depth: int) -> None:
+    assert Discriminator(2, depth)(torch.zeros(1, 3 * 2**depth, 3 * 2**depth)).shape == (1, 1, 1, 1)
     with pytest.raises((ValueError, RuntimeError)):
-        Critic(2, depth)(torch.zeros(1, 3 * 2**depth - 2**depth, 3 * 2**depth))
+        Discriminator(2, depth)(torch.zeros(1, 3 * 2**depth - 2**depth, 3 * 2**depth))

@@ -61,9 +61,14 @@ def test_metrics_hold_every_step_and_every_term(finished: Path) -> None:
     with (finished / "metrics.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [int(row["step"]) for row in rows] == list(range(6))
-    assert {"reconstruction", "divergence", "adversary", "critics", "nats_level_1", "validation_hidden_psnr_db"} <= set(
-        rows[0]
-    )
+    assert {
+        "reconstruction",
+        "divergence",
+        "adversary",
+        "discriminators",
+        "nats_level_1",
+        "validation_hidden_psnr_db",
+    } <= set(rows[0])
     assert rows[0]["adversary"] == ""
     assert float(rows[-1]["adversary"]) > 0
     assert float(rows[2]["validation_hidden_psnr_db"]) > 0

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from anymod.cohorts import Batch
+from anymod.core.batch import Batch
 from anymod.core.noise import shared_noise
 from anymod.core.objectives import absolute_error
 from anymod.errors import DivergenceError
 from anymod.models import MMHVAE, MMHVAESettings, Objective
-from anymod.training.adversary import build_critics
+from anymod.training.adversary import build_discriminators
 from anymod.training.step import Adversary, StepPlan, Update, batch_as_shown, model_step
 
 SMALL = MMHVAESettings(widths=(4, 6), image_size=(16, 16), unshuffle=2, head_channels=3, head_blocks=0)
-SILENT = Adversary(build_critics(2, 4, 1), 0.0, everything=False)
+SILENT = Adversary(build_discriminators(2, 4, 1), 0.0, everything=False)
 
 
 def update(average=None) -> Update:
@@ -128,7 +128,7 @@ def test_the_report_names_every_term_and_level() -> None:
     model, noise = small_model(), shared_noise(0, "x")
     shown = torch.tensor([[[True, False], [True, False]]])
     plan = StepPlan(
-        shown, [noise], Objective(absolute_error, 0.1, unobserved=True), Adversary(SILENT.critics, 0.5, True)
+        shown, [noise], Objective(absolute_error, 0.1, unobserved=True), Adversary(SILENT.discriminators, 0.5, True)
     )
     report = model_step(model, torch.optim.Adamax(model.parameters()), small_batch(), plan, update())
     assert set(report.terms) == {"reconstruction", "divergence", "adversary", "nats_level_1", "nats_level_2"}

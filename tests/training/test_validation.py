@@ -9,8 +9,9 @@ import pytest
 import torch
 from phantom_cohort import make_cohort, make_recipe
 
-from anymod.cohorts import Cohort, build_cache
+from anymod.cohorts import Cohort
 from anymod.models import MMHVAE
+from anymod.slices import build_cache
 from anymod.training.validation import Look, validate
 
 CPU = torch.device("cpu")

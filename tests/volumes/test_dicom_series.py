@@ -21,7 +21,7 @@ from pydicom.uid import UID, generate_uid
 
 from anymod.errors import OutputError, VolumeError
 from anymod.volumes import image_fingerprint, inspect_volume, read_labels, read_volume
-from anymod.volumes.confinement import parse_confined
+from anymod.volumes.formats.sandbox import parse_in_sandbox
 
 
 def save(
@@ -287,13 +287,13 @@ def test_nobodys_name_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
 
 def test_a_reader_that_takes_too_much_memory_ends_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     series = save(tmp_path / "series")
-    monkeypatch.setattr("anymod.volumes.confinement.MEMORY_BYTES", 2**20)
+    monkeypatch.setattr("anymod.volumes.formats.sandbox.MEMORY_BYTES", 2**20)
     refused(series, "its reader ended with status|more memory than such files should")
 
 
 def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     series = save(tmp_path / "series")
-    monkeypatch.setattr("anymod.volumes.confinement.WAITING", 1e-6)
+    monkeypatch.setattr("anymod.volumes.formats.sandbox.WAITING", 1e-6)
     refused(series, "longer than such files should")
 
 
@@ -324,7 +324,7 @@ def test_a_reader_that_something_else_kills_is_no_fault_of_the_file(tmp_path: Pa
     def killed(command: list[str], **options: object) -> subprocess.Popen[bytes]:
         return real([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], **options)
 
-    monkeypatch.setattr("anymod.volumes.confinement.subprocess.Popen", killed)
+    monkeypatch.setattr("anymod.volumes.formats.sandbox.subprocess.Popen", killed)
     with pytest.raises(OutputError, match="its reader was killed"):
         read_volume(series)
 
@@ -338,7 +338,7 @@ def test_a_module_where_the_program_runs_is_not_run(tmp_path: Path, monkeypatch:
 
 def test_files_that_changed_between_geometry_and_voxels_are_refused(tmp_path: Path):
     series = save(tmp_path / "series")
-    parsed = parse_confined(series)
+    parsed = parse_in_sandbox(series)
     (series / "0.dcm").unlink()
     with pytest.raises(VolumeError, match="another image than a moment ago"):
         parsed.values()

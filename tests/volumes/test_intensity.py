@@ -107,7 +107,7 @@ def test_scaling_can_be_undone_inside_of_the_range(low: float, extent: float, se
     np.testing.assert_allclose(unscale(scaled, intensities), raw, atol=4e-6 * (abs(low) + extent))
 
 
-def test_scaling_what_is_scaled_changes_nothing():  # method check 23
+def test_scaling_what_is_scaled_changes_nothing():  # method, check 23
     data = np.random.default_rng(0).uniform(3, 900, (6, 7, 8)).astype(np.float32)
     foreground = data > 100
     once = scale(data, measure_range(data, foreground, 99.95), foreground)

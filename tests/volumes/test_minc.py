@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from anymod.errors import AnymodError, VolumeError
 from anymod.volumes import inspect_volume, orient, read_labels, read_volume
-from anymod.volumes.confinement import _limits
-from anymod.volumes.minc import parse_minc
+from anymod.volumes.formats.minc import parse_minc
+from anymod.volumes.formats.sandbox import _limits
 
 SAMPLES = (
     Path(nibabel.__file__).parent / "tests" / "data"
@@ -198,7 +198,7 @@ def test_what_would_be_read_wrongly_or_from_elsewhere_is_refused(
 def test_a_gzip_bomb_and_packed_minc_2_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     bomb = tmp_path / "bomb.mnc.gz"
     bomb.write_bytes(gzip.compress((SAMPLES / "tiny.mnc").read_bytes() + bytes(2**22)))
-    monkeypatch.setattr("anymod.volumes.minc.BOMB_BYTES", 2**20)
+    monkeypatch.setattr("anymod.volumes.formats.minc.BOMB_BYTES", 2**20)
     with pytest.raises(VolumeError, match="expand to"):
         parse_minc(bomb)
     packed = tmp_path / "packed.mnc.gz"

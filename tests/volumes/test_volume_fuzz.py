@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from anymod.errors import AnymodError
 from anymod.volumes import Volume, inspect_volume, read_labels, read_volume, write_volume
-from anymod.volumes.dicom import parse_series
+from anymod.volumes.formats.dicom import parse_series
 from anymod.volumes.grid import Grid
 
 
@@ -27,7 +27,7 @@ from anymod.volumes.grid import Grid
 def _same_process() -> Iterator[None]:
     """Parse DICOM here: a child process would contain what these tests look for, and take half a second a file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("anymod.volumes.reading.parse_confined", parse_series)
+        patch.setattr("anymod.volumes.reading.parse_in_sandbox", parse_series)
         yield
 
 

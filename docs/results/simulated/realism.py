@@ -33,6 +33,8 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from anymod.synthesis.pictures import Cell, Colours, Page, Picture, draw_grid
+from anymod.synthesis.planes import three_planes
 from PIL import Image
 from scipy import ndimage
 from scipy.cluster.vq import kmeans
@@ -41,8 +43,6 @@ from anymod import read_volume
 from anymod.cohorts import read_cohort
 from anymod.core.texture import BANDS, radial_power
 from anymod.errors import CohortError
-from anymod.synthesis.pictures import Cell, Colours, Page, Picture, draw_grid
-from anymod.synthesis.planes import three_planes
 from anymod.types import Array
 from anymod.volumes import Volume
 

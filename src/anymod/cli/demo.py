@@ -39,7 +39,8 @@ def demo(
     Example: anymod demo --out demo
     """
     configure(quiet, verbose, threads)
-    from anymod.evaluation import demonstrate, printed_text  # loads torch
+    from anymod.demo import demonstrate
+    from anymod.evaluation import printed_text  # loads torch
     from anymod.files import staged_folder
     from anymod.models import find_model
 

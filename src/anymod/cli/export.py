@@ -27,8 +27,8 @@ def export(
     Example: anymod export --model RUN/model --format onnx --out exported
     """
     configure(quiet, verbose=False, threads=threads)
+    from anymod.engines.export import export_model  # loads torch
     from anymod.files import json_text
-    from anymod.synthesis.export import export_model  # loads torch
 
     content = export_model(model, out, kind, overwrite=overwrite)
     if as_json:

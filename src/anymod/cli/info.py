@@ -21,7 +21,6 @@ PACKAGES = (
     "safetensors",
     "pydantic",
     "pytorch-lightning",
-    "torchmetrics",
     "tensorboard",
     "distributed",
 )

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from anymod.executors import keep_freed_memory
+from anymod.memory import keep_freed_memory
 
 
 def _checked_device(device: str) -> str:

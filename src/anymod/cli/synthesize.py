@@ -83,7 +83,8 @@ def synthesize(
         raise typer.BadParameter("samples at --temperature 0 are all the same; raise it or take one sample")
     configure(quiet, verbose, threads)
 
-    from anymod.synthesis import USUAL_TEMPERATURE, Inputs, SynthesisOptions, synthesize_files  # loads torch
+    from anymod.core.noise import USUAL_TEMPERATURE
+    from anymod.synthesis import Inputs, SynthesisOptions, synthesize_files  # loads torch
 
     chosen = temperature if temperature is not None else USUAL_TEMPERATURE if samples > 1 else 0.0
     if mirror and chosen > 0:

@@ -28,7 +28,7 @@ class Modality:
     """One kind of image.
 
     `group` holds modalities that are drawn together (`mr`, `us`). `harmonized_median` is the constant c_m in (0, 1) that the
-    white-matter median of a harmonized target takes, and the core's median where a recipe scales by it (method.md section 9); None where
+    white-matter median of a harmonized target takes, and the core's median where a recipe scales by it (method, section 9); None where
     it is to be measured.
     """
 

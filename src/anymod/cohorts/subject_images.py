@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.cohorts.schema import Cohort, Subject
 from anymod.errors import CohortError, GridError
 from anymod.volumes import Grid, Volume, foreground_of, read_labels, read_volume
-from anymod.volumes.affines import Array  # not from types, which loads torch
 
 
 @dataclass(frozen=True)

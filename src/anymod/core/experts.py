@@ -1,4 +1,4 @@
-"""The product of the prior and one expert per shown modality (method section 5, eqs. 12 to 14)."""
+"""The product of the prior and one expert per shown modality (method, section 5, eqs. 12 to 14)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERIES_BELOW = 1e-2  # precision ratio under which log(1+rho) - rho/(1+rho) canc
 def product_of_experts(
     prior: DiagonalGaussian, experts: DiagonalGaussian, shown: Bool[Tensor, "batch modality"]
 ) -> DiagonalGaussian:
-    """Return the prior times the experts of the shown modalities (eq. 14).
+    """Return the prior times the experts of the shown modalities (method, eq. 14).
 
     Shapes: prior (batch, *latent); experts (batch, modality, *latent). Precisions add, and means are weighted by precision.
     Where nothing is shown the prior comes back exactly. What lies in a hidden slot, NaN included, changes nothing and gets no gradient.
@@ -33,7 +33,7 @@ def product_of_experts(
 def divergence_from_prior(
     prior: DiagonalGaussian, experts: DiagonalGaussian, shown: Bool[Tensor, "batch modality"]
 ) -> Tensor:
-    """Return KL[product || prior] element by element, in nats: 1/2 [log(1+rho) - rho/(1+rho) + lambda_p d^2] (method section 5).
+    """Return KL[product || prior] element by element, in nats: 1/2 [log(1+rho) - rho/(1+rho) + lambda_p d^2] (method, section 5).
 
     rho is the shown experts' precision over the prior's and d the shift of the mean, written as sum lambda_m (mu_m - mu_p) / lambda_s, so
     that nothing cancels: below rho = 1e-2 the first two terms are their series. Never negative; 0 where nothing is shown.
@@ -59,9 +59,9 @@ def _spread_term(ratio: Tensor) -> Tensor:
 
 
 def expert_between(prior: DiagonalGaussian, posterior: DiagonalGaussian) -> DiagonalGaussian:
-    """Return the Gaussian that turns `prior` into `posterior` by multiplication: the ratio in eq. (11).
+    """Return the Gaussian that turns `prior` into `posterior` by multiplication: the ratio in method, eq. 11.
 
-    Raises ValueError where the posterior is not more precise than the prior: the ratio is then no Gaussian (method section 5).
+    Raises ValueError where the posterior is not more precise than the prior: the ratio is then no Gaussian (method, section 5).
     """
     precision = posterior.precision - prior.precision
     if not bool((precision > 0).all()):

@@ -1,7 +1,7 @@
 """How close a prediction is to the truth inside a foreground: PSNR, SSIM, MS-SSIM and mean absolute error of slices.
 
 All functions take stacks (slice, h, w) with one fixed data range and return one float for the stack. Slices without foreground do not
-count; a stack without any gives NaN. Two-dimensional SSIM: pitfall E1 tells why it must not be set beside the authors' row-wise index.
+count; a stack without any gives NaN. Two-dimensional SSIM: deviation E1 tells why it must not be set beside the authors' row-wise index.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def ms_ssim(prediction: Stack, target: Stack, foreground: Foreground, data_range
 
 
 def row_ssim(image: Tensor, target: Tensor, data_range: float) -> float:
-    """Return the structural similarity of two images (h, w) as the paper's authors measure it: each row a signal of its own (pitfall E1).
+    """Return the structural similarity of two images (h, w) as the paper's authors measure it: each row a signal of its own (deviation E1).
 
     Windows of 7 columns with equal weights, at full overlap only; variances divided by 6. Not to be set beside `ssim`.
     """

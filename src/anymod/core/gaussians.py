@@ -1,4 +1,4 @@
-"""Diagonal Gaussians: the only law in this package, held as mean and log-variance."""
+"""Diagonal Gaussians: the only distribution in this package, held as mean and log-variance."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def standard_gaussian(like: Tensor) -> DiagonalGaussian:
     return DiagonalGaussian(torch.zeros_like(like), torch.zeros_like(like))
 
 
-def draw(law: DiagonalGaussian, noise: Tensor | None, temperature: float = 1.0) -> Tensor:
-    """Return mean + temperature * sigma * noise (method section 11), reparameterized.
+def draw(distribution: DiagonalGaussian, noise: Tensor | None, temperature: float = 1.0) -> Tensor:
+    """Return mean + temperature * sigma * noise (method, section 11), reparameterized.
 
-    `noise` is standard normal, broadcast to the law's shape. At temperature 0 the mean itself comes back and no noise is needed.
+    `noise` is standard normal, broadcast to the distribution's shape. At temperature 0 the mean itself comes back and no noise is needed.
     """
     if temperature == 0:
-        return law.mean
+        return distribution.mean
     if temperature < 0 or noise is None:
         raise ValueError("a draw needs a temperature of at least 0 and, above 0, noise")
-    return law.mean + temperature * law.standard_deviation * noise
+    return distribution.mean + temperature * distribution.standard_deviation * noise
 
 
-def log_density(law: DiagonalGaussian, value: Tensor) -> Tensor:
+def log_density(distribution: DiagonalGaussian, value: Tensor) -> Tensor:
     """Return log N(value; mean, sigma^2) element by element, in nats."""
-    squared = (value - law.mean).square() * law.precision
-    return -0.5 * (squared + law.log_variance + math.log(2 * math.pi))
+    squared = (value - distribution.mean).square() * distribution.precision
+    return -0.5 * (squared + distribution.log_variance + math.log(2 * math.pi))
 
 
 def divergence(first: DiagonalGaussian, second: DiagonalGaussian) -> Tensor:
@@ -61,5 +61,5 @@ def divergence(first: DiagonalGaussian, second: DiagonalGaussian) -> Tensor:
 
 
 def soft_limit(value: Tensor, limit: float) -> Tensor:
-    """Return limit * tanh(value / limit): near-identity around 0, never beyond +-limit (pitfall A3, method check 22)."""
+    """Return limit * tanh(value / limit): near-identity around 0, never beyond +-limit (deviation A3, method, check 22)."""
     return limit * torch.tanh(value / limit)

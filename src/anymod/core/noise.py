@@ -9,6 +9,8 @@ from torch import Tensor
 
 from anymod.randomness import torch_generator
 
+USUAL_TEMPERATURE = 0.7  # of several samples (method, section 11)
+
 Noise = Callable[[int, tuple[int, ...]], Tensor]
 """Called with a level (1 finest) and a latent's shape (batch, *latent); returns standard normal noise that broadcasts to it."""
 
@@ -26,7 +28,7 @@ def noise_of_rows(generator: torch.Generator, rows: slice, total: int) -> Noise:
 def shared_noise(seed: int, *stream: str | int, device: str | torch.device = "cpu") -> Noise:
     """Return noise drawn once for each level and the same for all rows and calls, so that the slices of a volume do not flicker.
 
-    Always drawn on the CPU, so that a seed means the same volume on every device; whatever the batching (method section 11).
+    Always drawn on the CPU, so that a seed means the same volume on every device; whatever the batching (method, section 11).
     """
 
     def noise(level: int, shape: tuple[int, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What training minimizes: image likelihoods over everything observed, divergences, and the least-squares adversary (method 4, 6, 7)."""
+"""What training minimizes: likelihoods of observed images, divergences and a least-squares adversary (method, sections 4 to 7)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def normal_negative_log_likelihood(image: Tensor, prediction: Tensor, standard_deviation: float) -> Tensor:
-    """Return -log N(image; prediction, sigma_x^2) in nats, pixel by pixel, constants kept (eq. 6): what tests of the bound need."""
+    """Return -log N(image; prediction, sigma_x^2) in nats, pixel by pixel, constants kept (method, eq. 6): what tests of the bound need."""
     squared = ((image - prediction) / standard_deviation).square()
     return 0.5 * squared + math.log(standard_deviation) + 0.5 * math.log(2 * math.pi)
 
@@ -18,7 +18,7 @@ def normal_negative_log_likelihood(image: Tensor, prediction: Tensor, standard_d
 def mean_over_observed(
     error: Float[Tensor, "batch modality h w"], observed: Bool[Tensor, "batch modality"]
 ) -> Float[Tensor, ""]:
-    """Return the mean over rows of the mean over their observed modalities of the mean over pixels (method section 7).
+    """Return the mean over rows of the mean over their observed modalities of the mean over pixels (method, section 7).
 
     A modality that is not observed has no known image: whatever `error` holds there, NaN included, changes nothing.
     """
@@ -27,22 +27,22 @@ def mean_over_observed(
 
 
 def absolute_error(image: Tensor, prediction: Tensor) -> Tensor:
-    """Return |image - prediction|: a Laplace likelihood up to scale and constant (pitfall T1, the authors' code)."""
+    """Return |image - prediction|: a Laplace likelihood up to scale and constant (deviation T1, the authors' code)."""
     return (image - prediction).abs()
 
 
 def squared_error(image: Tensor, prediction: Tensor) -> Tensor:
-    """Return (image - prediction)^2: a Normal likelihood up to scale and constant (eq. 6, the paper's text)."""
+    """Return (image - prediction)^2: a Normal likelihood up to scale and constant (method, eq. 6, the paper's text)."""
     return (image - prediction).square()
 
 
-def critic_loss(scores_of_real: list[Tensor], scores_of_fakes: list[Tensor]) -> Tensor:
-    """Return E[(D(real) - 1)^2] + E[D(fake)^2], each averaged over modalities (eq. 15, least squares)."""
+def discriminator_loss(scores_of_real: list[Tensor], scores_of_fakes: list[Tensor]) -> Tensor:
+    """Return E[(D(real) - 1)^2] + E[D(fake)^2], each averaged over modalities (method, eq. 15, least squares)."""
     real = torch.stack([(score - 1).square().mean() for score in scores_of_real]).mean()
     fake = torch.stack([score.square().mean() for score in scores_of_fakes]).mean()
     return real + fake
 
 
 def adversarial_loss(scores_of_fakes: list[Tensor]) -> Tensor:
-    """Return R_s = mean over modalities of E[(D(fake) - 1)^2] (eq. 16): the model's side."""
+    """Return R_s = mean over modalities of E[(D(fake) - 1)^2] (method, eq. 16): the model's side."""
     return torch.stack([(score - 1).square().mean() for score in scores_of_fakes]).mean()

@@ -1,4 +1,4 @@
-"""Subsets of modalities: enumerated, named, weighed and drawn by group (method section 8).
+"""Subsets of modalities: enumerated, named, weighed and drawn by group (method, section 8).
 
 A subset is a bit mask here: bit m stands for the m-th modality of the model's order. A ticket is what a draw is made from: "everything
 observed", one group ("any non-empty part of the observed ultrasound/MR"), or "any non-empty part of everything", the mixed ticket.
@@ -61,7 +61,7 @@ def tickets(observed: int, groups: Sequence[str], *, mixed: bool) -> list[int]:
 
 
 def subset_weights(observed: int, groups: Sequence[str], *, mixed: bool) -> dict[int, float]:
-    """Return a_{s|r}: the probability of every subset that a single draw can give (method section 8); they sum to 1."""
+    """Return a_{s|r}: the probability of every subset that a single draw can give (method, section 8); they sum to 1."""
     drawn = tickets(observed, groups, mixed=mixed)
     weights = dict.fromkeys(non_empty_subsets(observed), 0.0)
     for index, ticket in enumerate(drawn):

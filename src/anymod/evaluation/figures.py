@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.core.subsets import parse_subset, subset_name
 from anymod.evaluation.scores import MODEL, Example, Score
-from anymod.synthesis.pictures import NOTICE, Cell, Colours, Page, Picture, draw_grid, window
-from anymod.synthesis.planes import CONVENTION, SIDES, axial, surroundings
-from anymod.types import Array
+from anymod.figures.grid import NOTICE, Cell, Colours, Page, Picture, draw_grid, window
+from anymod.figures.planes import CONVENTION, SIDES, axial, surroundings
 
 ERROR = Colours("magma", 0.0, 0.5, "absolute error (intensities in [-1, 1])")
 MOST_ROWS = 16  # more do not fit on a page

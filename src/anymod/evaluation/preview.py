@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from anymod.errors import OutputError
+from anymod.figures.grid import Cell, Colours, Page, Picture, draw_grid, window
+from anymod.figures.planes import CONVENTION, SIDES, three_planes
 from anymod.simulation import SimulatedSubject, SimulationSettings, simulate_subject
-from anymod.synthesis.pictures import Cell, Colours, Page, Picture, draw_grid, window
-from anymod.synthesis.planes import CONVENTION, SIDES, three_planes
 
 COARSE = {"spacing_mm": 2.0, "acoustic_mm": 2.0}
 LABELS = Colours("viridis", 0.0, 4.0)

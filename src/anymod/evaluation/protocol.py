@@ -11,15 +11,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from anymod.cohorts import CacheSettings, Cohort, Modality, SliceCache, Subject, build_cache, check_same_slices
+from anymod.cohorts import Cohort, Modality, Subject
 from anymod.core.subsets import as_mask, parse_order
+from anymod.engines import Backend, backend_name
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
 from anymod.executors import completed, subject_executor
 from anymod.models import ModelDescription
 from anymod.progress import track
-from anymod.synthesis import Backend, SynthesisOptions, Synthesizer, backend_name, slices_at_once
+from anymod.slices import CacheSettings, SliceCache, build_cache, check_same_slices
+from anymod.synthesis import SynthesisOptions, Synthesizer, slices_at_once
 
 logger = logging.getLogger(__name__)
 

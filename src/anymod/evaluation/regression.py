@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from anymod.cohorts import Batch
-from anymod.types import Array
+from anymod.arrays import Array
+from anymod.core.batch import Batch
 
 
 @dataclass

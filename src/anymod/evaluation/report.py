@@ -8,13 +8,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from anymod.evaluation.bootstrap import Mean
 from anymod.evaluation.figures import draw_example, draw_extremes
 from anymod.evaluation.protocol import Evaluation
 from anymod.evaluation.scores import AFFINE, Score
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
-from anymod.evaluation.tables import aligned, format_mean, plain, write_rows
 from anymod.files import write_json, write_text
+from anymod.reports.intervals import Mean
+from anymod.reports.tables import aligned, format_mean, plain, write_rows
 
 NAMES = {
     "psnr_db": "PSNR [dB]",

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anymod.cohorts import Batch, SliceCache
+from anymod.arrays import Array
+from anymod.core.batch import Batch
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets, subset_name
 from anymod.evaluation.regression import TrainingMoments, predict_affine
 from anymod.evaluation.tally import Tally
 from anymod.models import UnifiedModel
+from anymod.slices import SliceCache
 from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once, with_content
-from anymod.types import Array
 
 MODEL, MEAN_IMAGE, AFFINE = "model", "mean-image", "affine-regression"
 METHODS = (MODEL, MEAN_IMAGE, AFFINE)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anymod.evaluation.bootstrap import Mean, bootstrap_mean
 from anymod.evaluation.scores import METHODS, MODEL, Score
+from anymod.reports.intervals import Mean, bootstrap_mean
 
 METRICS = ("psnr_db", "ssim", "ms_ssim", "mae", "structure_psnr_db", "spectrum_error", "through_plane")
 ALL = "all"

@@ -13,11 +13,11 @@ from anymod import __version__
 from anymod.cohorts import default_group
 from anymod.errors import ModelFolderError
 from anymod.files import sha256, staged_folder
-from anymod.models.authors import translated
+from anymod.models.dorent2024 import translated
 from anymod.models.folder import ModelDescription, ModelModality, save_model
 from anymod.volumes import IntensityRule
 
-SPACING_MM = 0.5  # of their volumes (pitfall D3)
+SPACING_MM = 0.5  # of their volumes (deviation D3)
 BRIGHTEST_US = 255.0  # of stored B-mode images
 GIVE_THEIRS = "give the file of a plain state_dict, such as CP_main_1000.pth"
 
@@ -60,7 +60,7 @@ def import_weights(
         spacing_mm=spacing_mm,
         image_size=model.settings.image_size,
         orientation=orientation,
-        intensity=IntensityRule(),  # theirs: minimum and 99.95th percentile of the volume's foreground (A9)
+        intensity=IntensityRule(),  # theirs: minimum and 99.95th percentile of the volume's foreground (deviation A9)
         targets="harmonized",
         training={"imported_from": file.name, "imported_sha256": sha256(file)},
     )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anymod.cohorts import Batch
+from anymod.core.batch import Batch
 from anymod.core.noise import Noise
 from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
 
@@ -90,7 +90,7 @@ class UnifiedModel(nn.Module, ABC):
 
 
 def shown_foreground(foreground: Tensor, shown: Tensor) -> Tensor:
-    """Return the union of the foregrounds of what is shown (method section 9): (b, h, w) from (b, m, h, w) and (b, m)."""
+    """Return the union of the foregrounds of what is shown (method, section 9): (b, h, w) from (b, m, h, w) and (b, m)."""
     return (foreground & shown[:, :, None, None]).any(1)
 
 

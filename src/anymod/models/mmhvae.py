@@ -1,7 +1,7 @@
 """MMHVAE: a hierarchical VAE whose posterior, at every level, is the prior times one expert per shown modality.
 
-Generative: z_L ~ N(0, I), z_l ~ p(z_l | z_{l+1}), x_m = f_m(z_1) (method eqs. 4 to 6; Dorent et al., arXiv 2410.19378). Only z travels
-down where a level carries latents (pitfall A8). Encoders and image heads belong to a modality, everything else is shared.
+Generative: z_L ~ N(0, I), z_l ~ p(z_l | z_{l+1}), x_m = f_m(z_1) (method, eqs. 4 to 6; Dorent et al., arXiv 2410.19378). Only z travels
+down where a level carries latents (deviation A8). Encoders and image heads belong to a modality, everything else is shared.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
-from anymod.cohorts import Batch
 from anymod.configuration import Settings
+from anymod.core.batch import Batch
 from anymod.core.experts import divergence_from_prior, product_of_experts
 from anymod.core.gaussians import DiagonalGaussian, draw, standard_gaussian
 from anymod.core.noise import Noise
@@ -58,7 +58,7 @@ class MMHVAESettings(Settings):
     soft_limit: float = Field(
         default=10.0,
         gt=0,
-        description="means and log-variances stay within +- this (pitfall A3), before expert_log_variance is added",
+        description="means and log-variances stay within +- this (deviation A3), before expert_log_variance is added",
     )
 
     @model_validator(mode="after")
@@ -119,7 +119,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Level:
-    """The laws at one level (1 finest): prior (b, *latent), experts (b, m, *latent; anything where hidden), posterior."""
+    """The distributions at one level (1 finest): prior (b, *latent), experts (b, m, *latent; anything where hidden), posterior."""
 
     number: int
     prior: DiagonalGaussian
@@ -128,7 +128,7 @@ class Level:
 
 
 class Step(nn.Module):
-    """One step down: twice the size, a residual cell, and, where the level carries latents, the heads that emit its laws."""
+    """One step down: twice the size, a residual cell, and, where the level carries latents, the heads that emit its distributions."""
 
     def __init__(self, channels_in: int, channels: int, expansion: int, *, has_latents: bool) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class MMHVAE(UnifiedModel):
         noise: Noise | None,
         visit: Callable[[Level], None] = lambda level: None,
     ) -> Tensor:
-        """Draw z_L to z_1 from the posterior given `shown` and return what the image heads see; `visit` is told each level's laws.
+        """Draw z_L to z_1 from the posterior given `shown` and return what the image heads see; `visit` is told each level's distributions.
 
         A row that shows nothing is refused: that would be a draw from the prior. Shapes of a latent: (b, c, h, w), or (b, c) for a vector.
         """
@@ -261,7 +261,7 @@ class MMHVAE(UnifiedModel):
         objective: Objective,
         encoding: Features | None = None,
     ) -> Outcome:
-        """Return reconstruction and divergence (method section 7), means over draws and rows, and the images (draw, b, m, h, w).
+        """Return reconstruction and divergence (method, section 7), means over draws and rows, and the images (draw, b, m, h, w).
 
         Everything observed counts in the reconstruction, also what was not shown: that makes the posterior estimate what it does not see.
         """
@@ -311,8 +311,8 @@ class MMHVAE(UnifiedModel):
 
     def _spread(self, emitted: Tensor, features: Features, shown: Tensor) -> DiagonalGaussian:
         """Return the packed experts unpacked to (b, m, *latent); zeros where nothing was encoded."""
-        law = as_gaussian(emitted, self.settings.soft_limit)
-        packed = DiagonalGaussian(law.mean, law.log_variance + self.settings.expert_log_variance)
+        distribution = as_gaussian(emitted, self.settings.soft_limit)
+        packed = DiagonalGaussian(distribution.mean, distribution.log_variance + self.settings.expert_log_variance)
         empty = packed.mean.new_zeros(*shown.shape, *packed.mean.shape[1:])
         index = (features.row, features.modality)
         return DiagonalGaussian(empty.index_put(index, packed.mean), empty.index_put(index, packed.log_variance))
@@ -326,7 +326,7 @@ class MMHVAE(UnifiedModel):
         return draw(self._drawn_from(level), epsilon, temperature)
 
     def _drawn_from(self, level: Level) -> DiagonalGaussian:
-        """Return the law that a level's latent is drawn from."""
+        """Return the distribution that a level's latent is drawn from."""
         return level.posterior
 
     def _divergence(self, level: Level, shown: Tensor) -> Tensor:

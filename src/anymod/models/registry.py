@@ -7,7 +7,7 @@ from typing import Any
 
 from anymod.configuration import validate
 from anymod.errors import AnymodError, ConfigurationError
-from anymod.models.authors import AuthorsMMHVAE
+from anymod.models.dorent2024 import AuthorsMMHVAE
 from anymod.models.interface import UnifiedModel
 from anymod.models.mmhvae import MMHVAE, MMHVAESettings
 

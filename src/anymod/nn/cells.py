@@ -11,7 +11,7 @@ NORM_EPSILON = 1e-5
 
 
 def in_full_precision(features: Tensor) -> Tensor:
-    """Return half precision widened to float32, for sums and laws that need it (method section 10); all else as it is."""
+    """Return half precision widened to float32, for sums and distributions that need it (method, section 10); all else as it is."""
     return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
 
 
@@ -61,7 +61,7 @@ class EncoderCell(nn.Module):
 
 
 class DecoderCell(nn.Module):
-    """Inverted residual cell: expand with 3x3, depthwise 5x5, gate, project, add (A12: no activation after the first norm)."""
+    """Inverted residual cell: expand with 3x3, depthwise 5x5, gate, project, add (deviation A12: no activation after the first norm)."""
 
     def __init__(self, channels: int, expansion: int) -> None:
         super().__init__()

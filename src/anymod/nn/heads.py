@@ -13,9 +13,9 @@ from anymod.nn.cells import InstanceNorm, SqueezeExcite, in_full_precision
 
 
 def as_gaussian(features: Tensor, limit: float) -> DiagonalGaussian:
-    """Return the law whose mean is the first half of the channels and whose log-variance is the second, both softly limited.
+    """Return the distribution whose mean is the first half of the channels and whose log-variance is the second, both softly limited.
 
-    Half precision is widened to float32: fusion and divergence need it (method section 10).
+    Half precision is widened to float32: fusion and divergence need it (method, section 10).
     """
     return DiagonalGaussian(*soft_limit(in_full_precision(features), limit).chunk(2, dim=1))
 

@@ -14,8 +14,9 @@ import SimpleITK as sitk
 from anymod.cohorts import default_group
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
+from anymod.figures.checkerboard import draw_checkerboard
 from anymod.files import atomic_write, write_text
-from anymod.registration import Alignment, Kind, align_modalities, draw_checkerboard
+from anymod.registration import Alignment, Kind, align_modalities
 from anymod.volumes import Volume
 
 REGISTRATION, TABLE = "registration", "registration.csv"

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.cohorts import Cohort, Subject, check_same_grid, read_table
 from anymod.errors import AnymodError, CohortError, VolumeError
 from anymod.executors import completed, subject_executor
+from anymod.figures.thumbnails import preview_png
 from anymod.files import confined
 from anymod.preparation.aligning import AlignmentRow, read_rows
 from anymod.preparation.findings import CheckReport, Finding, ImageFacts, SubjectFacts
-from anymod.preparation.previews import preview_png
 from anymod.progress import track
 from anymod.volumes import Volume, foreground_of, measure_range, read_labels, read_volume
-from anymod.volumes.affines import Array
 
-PERCENTILE = 99.95  # method.md section 9
+PERCENTILE = 99.95  # docs/method.md section 9
 LEAST_FOREGROUND, MOST_FOREGROUND = 0.01, 0.95
 """Between them lies the part of a volume that a head or a fan of ultrasound fills; outside, the foreground is likely wrong."""
 FARTHEST_OUTLIER = 20.0  # maximum over the 99.95th percentile, both counted from the minimum

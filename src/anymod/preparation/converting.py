@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from anymod.arrays import Array
 from anymod.cohorts import check_same_grid
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
@@ -34,7 +35,6 @@ from anymod.volumes import (
     resample,
     write_volume,
 )
-from anymod.volumes.affines import Array
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
-from anymod.types import Array
 from anymod.volumes import Volume, background_of, foreground_of
 
 CLOSED_MM = 3.0  # gaps and notches up to twice this are dark tissue, not an edge of the sector

@@ -1,6 +1,6 @@
 """A tissue map for a subject that came without one: by `mri_synthseg` where it is installed, else white matter alone, from T1.
 
-Harmonized targets need the median of white matter (method section 9; Dorent et al., section 4.4.1) and nothing else of the map.
+Harmonized targets need the median of white matter (method, section 9; Dorent et al., section 4.4.1) and nothing else of the map.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import SimpleITK as sitk
 from scipy import ndimage
 from scipy.cluster.vq import ClusterError, kmeans2
 
+from anymod.arrays import Array
 from anymod.cohorts import default_group
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import MissingExtraError, VolumeError
-from anymod.types import Array
 from anymod.volumes import Grid, Volume, foreground_of, read_labels, resample, write_volume
 
 Method = Literal["auto", "synthseg", "estimate"]

@@ -1,8 +1,5 @@
-"""Alignment: the one place that finds how two images of a patient lie to one another."""
+"""Alignment of two images of one patient."""
 
-from __future__ import annotations
+import lazy_loader as lazy
 
-from anymod.registration.alignment import Alignment, Kind, Measure, align, align_modalities
-from anymod.registration.checkerboard import draw_checkerboard
-
-__all__ = ["Alignment", "Kind", "Measure", "align", "align_modalities", "draw_checkerboard"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

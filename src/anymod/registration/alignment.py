@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
+from anymod.arrays import Array
 from anymod.errors import VolumeError
 from anymod.registration import linear_combination, mutual_information
 from anymod.registration.levels import Level, Sampled
-from anymod.types import Array
 from anymod.volumes import Volume, foreground_of
 
 Kind = Literal["rigid", "affine"]

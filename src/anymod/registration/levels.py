@@ -8,9 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from anymod.types import Array
+from anymod.arrays import Array
 from anymod.volumes import Grid, Volume, foreground_of, model_grid, resample
-from anymod.volumes.header_text import LPS_TO_RAS
+from anymod.volumes.formats.header_text import LPS_TO_RAS
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage, optimize
 
+from anymod.arrays import Array
 from anymod.registration.levels import Level, on_indices
-from anymod.types import Array
 
 PATCH_MM = 10.0  # edge of a patch
 LEAST_COVERED = 0.5  # of a patch

@@ -4,10 +4,6 @@ The way of a subject: an anatomy (procedural, or a FreeSurfer label map) gives t
 them; a protocol's signal equations turn fractions into images. Each is a function of (seed, index, settings).
 """
 
-from __future__ import annotations
+import lazy_loader as lazy
 
-from anymod.simulation.cohort import simulate_cohort
-from anymod.simulation.patients import Patient, SimulatedSubject, simulate_subject
-from anymod.simulation.settings import SimulationSettings
-
-__all__ = ["Patient", "SimulatedSubject", "SimulationSettings", "simulate_cohort", "simulate_subject"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

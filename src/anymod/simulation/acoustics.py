@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.randomness import numpy_generator
 from anymod.simulation.anatomy import Axes
 from anymod.simulation.fields import fractal_field
 from anymod.simulation.tissues import OUTSIDE_BRAIN, Tissue
-from anymod.types import Array
 
 
 @dataclass(frozen=True)

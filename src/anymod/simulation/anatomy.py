@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.randomness import numpy_generator
 from anymod.simulation import brain
 from anymod.simulation.cortex import Sulci, pial_distance, projected_onto_hull
 from anymod.simulation.fields import BandNoise, Points, smooth_field
 from anymod.simulation.shapes import coverage, ellipsoid, smooth_maximum, smooth_minimum, tube
 from anymod.simulation.tissues import Tissue
-from anymod.types import Array
 
 Axes = tuple[Array, Array, Array]
 

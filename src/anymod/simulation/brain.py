@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.simulation.fields import Points
 from anymod.simulation.shapes import ellipse, ellipsoid, smooth_maximum, smooth_minimum, tube
-from anymod.types import Array
 
 
 def cerebrum_hull(points: Points) -> Array:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.simulation.shapes import smooth_minimum
-from anymod.types import Array
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.errors import ModalityError
 from anymod.simulation.anatomy import Axes
 from anymod.simulation.tissues import OUTSIDE_BRAIN, Tissue
 from anymod.simulation.ultrasound import Pose, Probe
-from anymod.types import Array
 
 DIRECTIONS = 400  # tried; the shortest ways out of the brain win
 LATITUDE_MM = 8.0  # how much longer than the shortest way a surgeon's may be

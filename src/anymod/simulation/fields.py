@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft, ndimage
 
-from anymod.types import Array
+from anymod.arrays import Array
 
 HALF_EXTENT_MM = (
     160.0  # fields are defined in a cube of this half side about the world's origin; larger than any head here

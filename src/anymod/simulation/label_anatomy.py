@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.errors import VolumeError
 from anymod.randomness import numpy_generator
 from anymod.simulation.anatomy import Axes, draw_variation, posed, smooth_warp, world_points
 from anymod.simulation.tissues import Tissue
-from anymod.types import Array
 from anymod.volumes import orient, read_labels
 
 # FreeSurfer's values, and those that SynthSeg's training maps add (136 and above: named from where they lie).

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.randomness import numpy_generator
 from anymod.simulation.anatomy import Axes
 from anymod.simulation.fields import fractal_field, smooth_field
 from anymod.simulation.protocols import Acquisition, Protocol
 from anymod.simulation.signals import InversionRecovery, SpinEcho, with_contrast_agent
 from anymod.simulation.tissues import SUBSTANCES, Relaxation, Substance, Tissue
-from anymod.types import Array
 
 # Standard deviations of healthy tissue's relative spatial variation of T1, T2 and proton density; like FLOW_VOID, chosen here.
 TEXTURE = {"t1": 0.035, "t2": 0.045, "density": 0.012}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.randomness import numpy_generator
 from anymod.simulation.acoustics import medium
 from anymod.simulation.anatomy import Axes, ProceduralAnatomy
@@ -19,7 +20,6 @@ from anymod.simulation.surgery import BrainShift, find_landmarks, warped, widene
 from anymod.simulation.tissues import FREESURFER_VALUES, OUTSIDE_BRAIN, TUMOUR_LABELS, Tissue
 from anymod.simulation.tumour import COARSE_MM, Tumour, depth_in_brain, draw_tumour
 from anymod.simulation.ultrasound import PROBES, Chance, Pose, Probe, compounded, sweep, unmoved
-from anymod.types import Array
 from anymod.volumes import Grid, Volume
 
 # What the image shows [mm]: ((x), (y), (z)), the origin near the anterior commissure.

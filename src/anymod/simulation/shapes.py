@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.simulation.fields import Points
-from anymod.types import Array
 
 Number = int | float  # pytest's check of annotations tells them apart
 Position = tuple[Number, Number, Number]  # x, y, z [mm]

@@ -14,10 +14,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.files import atomic_write
 from anymod.simulation.anatomy import Axes
 from anymod.simulation.ultrasound import Pose
-from anymod.types import Array
 
 NODE_MM = 24.0  # between nodes: the finest change of a displacement
 MARGIN_MM = 24.0  # by which the lattice reaches beyond the images

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.randomness import numpy_generator
 from anymod.simulation.anatomy import Axes
 from anymod.simulation.fields import smooth_field
 from anymod.simulation.shapes import coverage
 from anymod.simulation.tissues import OUTSIDE_BRAIN, Tissue
-from anymod.types import Array
 
 COARSE_MM = 4.0  # spacing at which a place for the tumour is looked for
 # How much of a tissue swells where oedema is strongest: white matter almost wholly, nuclei half, cortex hardly.

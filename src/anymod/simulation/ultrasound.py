@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.simulation.acoustics import Medium
 from anymod.simulation.anatomy import Axes
-from anymod.types import Array
 
 SPEED_MM_PER_US = 1.54  # of sound, as scanners assume it
 FWHM = 2.355  # full width at half height of a Gaussian, in standard deviations

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from anymod.cohorts import Cohort, Subject
+from anymod.engines.backends import Backend, backend_name
 from anymod.errors import AnymodError, CohortError, ModalityError, OutputError
 from anymod.executors import completed, subject_executor
 from anymod.files import claim_folder, staged_folder, write_json
 from anymod.models import find_model
 from anymod.progress import track
-from anymod.synthesis.engines import Backend, backend_name
 from anymod.synthesis.files import PREVIEW, RECORD, Inputs, identity, write_subject
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.synthesizer import Synthesizer

@@ -25,7 +25,7 @@ def encoded(model: UnifiedModel, images: Tensor, shown: Tensor, *, mirror: bool 
 
 
 def with_content(shown: Tensor, foreground: Tensor) -> Tensor:
-    """Return `shown` (b, m) without the images that are blank in a slice: one that shows nothing says nothing (pitfall A6).
+    """Return `shown` (b, m) without the images that are blank in a slice: one that shows nothing says nothing (deviation A6).
 
     Shape: foreground (b, m, h, w). A row where all shown images are blank stays as it is; its result is background anyway.
     """

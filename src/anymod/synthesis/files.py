@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
+from anymod.engines.backends import Backend, backend_name
 from anymod.files import staged_folder, write_json
 from anymod.models import find_model
-from anymod.synthesis.engines import Backend, backend_name
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.preview import write_preview
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
 from anymod.volumes import Volume, image_fingerprint, read_labels, read_volume, write_volume
-from anymod.volumes.nifti import SYNTHETIC
+from anymod.volumes.formats.nifti import SYNTHETIC
 
 RECORD, PREVIEW = "synthesis.json", "preview.png"
 MOST_CUT_OFF = 0.02  # of the foreground, before a warning tells

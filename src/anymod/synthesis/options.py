@@ -6,8 +6,6 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-USUAL_TEMPERATURE = 0.7  # of several samples; method.md section 11
-
 
 @dataclass(frozen=True)
 class SynthesisOptions:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.errors import GridError, VolumeError
 from anymod.models import ModelDescription, ModelModality, UnifiedModel
-from anymod.types import Array
 from anymod.volumes import (
     Grid,
     IntensityRange,
@@ -123,7 +123,7 @@ def scaled_planes(planes: Array, inside: Array, intensities: IntensityRange, rul
 def raw_units(name: str, placed: Placed, description: ModelDescription) -> IntensityRange:
     """Return what turns a target's scaled values into raw ones: its own range where it was shown, else the model's typical one.
 
-    Harmonized targets are on their modality's common scale, shown or not; ultrasound never is one (method section 9).
+    Harmonized targets are on their modality's common scale, shown or not; ultrasound never is one (method, section 9).
     """
     modality = description.modalities[description.position(name)]
     harmonized = description.targets == "harmonized" and modality.group != "us"

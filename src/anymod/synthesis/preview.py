@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from anymod.synthesis.pictures import NOTICE, Colours, Page, Picture, draw_grid, window
-from anymod.synthesis.planes import CONVENTION, SIDES, three_planes
+from anymod.arrays import Array
+from anymod.figures.grid import NOTICE, Colours, Page, Picture, draw_grid, window
+from anymod.figures.planes import CONVENTION, SIDES, three_planes
 from anymod.synthesis.synthesizer import Synthesis
-from anymod.types import Array
 from anymod.volumes import Volume, foreground_of
 
 SPREAD = "viridis"

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anymod.arrays import Array
+from anymod.engines.backends import Backend, with_backend
+from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, UnifiedModel, load_model
-from anymod.synthesis.device import resolve_device
 from anymod.synthesis.drawing import draw_images, encoded, with_content
-from anymod.synthesis.engines import Backend, with_backend
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.placement import Placed, check_one_grid, place, raw_per_scaled, raw_planes, raw_units
-from anymod.types import Array
 from anymod.volumes import Grid, Volume
 
 PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size fit into any memory
@@ -29,7 +29,7 @@ PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size 
 class Synthesis:
     """What was made for one subject, on the grid that its images came on.
 
-    `standard_deviations` is empty for a single sample: the spread of the samples, which alone is no calibrated uncertainty (method.md
+    `standard_deviations` is empty for a single sample: the spread of the samples, which alone is no calibrated uncertainty (docs/method.md
     section 4), and of a calibrated model the root of its square and that of `expected_errors`. These are root mean squared errors in raw
     units that the model had on subjects it was not trained on, by target; a target without one was not measured from what is shown.
     `units` holds the raw (low, high) of each image's scale; `cut_off` the fraction of the foreground that the model could not see.

@@ -1,8 +1,5 @@
-"""Training: a thin loop on Lightning Fabric around our step, curriculum, objective and adversary."""
+"""Training: a thin loop on Lightning Fabric around our step, schedules, objective and adversary."""
 
-from __future__ import annotations
+import lazy_loader as lazy
 
-from anymod.training.recipe import Recipe, read_recipe
-from anymod.training.start import train
-
-__all__ = ["Recipe", "read_recipe", "train"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,48 +1,50 @@
-"""The adversary: one critic per modality, which also judges the images that a subject lacks (method section 6)."""
+"""The adversary: one discriminator per modality, which also judges the images that a subject lacks (method, section 6)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from anymod.core.objectives import adversarial_loss, critic_loss
-from anymod.nn.critics import Critic
+from anymod.core.objectives import adversarial_loss, discriminator_loss
+from anymod.nn.discriminators import Discriminator
 from anymod.types import Masks, Planes, Shown
 
 
-def build_critics(modalities: int, width: int, depth: int) -> nn.ModuleList:
-    """Return one untrained critic per modality."""
-    return nn.ModuleList(Critic(width, depth) for _ in range(modalities))
+def build_discriminators(modalities: int, width: int, depth: int) -> nn.ModuleList:
+    """Return one untrained discriminator per modality."""
+    return nn.ModuleList(Discriminator(width, depth) for _ in range(modalities))
 
 
 def judged_rows(shown: Shown, observed: Shown, *, everything: bool) -> Tensor:
     """Return the rows (b,) whose images the model is judged by.
 
     Those that hide something observed, as the authors' two partial passes do; a subject with one image can hide nothing, so it counts
-    too: for what it lacks the critics' word is the only one. With `everything`, all rows, as eq. (16) has it.
+    too: for what it lacks the discriminators' word is the only one. With `everything`, all rows (method, eq. 16).
     """
     partial = (shown != observed).any(1) | (observed.sum(1) == 1)
     return torch.ones_like(partial) if everything else partial
 
 
-def model_term(critics: nn.ModuleList, images: Planes, rows: Tensor) -> Tensor:
-    """Return R (eq. 16) over all modalities of the judged rows, observed or not, as a mean over all rows: who is not judged adds 0."""
+def model_term(discriminators: nn.ModuleList, images: Planes, rows: Tensor) -> Tensor:
+    """Return R (method, eq. 16) over all modalities of the judged rows, observed or not: a mean over all rows, to which others add 0."""
     if not bool(rows.any()):
         return images.new_zeros(())
-    judged = adversarial_loss([critic(images[rows, number]) for number, critic in enumerate(critics)])
+    judged = adversarial_loss(
+        [discriminator(images[rows, number]) for number, discriminator in enumerate(discriminators)]
+    )
     return judged * rows.float().mean()
 
 
-def critics_term(critics: nn.ModuleList, real: list[Tensor], fakes: list[Tensor]) -> Tensor:
-    """Return eq. (15) over the modalities that have real and fake slices; each list holds (n_m, h, w), n_m may be 0."""
+def discriminators_term(discriminators: nn.ModuleList, real: list[Tensor], fakes: list[Tensor]) -> Tensor:
+    """Return the loss of method, eq. 15 over the modalities that have real and fake slices; each list holds (n_m, h, w), n_m may be 0."""
     scores = [
-        (critic(true), critic(false))
-        for critic, true, false in zip(critics, real, fakes, strict=True)
+        (discriminator(true), discriminator(false))
+        for discriminator, true, false in zip(discriminators, real, fakes, strict=True)
         if len(true) and len(false)
     ]
     if not scores:
-        return torch.zeros((), device=next(critics.parameters()).device)
-    return critic_loss([true for true, _ in scores], [false for _, false in scores])
+        return torch.zeros((), device=next(discriminators.parameters()).device)
+    return discriminator_loss([true for true, _ in scores], [false for _, false in scores])
 
 
 def fakes_of(images: Planes, shown: Shown) -> list[Tensor]:

@@ -14,23 +14,31 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from anymod.cohorts import Batch, BatchPlan, Cohort, SliceCache, augment
+from anymod.cohorts import Cohort
+from anymod.core.batch import Batch
 from anymod.core.noise import Noise, noise_of_rows
 from anymod.core.objectives import absolute_error, squared_error
 from anymod.errors import CohortError
+from anymod.figures.curves import write_curves
 from anymod.files import atomic_write
 from anymod.models import Objective, UnifiedModel, build_model
 from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
-from anymod.training.adversary import build_critics, real_of
+from anymod.slices import BatchPlan, SliceCache, augment
+from anymod.training.adversary import build_discriminators, real_of
 from anymod.training.checkpoints import BEST, load_state, save_state
-from anymod.training.curriculum import adversarial_weight, critics_learn, kl_weight, learning_rate, subsets_of_step
-from anymod.training.curves import write_curves
 from anymod.training.recipe import Recipe
 from anymod.training.records import Records
+from anymod.training.schedules import (
+    adversarial_weight,
+    discriminators_learn,
+    kl_weight,
+    learning_rate,
+    subsets_of_step,
+)
 from anymod.training.shipping import Shipment, write_model
 from anymod.training.starting_weights import take_weights
-from anymod.training.step import Adversary, StepPlan, Update, critics_step, model_step
+from anymod.training.step import Adversary, StepPlan, Update, discriminators_step, model_step
 from anymod.training.validation import Look, validate
 
 CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
@@ -100,11 +108,15 @@ class Run:
                 recipe.model.settings.model_dump(mode="json"),
                 "model.settings",
             )
-            critics = build_critics(len(self.groups), settings.critic_width, settings.critic_depth)
+            discriminators = build_discriminators(
+                len(self.groups), settings.discriminator_width, settings.discriminator_depth
+            )
         self.model: UnifiedModel = model.to(share.device)
-        self.critics: nn.ModuleList = critics.to(share.device)
+        self.discriminators: nn.ModuleList = discriminators.to(share.device)
         self.optimizer = torch.optim.Adamax(self.model.parameters(), lr=settings.learning_rate)
-        self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), lr=settings.critic_learning_rate)
+        self.discriminator_optimizer = torch.optim.Adam(
+            self.discriminators.parameters(), lr=settings.discriminator_learning_rate
+        )
         self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
         self.started_from: str | None = None
         self.step = 0
@@ -142,9 +154,9 @@ class Run:
     def _parts(self) -> dict[str, Any]:
         return {
             "model": self.model,
-            "critics": self.critics,
+            "discriminators": self.discriminators,
             "optimizer": self.optimizer,
-            "critic_optimizer": self.critic_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
             "averaged": self.averaged,
         }
 
@@ -173,13 +185,13 @@ class Run:
             save_state(self.out / CHECKPOINTS, self.state())
 
     def advance(self, batch: Batch) -> dict[str, float]:
-        """Take one step of the networks and, where they learn already, of the critics; return the numbers to record."""
+        """Take one step of the networks and, where they learn already, of the discriminators; return the numbers to record."""
         recipe, step = self.recipe, self.step
         rows = self.share.rows(recipe.training.batch_size)
         rate = learning_rate(step, recipe.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        learns = critics_learn(step, recipe.objective)
+        learns = discriminators_learn(step, recipe.objective)
         objective = Objective(
             ERRORS[recipe.objective.likelihood],
             kl_weight(step, recipe.objective),
@@ -188,7 +200,7 @@ class Run:
             level_weights=recipe.objective.level_weights,
         )
         weight = adversarial_weight(step, recipe.objective)
-        adversary = Adversary(self.critics, weight, recipe.objective.adversarial_subsets == "all")
+        adversary = Adversary(self.discriminators, weight, recipe.objective.adversarial_subsets == "all")
         shown = self._shown(step)[:, rows].to(self.share.device)
         noises = [self._noise(step, draw, rows) for draw in range(len(shown))]
         update = self._update(step)
@@ -199,8 +211,8 @@ class Run:
         values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": rate}
         if learns:
             real = self._real(batch)
-            values["critics"] = critics_step(
-                self.critics, self.critic_optimizer, real, report.fakes, update, batch.subjects
+            values["discriminators"] = discriminators_step(
+                self.discriminators, self.discriminator_optimizer, real, report.fakes, update, batch.subjects
             )
         return values
 

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from anymod.cohorts import AugmentationSettings, CacheSettings
 from anymod.configuration import Settings, apply_assignments, read_yaml, validate
 from anymod.errors import ConfigurationError
 from anymod.models import MMHVAESettings
+from anymod.slices import AugmentationSettings, CacheSettings
 from anymod.volumes import IntensityRule
 
 LEAST_JUDGED = 3
-"""Pixels along an axis that a critic's strided layers must leave: its last two layers take one each."""
+"""Pixels along an axis that a discriminator's strided layers must leave: its last two layers take one each."""
 
 
 class ModelSection(Settings):
@@ -51,10 +51,10 @@ class DataSection(Settings):
 
 
 class ObjectiveSection(Settings):
-    """What is minimized (method section 7): reconstruction + kl_weight x KL + adversarial_weight x R."""
+    """What is minimized (method, section 7): reconstruction + kl_weight x KL + adversarial_weight x R."""
 
     likelihood: Literal["laplace", "normal"] = Field(
-        default="laplace", description="absolute or squared error (pitfall T1)"
+        default="laplace", description="absolute or squared error (deviation T1)"
     )
     shown_targets: Literal["clean", "as_shown"] = Field(
         default="clean",
@@ -75,11 +75,11 @@ class ObjectiveSection(Settings):
         default=1, ge=1, description="subsets a row shows in one step, stratified over its tickets; authors: 3"
     )
     mixed_ticket: bool = Field(
-        default=True, description="also draw subsets across groups (method section 8); paper: false"
+        default=True, description="also draw subsets across groups (method, section 8); paper: false"
     )
     adversarial_weight: float = Field(default=0.0, ge=0, description="of R; authors: 0.1 or 0.05 on this scale")
     adversarial_start: int = Field(default=0, ge=0, description="step at which the networks begin to see R")
-    critic_start: int = Field(default=0, ge=0, description="step at which the critics begin to learn")
+    discriminator_start: int = Field(default=0, ge=0, description="step at which the discriminators begin to learn")
     adversarial_subsets: Literal["partial", "all"] = Field(
         default="partial", description="R from every drawn subset, or only where something observed is hidden (authors)"
     )
@@ -100,9 +100,11 @@ class TrainingSection(Settings):
         default=0.998, ge=0, lt=1, description="decay of the running mean of the weights, which is what ships"
     )
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    critic_width: int = Field(default=32, ge=1, description="channels of a critic's first layer; authors: 64")
-    critic_depth: int = Field(default=3, ge=1, description="strided layers; 3 judges patches, authors: 6")
-    critic_learning_rate: float = Field(default=2e-4, gt=0, description="Adam")
+    discriminator_width: int = Field(
+        default=32, ge=1, description="channels of a discriminator's first layer; authors: 64"
+    )
+    discriminator_depth: int = Field(default=3, ge=1, description="strided layers; 3 judges patches, authors: 6")
+    discriminator_learning_rate: float = Field(default=2e-4, gt=0, description="Adam")
     log_every: int = Field(default=20, ge=1, description="steps between rows of metrics.csv")
     validate_every: int = Field(
         default=500, ge=1, description="steps between looks at the validation subjects, with a picture"
@@ -122,8 +124,10 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        if self.objective.adversarial_start < self.objective.critic_start:
-            raise ValueError("objective.adversarial_start comes before objective.critic_start: nobody could judge yet")
+        if self.objective.adversarial_start < self.objective.discriminator_start:
+            raise ValueError(
+                "objective.adversarial_start comes before objective.discriminator_start: nobody could judge yet"
+            )
         if self.objective.shown_targets == "as_shown" and self.data.targets == "harmonized":
             raise ValueError(
                 "objective.shown_targets as_shown compares on the input's scale: choose data.targets percentile"
@@ -131,11 +135,11 @@ class Recipe(Settings):
         depths = len(self.model.settings.widths)
         if self.objective.level_weights and len(self.objective.level_weights) != depths:
             raise ValueError(f"objective.level_weights needs one number for each of the {depths} model.settings.widths")
-        smallest = LEAST_JUDGED * 2**self.training.critic_depth
+        smallest = LEAST_JUDGED * 2**self.training.discriminator_depth
         size = self.model.settings.image_size
         if self.objective.adversarial_weight > 0 and min(size) < smallest:
             raise ValueError(
-                f"training.critic_depth {self.training.critic_depth} needs slices of at least {smallest} pixels, "
+                f"training.discriminator_depth {self.training.discriminator_depth} needs slices of at least {smallest} pixels, "
                 f"model.settings.image_size is {size}"
             )
         return self

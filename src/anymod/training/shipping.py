@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anymod import __version__
-from anymod.cohorts import Cohort, SliceCache
+from anymod.cohorts import Cohort
 from anymod.models import ModelDescription, ModelModality, UnifiedModel, save_model
+from anymod.slices import SliceCache
 from anymod.training.recipe import Recipe
 
 

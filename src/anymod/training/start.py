@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anymod.cohorts import Cohort, Subject, build_cache, check_same_slices
+from anymod.cohorts import Cohort, Subject
 from anymod.configuration import read_yaml, write_yaml
 from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, OutputError
 from anymod.files import claim_folder
+from anymod.slices import build_cache, check_same_slices
 from anymod.training.recipe import Recipe
 
 CONFIGURATION, CACHE = "config.yaml", "cache"

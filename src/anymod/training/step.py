@@ -1,4 +1,4 @@
-"""One update of the networks and of the critics; gradients add up over draws and are averaged over processes."""
+"""One update of the networks and of the discriminators; gradients add up over draws and are averaged over processes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anymod.cohorts import Batch
+from anymod.core.batch import Batch
 from anymod.core.noise import Noise
 from anymod.errors import DivergenceError
 from anymod.models import Objective, UnifiedModel
-from anymod.training.adversary import critics_term, fakes_of, judged_rows, model_term
+from anymod.training.adversary import discriminators_term, fakes_of, judged_rows, model_term
 from anymod.types import ShownPerDraw
 
 
@@ -66,9 +66,9 @@ class Update:
 
 @dataclass(frozen=True)
 class Adversary:
-    """The critics, how much their word weighs now, and whether every subset is judged."""
+    """The discriminators, how much their word weighs now, and whether every subset is judged."""
 
-    critics: nn.ModuleList
+    discriminators: nn.ModuleList
     weight: float
     everything: bool
 
@@ -123,7 +123,7 @@ def model_step(
             terms = dict(outcome.terms)
             if plan.adversary.weight > 0:
                 rows = judged_rows(shown, batch.observed, everything=plan.adversary.everything)
-                judged = model_term(plan.adversary.critics, outcome.images[0], rows)
+                judged = model_term(plan.adversary.discriminators, outcome.images[0], rows)
                 terms["adversary"] = plan.adversary.weight * judged
         (torch.stack(list(terms.values())).sum() / draws).backward()
         _add(totals, terms, draws)
@@ -141,19 +141,19 @@ def _add(totals: dict[str, Tensor], values: dict[str, Tensor], draws: int) -> No
         totals[name] = totals.get(name, torch.zeros_like(value.detach())) + value.detach() / draws
 
 
-def critics_step(
-    critics: nn.ModuleList,
+def discriminators_step(
+    discriminators: nn.ModuleList,
     optimizer: torch.optim.Optimizer,
     real: list[Tensor],
     fakes: list[Tensor],
     update: Update,
     subjects: tuple[str, ...],
 ) -> float:
-    """Update the critics once; return their loss."""
+    """Update the discriminators once; return their loss."""
     optimizer.zero_grad(set_to_none=True)
     with update.autocast():
-        loss = critics_term(critics, real, fakes)
+        loss = discriminators_term(discriminators, real, fakes)
     if loss.requires_grad:
         loss.backward()
-    update.apply(critics.parameters(), optimizer, {"critics": loss.detach()}, subjects)
+    update.apply(discriminators.parameters(), optimizer, {"discriminators": loss.detach()}, subjects)
     return float(loss.detach())

@@ -12,10 +12,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from anymod.cohorts import Batch, SliceCache
+from anymod.core.batch import Batch
 from anymod.core.fidelity import DATA_RANGE
 from anymod.files import atomic_write
 from anymod.models import UnifiedModel, masked, shown_foreground
+from anymod.slices import SliceCache
 
 SLICES_PER_SUBJECT = 12
 ROWS_AT_ONCE = 16

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.errors import VolumeError
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 SPACING_LIMITS_MM = (1e-3, 1e3)  # between a microscope's voxel and more than a body
 FARTHEST_MM = 1e6  # an origin farther away than this loses fractions of a voxel in float32

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from anymod.volumes.affines import Array
+from anymod.arrays import Array
 from anymod.volumes.grid import Grid
 from anymod.volumes.orientation import orient_grid
 

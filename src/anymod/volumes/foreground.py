@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.errors import GridError
-from anymod.volumes.affines import Array
 
 BACKGROUND_SHARE = 0.5  # of the six faces; a head may touch some of them
 MOST_COUNTED = 100_000  # voxels outside, spread evenly, that tell the commonest value
 
 
 def foreground_of(data: Array, mask: Array | None = None) -> Array:
-    """Return the foreground as a boolean array [X, Y, Z] (method.md section 9).
+    """Return the foreground as a boolean array [X, Y, Z] (docs/method.md section 9).
 
     The mask where one is given (voxels that are not 0). Else every voxel that differs from the background value, where one value
     fills at least half of the volume's six faces; else every voxel above the minimum.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
 
-from anymod.volumes.affines import Array, spacings
-
-Mask: TypeAlias = NDArray[np.bool_]
+from anymod.arrays import Array
+from anymod.volumes.affines import spacings
 
 
 @dataclass(frozen=True, eq=False)

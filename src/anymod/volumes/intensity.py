@@ -1,4 +1,4 @@
-"""Raw intensities to the numbers a network sees, and back (method.md section 9).
+"""Raw intensities to the numbers a network sees, and back (docs/method.md section 9).
 
 One mechanism for inputs and harmonized targets: `low` of the foreground goes to `floor`, `high` to 1, background to exactly -1.
 Inputs have their floor 1/256 above -1, so that the darkest foreground still differs from background.
@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage
 
+from anymod.arrays import Array
 from anymod.configuration import Settings
 from anymod.errors import VolumeError
-from anymod.volumes.affines import Array
 
 BACKGROUND = -1.0
 INPUT_FLOOR = -255 / 256

@@ -7,7 +7,7 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 
-from anymod.volumes.affines import Array
+from anymod.arrays import Array
 from anymod.volumes.grid import Grid, Volume
 
 OPPOSITES = ("RL", "AP", "SI")

@@ -9,10 +9,15 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.errors import VolumeError
 from anymod.files import sha256
-from anymod.volumes.affines import Array
-from anymod.volumes.beginnings import (
+from anymod.volumes.checks import check_image
+from anymod.volumes.formats.metaimage import parse_metaimage
+from anymod.volumes.formats.nifti import parse_nifti
+from anymod.volumes.formats.nrrd import parse_nrrd
+from anymod.volumes.formats.sandbox import parse_in_sandbox
+from anymod.volumes.formats.signatures import (
     LONGEST_BEGINNING,
     states_dicom,
     states_metaimage,
@@ -21,13 +26,8 @@ from anymod.volumes.beginnings import (
     states_nifti,
     states_nrrd,
 )
-from anymod.volumes.checks import check_image
-from anymod.volumes.confinement import parse_confined
+from anymod.volumes.formats.stored import first_bytes, to_float32
 from anymod.volumes.grid import Grid, Volume
-from anymod.volumes.metaimage import parse_metaimage
-from anymod.volumes.nifti import parse_nifti
-from anymod.volumes.nrrd import parse_nrrd
-from anymod.volumes.stored import first_bytes, to_float32
 from anymod.volumes.straightening import straight_grid, straighten_image, straighten_labels
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def image_fingerprint(path: Path | str) -> str:
 
 def _parse(path: Path) -> ParsedImage:
     try:
-        return parse_confined(path) if path.is_dir() else _parse_file(path)
+        return parse_in_sandbox(path) if path.is_dir() else _parse_file(path)
     except OSError as problem:
         raise VolumeError("unreadable file", path, problem.strerror or str(problem), "check the path") from None
 
@@ -126,9 +126,9 @@ def _parse_file(path: Path) -> ParsedImage:
     beginning, is_packed = first_bytes(path, LONGEST_BEGINNING)
     name = path.name.lower()
     if states_dicom(beginning):
-        return parse_confined(path)
+        return parse_in_sandbox(path)
     if states_minc1(beginning) or (states_minc2(beginning) and not is_packed):
-        return parse_confined(path, alone=True)
+        return parse_in_sandbox(path, alone=True)
     if states_minc2(beginning):
         raise VolumeError("packed MINC 2", path, "it lies in a gzip file", "unpack it (gunzip)")
     if states_nrrd(beginning) and not is_packed:

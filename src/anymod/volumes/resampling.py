@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter1d
 
-from anymod.volumes.affines import Array
+from anymod.arrays import Array
 from anymod.volumes.grid import Grid, Volume
 from anymod.volumes.transforms import as_transform, between_voxels
 

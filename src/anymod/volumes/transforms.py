@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from anymod.arrays import Array
 from anymod.errors import VolumeError
-from anymod.volumes.affines import Array
-from anymod.volumes.header_text import LPS_TO_RAS
+from anymod.volumes.formats.header_text import LPS_TO_RAS
 
 SUFFIXES = (".tfm", ".txt")
 FIRST_LINE = "#Insight Transform File"

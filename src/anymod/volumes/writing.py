@@ -7,11 +7,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from anymod.arrays import Array
 from anymod.errors import OutputError, VolumeError
 from anymod.files import atomic_write
-from anymod.volumes.affines import Array, has_right_angles
+from anymod.volumes.affines import has_right_angles
+from anymod.volumes.formats.nifti import parse_nifti
 from anymod.volumes.grid import Grid, Volume
-from anymod.volumes.nifti import parse_nifti
 
 DESCRIPTION_BYTES = 79  # the header has 80, the last of them 0
 

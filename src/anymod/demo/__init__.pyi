@@ -1,0 +1,2 @@
+from .demonstration import Demonstration as Demonstration
+from .demonstration import demonstrate as demonstrate

@@ -1,0 +1,5 @@
+"""Every picture that is drawn: planes in radiological view, grids, checkerboards, curves, thumbnails."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,16 @@
+from .checkerboard import draw_checkerboard as draw_checkerboard
+from .curves import write_curves as write_curves
+from .grid import NOTICE as NOTICE
+from .grid import Cell as Cell
+from .grid import Colours as Colours
+from .grid import Page as Page
+from .grid import Pair as Pair
+from .grid import Picture as Picture
+from .grid import draw_grid as draw_grid
+from .grid import window as window
+from .planes import CONVENTION as CONVENTION
+from .planes import SIDES as SIDES
+from .planes import axial as axial
+from .planes import surroundings as surroundings
+from .planes import three_planes as three_planes
+from .thumbnails import preview_png as preview_png

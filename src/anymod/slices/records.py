@@ -1,0 +1,68 @@
+"""What a slice cache is made by and what is known of each subject in it, as its JSON files hold them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from anymod.configuration import Settings
+from anymod.volumes import IntensityRule
+
+IMAGES, FOREGROUND, LABEL, RECORD = "images.npy", "foreground.npy", "label.npy", "subject.json"
+ARRAYS = (IMAGES, FOREGROUND, LABEL)
+
+RawRange = tuple[float, float]
+"""(low, high) in the image's own units."""
+
+
+class CacheSettings(Settings):
+    """How images become slices. A model stores the same numbers, so that synthesis cuts and scales as training did."""
+
+    spacing_mm: float | None = Field(default=None, gt=0)
+    """Edge of the cubic voxels that every image is resampled to; None keeps each subject's own spacing."""
+    orientation: Literal["RAS", "LPS"] = "RAS"
+    """Where rows, columns and slices run to."""
+    image_size: tuple[int, int]
+    """Voxels of a slice, (rows, columns), cut or padded about the centre of the foreground."""
+    intensity: IntensityRule = IntensityRule()
+    targets: Literal["percentile", "harmonized"] = "percentile"
+    """What targets show: the input's rule over the volume, or the tissue map's white matter at one constant (docs/method.md section 9)."""
+    min_foreground: float = Field(default=0.02, ge=0, le=1)
+    """A slice is used when at least this fraction of it is foreground in some modality."""
+
+
+class WhiteMatter(Settings):
+    """Of one image: lower end of its range and median of white matter or of the core (raw); where the median lies from there to the
+    99.9th percentile."""
+
+    low: float
+    median: float
+    share: float
+
+
+class SubjectSlices(Settings):
+    """What is known of one subject's slices; tuples run over modalities or, where said so, over slices first."""
+
+    name: str
+    key: str
+    """SHA-256 over the subject's files and the settings that shaped the arrays."""
+    observed: tuple[bool, ...]
+    volume_ranges: tuple[RawRange | None, ...]
+    """Over the whole volume; None where the modality is absent."""
+    backgrounds: tuple[float | None, ...]
+    """Raw value outside the foreground; None where the modality is absent."""
+    slice_ranges: tuple[tuple[RawRange | None, ...], ...] | None
+    """Slices, then modalities, with scope `slice` only; None where a slice shows nothing or one value."""
+    white_matter: tuple[WhiteMatter | None, ...]
+    """From the tissue map; given for harmonized targets only."""
+    cores: tuple[WhiteMatter | None, ...]
+    """Given where the intensity rule's anchor is the core."""
+    foreground_fractions: tuple[tuple[float, ...], ...]
+    """Slices, then modalities: which part of the slice is foreground."""
+    union_fractions: tuple[float, ...]
+    """Slices: which part is foreground in any modality."""
+    labelled: tuple[bool, ...]
+    """Slices: whether the subject's label map marks something there (never where it has none)."""
+    cut_off: float
+    """Fraction of the foreground that lies outside the slices."""

@@ -1,0 +1,235 @@
+"""Slices of all subjects in array files, scaled when they are read, so that an epoch reads no image file."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from anymod.arrays import Array
+from anymod.core.batch import Batch
+from anymod.errors import CohortError, ModalityError
+from anymod.slices.records import ARRAYS, CacheSettings, RawRange, SubjectSlices, WhiteMatter
+from anymod.volumes import IntensityRange
+from anymod.volumes.intensity import INPUT_FLOOR, TARGET_FLOOR
+
+
+@dataclass(frozen=True)
+class SliceCache:
+    """The slices of some subjects of a cohort in one folder; made by `build_cache`, opened by `open_cache`.
+
+    Raw intensities on the model's grid, float32, (slice, modality, right, anterior), three files for each subject, of which
+    only the slices asked for are read: no file stays open, so that a slice costs the same in a cohort of any size.
+    `harmonized_medians` holds c_m for each modality, None where neither inputs nor targets are scaled by white matter or core.
+    """
+
+    folder: Path
+    fingerprint: str
+    settings: CacheSettings
+    modalities: tuple[str, ...]
+    harmonized_medians: tuple[float | None, ...]
+    splits: tuple[str, ...]
+    records: tuple[SubjectSlices, ...]
+    _arrays: dict[int, _SubjectArrays] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Names of the subjects; a subject index counts in here."""
+        return tuple(record.name for record in self.records)
+
+    def of_split(self, *splits: str) -> tuple[int, ...]:
+        """Return the indices of the subjects of any of these splits."""
+        return tuple(index for index, split in enumerate(self.splits) if split in splits)
+
+    def slice_count(self, subject: int) -> int:
+        """Return how many slices a subject (an index) has, usable or not."""
+        return len(self.records[subject].union_fractions)
+
+    def usable(self, subject: int, modality: int | None = None) -> Array:
+        """Return the slices of a subject with enough foreground: in any modality, or in one (indices)."""
+        record = self.records[subject]
+        own = record.union_fractions if modality is None else [row[modality] for row in record.foreground_fractions]
+        fractions = np.array(own)
+        # A slice without any foreground never counts, even with min_foreground 0.
+        return np.flatnonzero((fractions >= self.settings.min_foreground) & (fractions > 0))
+
+    def input_range(self, subject: int, modality: int) -> IntensityRange | None:
+        """Return what maps raw values of a subject's modality to an input's over the volume, None where the modality is absent."""
+        record = self.records[subject]
+        anchored = self._anchored(record.cores[modality], modality, INPUT_FLOOR)
+        return anchored or _as_range(record.volume_ranges[modality])
+
+    def target_range(self, subject: int, modality: int) -> IntensityRange | None:
+        """Return what maps raw values of a subject's modality to its target's, None where the modality is absent."""
+        anchored = self._anchored(self.records[subject].white_matter[modality], modality, TARGET_FLOOR)
+        return anchored or self.input_range(subject, modality)
+
+    def _anchored(self, anchor: WhiteMatter | None, modality: int, floor: float) -> IntensityRange | None:
+        constant = self.harmonized_medians[modality]
+        if anchor is None or constant is None:
+            return None
+        return IntensityRange(anchor.low, anchor.low + (anchor.median - anchor.low) / constant, floor)
+
+    def typical_ranges(self, subjects: Sequence[int] | None = None) -> dict[str, IntensityRange]:
+        """Return each modality's median raw target range over subjects (all of them if None) that have it.
+
+        These are the units that a synthesized image of a modality takes when the patient's own are unknown.
+        """
+        chosen = range(len(self.records)) if subjects is None else subjects
+        typical = {}
+        for modality, name in enumerate(self.modalities):
+            ranges = [self.target_range(subject, modality) for subject in chosen]
+            known = [each for each in ranges if each is not None]
+            if known:
+                low, high = (statistics.median(getattr(each, end) for each in known) for end in ("low", "high"))
+                typical[name] = IntensityRange(low, high, known[0].floor)
+        return typical
+
+    def typical_backgrounds(self, subjects: Sequence[int]) -> dict[str, float]:
+        """Return each modality's median raw value outside the foreground over the subjects that have it."""
+        typical = {}
+        for modality, name in enumerate(self.modalities):
+            known = [
+                value for subject in subjects if (value := self.records[subject].backgrounds[modality]) is not None
+            ]
+            if known:
+                typical[name] = statistics.median(known)
+        return typical
+
+    def modality_index(self, name: str) -> int:
+        """Return the index of a modality, or raise ModalityError."""
+        if name not in self.modalities:
+            known = ", ".join(self.modalities)
+            raise ModalityError("unknown modality", self.folder, f"'{name}' is not in the cache", f"known are {known}")
+        return self.modalities.index(name)
+
+    def read(self, subjects: Array | Sequence[int], slices: Array | Sequence[int], context: int) -> Batch:
+        """Return rows (subjects[i], slices[i]), both indices, with `context` neighbours on either side.
+
+        Beyond a volume's first and last slice these repeat.
+        """
+        modalities, (height, width) = len(self.modalities), self.settings.image_size
+        rows, channels = len(subjects), 1 + 2 * context
+        images = np.empty((rows, modalities, channels, height, width), dtype=np.float32)
+        targets = np.empty((rows, modalities, height, width), dtype=np.float32)
+        foreground = np.empty((rows, modalities, height, width), dtype=bool)
+        observed = np.empty((rows, modalities), dtype=bool)
+        label = np.empty((rows, height, width), dtype=bool)
+        neighbours = np.arange(-context, context + 1)
+        chosen_rows = zip(map(int, subjects), map(int, slices), strict=True)
+        for row, (subject, position) in enumerate(chosen_rows):
+            arrays = self._arrays_of(subject)
+            chosen = np.clip(position + neighbours, 0, arrays.slices - 1)
+            first, last = int(chosen[0]), int(chosen[-1])
+            middle = position - first
+            raw, inside = (stored.read(first, last + 1) for stored in (arrays.images, arrays.foreground))
+            for channel, place in enumerate(chosen - first):
+                _write_scaled(images[row, :, channel], raw[place], inside[place], arrays.input_maps[first + place])
+            foreground[row] = inside[middle]
+            label[row] = arrays.label.read(position, position + 1)[0]
+            observed[row] = self.records[subject].observed
+            if arrays.target_maps is None:
+                targets[row] = images[row, :, context]
+            else:
+                _write_scaled(targets[row], raw[middle], inside[middle], arrays.target_maps)
+        return Batch(
+            torch.from_numpy(images),
+            torch.from_numpy(targets),
+            torch.from_numpy(foreground),
+            torch.from_numpy(observed),
+            torch.from_numpy(label),
+            tuple(self.records[int(subject)].name for subject in subjects),
+        )
+
+    def _arrays_of(self, subject: int) -> _SubjectArrays:
+        if subject not in self._arrays:
+            record = self.records[subject]
+            volume = [self.input_range(subject, modality) for modality in range(len(self.modalities))]
+            targets = [self.target_range(subject, modality) for modality in range(len(self.modalities))]
+            maps = np.broadcast_to(_linear_maps(volume), (self.slice_count(subject), len(volume), 3))
+            if record.slice_ranges is not None:
+                maps = np.stack([_linear_maps([_as_range(pair) for pair in pairs]) for pairs in record.slice_ranges])
+            same = record.slice_ranges is None and targets == volume
+            images, foreground, label = (_StoredArray.of(self.folder / record.name / name) for name in ARRAYS)
+            self._arrays[subject] = _SubjectArrays(
+                images, foreground, label, maps, None if same else _linear_maps(targets)
+            )
+        return self._arrays[subject]
+
+
+@dataclass(frozen=True)
+class _StoredArray:
+    """Where the numbers of a `.npy` file begin and what they are, so that some rows can be read and the file left closed."""
+
+    path: Path
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> _StoredArray:
+        with path.open("rb") as stream:
+            np.lib.format.read_magic(stream)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+            return cls(path, stream.tell(), dtype, shape)
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return the rows from `start` until before `stop` along the first axis."""
+        size = math.prod(self.shape[1:])
+        offset = self.offset + start * size * self.dtype.itemsize
+        numbers = np.fromfile(self.path, self.dtype, (stop - start) * size, offset=offset)
+        if len(numbers) < (stop - start) * size:
+            raise CohortError("damaged file", self.path, "it ends too early", "build the cache again")
+        return numbers.reshape(stop - start, *self.shape[1:])
+
+
+@dataclass(frozen=True)
+class _SubjectArrays:
+    """Where one subject's arrays are and what scales them.
+
+    Shapes: images, foreground (s, m, h, w); label (s, h, w); input_maps (s, m, 3), target_maps (m, 3) or None where targets equal
+    the inputs.
+    """
+
+    images: _StoredArray
+    foreground: _StoredArray
+    label: _StoredArray
+    input_maps: Array
+    target_maps: Array | None
+
+    @property
+    def slices(self) -> int:
+        return self.images.shape[0]
+
+
+def _write_scaled(out: Array, raw: Array, foreground: Array, maps: Array) -> None:
+    """Write one slice (m, h, w), scaled: min(1, max(floor, (raw - low) · gain + floor)), background -1.
+
+    Computed one higher, so that the background is 0 and a product puts it there: choosing by a mask takes most of the time.
+    """
+    low, gain, floor = maps.T[:, :, None, None]
+    np.subtract(raw, low, out=out)
+    out *= gain
+    out += floor + 1
+    np.clip(out, floor + 1, 2, out=out)
+    out *= foreground
+    out -= 1
+
+
+def _as_range(pair: RawRange | None) -> IntensityRange | None:
+    return None if pair is None else IntensityRange(*pair)
+
+
+def _linear_maps(ranges: Sequence[IntensityRange | None]) -> Array:
+    """Return (low, gain, floor) for each modality as (m, 3); without a range every value becomes -1."""
+    rows = [
+        (0.0, 0.0, -1.0) if each is None else (each.low, (1 - each.floor) / (each.high - each.low), each.floor)
+        for each in ranges
+    ]
+    return np.array(rows, dtype=np.float32)

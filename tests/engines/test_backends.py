@@ -1,0 +1,217 @@
+"""Other engines than torch: the same images for every subset and draw, graphs made once, and refusals in words."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import MODALITIES, head, save_tiny_model, tiny_description, tiny_model, write_tiny_cohort
+from typer.testing import CliRunner
+
+from anymod.cli import app
+from anymod.core.noise import shared_noise
+from anymod.core.subsets import as_row
+from anymod.engines import backends as engines
+from anymod.errors import ConfigurationError, MissingExtraError, OutputError
+from anymod.evaluation import EvaluationOptions, evaluate
+from anymod.models import AuthorsMMHVAE, MMHVAESettings, save_model
+from anymod.synthesis import CohortRequest, SynthesisOptions, Synthesizer, synthesize_cohort
+from anymod.volumes import read_volume, write_volume
+
+CPU = torch.device("cpu")
+SHOWN = torch.tensor([as_row(mask, 3) for mask in range(1, 8)])
+AS_THE_AUTHORS = MMHVAESettings(
+    widths=(4, 4), image_size=(16, 16), unshuffle=1, top="vector", head_channels=4, head_blocks=0
+)
+both_engines = pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep the graphs that tests make among the tests."""
+    pytest.importorskip("onnxscript")
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(engines.CACHE, str(folder))
+        yield folder
+
+
+def random_images(rows: int, side: int = 16) -> torch.Tensor:
+    return torch.rand(rows, 3, 1, side, side, generator=torch.Generator().manual_seed(3)) * 2 - 1
+
+
+@pytest.mark.slow
+@both_engines
+@torch.inference_mode()
+def test_every_subset_gives_torchs_images(engine: engines.Backend) -> None:
+    pytest.importorskip(engine)
+    network = tiny_model(latent_levels=(2,))
+    model = engines.with_backend(network, engine, CPU)
+    assert engines.backend_name(model) == engine
+    for rows, side in ((7, 16), (3, 24)):
+        images = random_images(rows, side)
+        expected = network.synthesize(images, SHOWN[:rows], (2, 0), 0.0, None)
+        images[~SHOWN[:rows]] = float("nan")  # what is not shown does not matter
+        found = model.synthesize(images, SHOWN[:rows], (2, 0), 0.0, None)
+        torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.slow
+@both_engines
+@pytest.mark.parametrize("kind", ["ours", "authors"])
+@torch.inference_mode()
+def test_draws_are_torchs(engine: engines.Backend, kind: str) -> None:
+    pytest.importorskip(engine)
+    torch.manual_seed(0)
+    network = tiny_model() if kind == "ours" else AuthorsMMHVAE(MODALITIES, AS_THE_AUTHORS).eval()
+    model = engines.with_backend(network, engine, CPU)
+    images, noise = random_images(7), shared_noise(5)
+    decode, expected = model.encoded(images, SHOWN[6].expand(7, -1)), network.encoded(images, SHOWN[6].expand(7, -1))
+    for temperature in (0.7, 1.0):
+        drawn = decode(SHOWN, (0, 1, 2), temperature, noise)
+        torch.testing.assert_close(drawn, expected(SHOWN, (0, 1, 2), temperature, noise), rtol=0, atol=2e-5)
+    assert (drawn - decode(SHOWN, (0, 1, 2), 0.0, None)).abs().max() > 1e-2
+
+
+@pytest.mark.slow
+def test_graphs_are_made_once_and_belong_to_their_weights(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("onnxruntime")
+    caplog.set_level(logging.INFO)
+    engines.with_backend(tiny_model(head_blocks=1), "onnxruntime", CPU)
+    assert "making the graph decoder" in caplog.text
+    caplog.clear()
+    engines.with_backend(tiny_model(head_blocks=1), "onnxruntime", CPU)
+    assert "making" not in caplog.text
+    first, other = tiny_model(), tiny_model()
+    with torch.no_grad():
+        next(iter(other.parameters())).add_(1e-3)
+    assert engines.graphs_of(first) == engines.graphs_of(tiny_model()) != engines.graphs_of(other)
+
+
+@pytest.mark.slow
+def test_auto_takes_the_faster_and_never_a_wrong_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("onnxruntime")
+    seconds = {"torch": 3.0, "onnxruntime": 1.0, "openvino": 2.0}
+    monkeypatch.setattr(engines, "_seconds", lambda model: seconds[engines.backend_name(model)])
+    assert engines.backend_name(engines.with_backend(tiny_model(), "auto", CPU)) == "onnxruntime"
+    seconds["torch"] = 0.5
+    assert engines.backend_name(engines.with_backend(tiny_model(), "auto", CPU)) == "torch"
+    seconds["torch"] = 3.0
+    monkeypatch.setattr(engines, "LARGEST_DIFFERENCE", -1.0)
+    assert engines.backend_name(engines.with_backend(tiny_model(), "auto", CPU)) == "torch"
+    assert "differ from torch's" in caplog.text
+    with pytest.raises(OutputError, match="use --backend torch"):
+        engines.with_backend(tiny_model(), "onnxruntime", CPU)
+
+
+@pytest.mark.slow
+def test_a_damaged_or_foreign_graph_is_refused_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("onnxruntime")
+    network = tiny_model(head_channels=2)
+    other = tiny_model(head_channels=2)
+    with torch.no_grad():
+        for parameter in other.steps.parameters():
+            parameter.add_(0.3)
+    for each in (network, other):
+        engines.with_backend(each, "onnxruntime", CPU)
+    folder = engines.graphs_of(network)
+    for part, ruined, why in (
+        ("sampler", engines.graphs_of(other) / "sampler.onnx", "differ from torch's"),
+        ("decoder", None, "delete .* and try again"),
+    ):
+        path = folder / f"{part}.onnx"
+        kept = path.read_bytes()
+        path.write_bytes(kept[: len(kept) // 2] if ruined is None else ruined.read_bytes())
+        with pytest.raises(OutputError, match=why):
+            engines.with_backend(network, "onnxruntime", CPU)
+        assert engines.backend_name(engines.with_backend(network, "auto", CPU)) != "onnxruntime"
+        path.write_bytes(kept)
+    assert "use --backend torch" in caplog.text
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_what_was_not_encoded_cannot_be_decoded() -> None:
+    pytest.importorskip("onnxruntime")
+    model = engines.with_backend(tiny_model(), "onnxruntime", CPU)
+    decode = model.encoded(random_images(2), torch.tensor([[True, True, False], [True, False, False]]))
+    with pytest.raises(ValueError, match="not encoded"):
+        decode(torch.tensor([[True, True, False]] * 2), (2,), 0.0, None)
+
+
+def test_a_folder_that_cannot_be_written_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(engines.CACHE, str(tmp_path / "file"))
+    with pytest.raises(OutputError, match=engines.CACHE):
+        engines.with_backend(tiny_model(), "onnxruntime", CPU)
+
+
+def test_what_an_engine_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="not on meta; use --device cpu, or --backend torch"):
+        engines.with_backend(tiny_model(), "openvino", torch.device("meta"))
+    assert engines.backend_name(engines.with_backend(tiny_model(), "auto", torch.device("meta"))) == "torch"
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"install anymod\[export\]"):
+        engines.with_backend(tiny_model(), "onnxruntime", CPU)
+
+
+@pytest.mark.slow
+def test_both_verbs_take_a_backend_and_tell_it(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    model = save_tiny_model(tmp_path / "model")
+    write_volume(tmp_path / "t1.nii.gz", head(0))
+    asked = ["synthesize", "--model", str(model), "--input", f"t1={tmp_path}/t1.nii.gz", "--samples", "2", "--quiet"]
+    for backend in ("torch", "onnxruntime"):
+        result = CliRunner().invoke(app, [*asked, "--backend", backend, "--out", str(tmp_path / backend)])
+        assert result.exit_code == 0, result.stderr
+        assert json.loads((tmp_path / backend / "synthesis.json").read_text())["backend"] == backend
+    for name in ("t2", "flair_sd"):
+        made, expected = (
+            read_volume(tmp_path / backend / f"{name}.nii.gz").data for backend in ("onnxruntime", "torch")
+        )
+        np.testing.assert_allclose(made, expected, atol=1e-3 * np.ptp(expected))
+    seen = {name: ("t1", "t2", "flair") for name in ("a", "b", "c")}
+    cohort = write_tiny_cohort(tmp_path / "cohort", seen, {"a": "train", "b": "train"})
+    expected, found = (
+        [score.psnr_db for score in evaluate(model, cohort, EvaluationOptions(device="cpu", backend=backend)).scores]
+        for backend in ("torch", "onnxruntime")
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_network_of_the_authors_keeps_its_size(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    network = AuthorsMMHVAE(MODALITIES, AS_THE_AUTHORS).eval()
+    save_model(tmp_path / "model", network, tiny_description(network, architecture="authors"), "A card.\n")
+    volume = head(0)
+    made, expected = (
+        Synthesizer.from_folder(tmp_path / "model", "cpu", backend).synthesize({"t1": volume}, SynthesisOptions())
+        for backend in ("onnxruntime", "torch")
+    )
+    np.testing.assert_allclose(made.images["t2"].data, expected.images["t2"].data, atol=0.1)
+
+
+@pytest.mark.slow
+def test_a_cohort_goes_on_with_the_engine_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    model = save_tiny_model(tmp_path / "model")
+    cohort = write_tiny_cohort(tmp_path / "cohort", {"a": ("t1",), "b": ("t1",)})
+    out, asked = tmp_path / "out", CohortRequest(model, SynthesisOptions(), device="cpu", backend="onnxruntime")
+    synthesize_cohort(cohort, cohort.subjects[:1], asked, out)
+    with pytest.raises(OutputError, match="another model or other options"):
+        synthesize_cohort(cohort, cohort.subjects, replace(asked, backend="torch"), out)
+    monkeypatch.setattr(
+        engines, "_seconds", lambda each: float(engines.backend_name(each) != "torch")
+    )  # torch is faster now
+    outcome = synthesize_cohort(cohort, cohort.subjects, replace(asked, backend="auto"), out)
+    assert (outcome.finished, outcome.written) == (["a"], ["b"])
+    assert {json.loads((out / name / "synthesis.json").read_text())["backend"] for name in "ab"} == {"onnxruntime"}

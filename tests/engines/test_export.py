@@ -1,0 +1,139 @@
+"""A model as a graph: the same numbers for every subset, batch and size, and an example that needs no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import GRID, MODALITIES, head, save_tiny_model, tiny_description, tiny_model
+from typer.testing import CliRunner
+
+from anymod.cli import app
+from anymod.core.subsets import as_row
+from anymod.engines import export
+from anymod.engines.graph import Graph
+from anymod.errors import MissingExtraError, OutputError
+from anymod.models import AuthorsMMHVAE, MMHVAESettings, save_model
+from anymod.synthesis import Synthesizer
+from anymod.volumes import read_volume, write_volume
+
+SHOWN = torch.tensor([as_row(mask, 3) for mask in range(1, 8)])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"context_slices": 1},
+        {"latent_levels": (2,)},
+        {"top": "vector", "unshuffle": 1, "expert_log_variance": -2.0},
+    ],
+)
+def test_the_graph_is_the_network_for_every_subset(changes: dict[str, object]) -> None:
+    model = tiny_model(**changes).double()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    channels = 1 + 2 * model.context
+    images = torch.rand(len(SHOWN), 3, channels, 16, 16, dtype=torch.float64) * 2 - 1
+    with torch.inference_mode():
+        expected = model.synthesize(images, SHOWN, (0, 1, 2), 0.0, None)
+        images[~SHOWN] = 9.0
+        torch.testing.assert_close(Graph(model).double()(images, SHOWN), expected, rtol=0, atol=1e-12)
+    assert before.keys() == model.state_dict().keys()  # the network itself keeps its weight normalization
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def exported(model: Path) -> Path:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    export.export_model(model, model.parent / "exported", "onnx")
+    return model.parent / "exported"
+
+
+@pytest.mark.slow
+def test_onnx_takes_any_batch_and_size(exported: Path) -> None:
+    run, network = export.run_onnx(exported), tiny_model()
+    for rows, height, width in ((1, 16, 16), (7, 24, 16), (3, 16, 40)):
+        images = torch.rand(rows, 3, 1, height, width) * 2 - 1
+        found = run(images.numpy(), SHOWN[:rows].numpy())
+        with torch.inference_mode():
+            expected = network.synthesize(images, SHOWN[:rows], (0, 1, 2), 0.0, None)
+        np.testing.assert_allclose(found, expected.numpy(), atol=2e-5)
+
+
+@pytest.mark.slow
+def test_the_folder_tells_what_a_program_needs(exported: Path) -> None:
+    assert {path.name for path in exported.iterdir()} == {"model.onnx", "export.json", "card.md", "example.py"}
+    about = json.loads((exported / "export.json").read_text())
+    assert [each["name"] for each in about["modalities"]] == list(MODALITIES)
+    assert (about["spacing_mm"], about["orientation"], about["channels"]) == (1.0, "RAS", 1)
+    assert about["sides_are_multiples_of"] == 4
+    assert about["largest_difference_from_torch"] < 1e-4
+
+
+@pytest.mark.slow
+def test_the_example_makes_what_the_synthesizer_makes(exported: Path, model: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("t1", "flair")):
+        write_volume(tmp_path / f"{name}.nii.gz", head(number))
+    code = (
+        "import runpy, sys; sys.modules['torch'] = None; sys.modules['anymod'] = None; runpy.run_path(sys.argv.pop(1))"
+    )
+    inputs = [f"{name}={tmp_path}/{name}.nii.gz" for name in ("t1", "flair")]
+    command = [sys.executable, "-c", code, str(exported / "example.py"), str(tmp_path / "out"), *inputs]
+    subprocess.run(command, check=True, timeout=300)
+    made = read_volume(tmp_path / "out/t2.nii.gz")
+    expected = Synthesizer.from_folder(model, "cpu").synthesize({"t1": head(0), "flair": head(1)}).images["t2"]
+    assert made.grid.same_as(GRID)
+    np.testing.assert_allclose(made.data, expected.data, atol=0.01 * np.ptp(expected.data))
+    assert not (tmp_path / "out/t1.nii.gz").exists()
+
+
+@pytest.mark.slow
+def test_openvino_computes_in_single_precision(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("openvino")
+    content = export.export_model(model, tmp_path / "out", "openvino")
+    assert content["largest_difference_from_torch"] < 1e-4
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.xml", "model.bin", "export.json", "card.md"}
+
+
+@pytest.mark.slow
+def test_the_authors_network_keeps_its_size(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    settings = MMHVAESettings(
+        widths=(4, 4), image_size=(16, 16), unshuffle=1, top="vector", head_channels=4, head_blocks=0
+    )
+    network = AuthorsMMHVAE(MODALITIES, settings).eval()
+    save_model(tmp_path / "model", network, tiny_description(network, architecture="authors"), "A card.\n")
+    result = CliRunner().invoke(
+        app,
+        ["export", "--model", str(tmp_path / "model"), "--format", "onnx", "--out", str(tmp_path / "out"), "--json"],
+    )
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["only_size"] == [16, 16]
+
+
+@pytest.mark.slow
+def test_a_graph_that_differs_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(export, "largest_difference", lambda network, run: float("nan"))
+    with pytest.raises(OutputError, match="differ from torch's by nan"):
+        export.export_model(model, tmp_path / "out", "onnx")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_package_names_the_extra(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(MissingExtraError, match=r"install anymod\[export\]"):
+        export.export_model(model, tmp_path / "out", "onnx")
