@@ -42,11 +42,12 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The site, in site/. A broken link, anchor or page that is not in the navigation is an error.
+# The site, in site/. Broken links and anchors, pages that are not in the navigation and API pages without a name are errors.
 docs: setup
 	mkdir -p build
 	$(BIN)/typer anymod.cli utils docs --name anymod --output build/command-line.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	! grep -L doc-heading site/reference/api/*.html | grep .
 
 docs-check: setup
 	$(BIN)/pytest -q tests/test_docs.py
