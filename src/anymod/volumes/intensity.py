@@ -143,7 +143,7 @@ def core_median(data: Array, foreground: Array, spacing_mm: tuple[float, ...], s
     """Return the median of the innermost three tenths of the foreground: of a head, white matter, deep nuclei and ventricles.
 
     In real T1, T2 and FLAIR it lies within a sixth of white matter's median, skull-stripped or not, and needs no segmentation; bright
-    vessels, lesions and scalp, which move a high percentile, do not reach it (docs/results/log.md, 2026-11-25).
+    vessels, lesions and scalp, which move a high percentile, do not reach it (docs/lab-notes/intensity-scale.md, 2026-11-25).
 
     Args:
         data: Raw intensities [X, Y, Z].
