@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +44,13 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_importing_loads_nothing_heavy(statement: str) -> None:
     code = f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+ROOMS = sorted(path.parent.name for path in Path(anymod.__file__).parent.glob("*/__init__.pyi"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_name_that_a_room_lists_can_be_had(room: str) -> None:
+    module = importlib.import_module(f"anymod.{room}")
+    assert module.__all__
+    assert all(getattr(module, name) is not None for name in module.__all__)

@@ -1,16 +1,16 @@
 """The error tree: every failure that a user can mend.
 
-    AnymodError
-    ├── VolumeError        an image file that cannot be trusted, or an image that cannot be used
-    │   └── GridError      images that should share a grid and do not
-    ├── CohortError        a cohort folder, its table, or a subject in it
-    ├── ModalityError      an unknown modality, or none where one is needed
-    ├── ConfigurationError a configuration file or a `--set`
-    ├── ModelFolderError   a model folder
-    ├── ReportError        a report of `anymod evaluate`
-    ├── OutputError        a place that cannot be written, or holds a result already
-    ├── MissingExtraError  an optional dependency that is not installed
-    └── DivergenceError    a training that left the finite numbers
+AnymodError
+├── VolumeError        an image file that cannot be trusted, or an image that cannot be used
+│   └── GridError      images that should share a grid and do not
+├── CohortError        a cohort folder, its table, or a subject in it
+├── ModalityError      an unknown modality, or none where one is needed
+├── ConfigurationError a configuration file or a `--set`
+├── ModelFolderError   a model folder
+├── ReportError        a report of `anymod evaluate`
+├── OutputError        a place that cannot be written, or holds a result already
+├── MissingExtraError  an optional dependency that is not installed
+└── DivergenceError    a training that left the finite numbers
 """
 
 from __future__ import annotations
