@@ -1,4 +1,4 @@
-"""Models run by another runtime than torch, on the processor: ONNX Runtime or OpenVINO, from graphs that are made once and kept."""
+"""Networks run by ONNX Runtime or OpenVINO instead of torch, from graphs that are made once and kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from anymod.core.noise import USUAL_TEMPERATURE, Draw, shared_noise
-from anymod.engines.export import LARGEST_DIFFERENCE, load_onnx, load_openvino, package, write_onnx
+from anymod.engines.runtimes import LARGEST_DIFFERENCE, load_onnx, load_openvino, package, write_onnx
 from anymod.errors import AnymodError, ConfigurationError, MissingExtraError, OutputError
 from anymod.files import atomic_write
 from anymod.models import Network, Run, Synthesizes
