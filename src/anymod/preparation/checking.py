@@ -127,7 +127,7 @@ def _grid_findings(cohort: Cohort, subject: Subject, volumes: dict[str, Volume])
     findings = []
     if volumes:
         try:
-            check_same_grid(volumes, subject.name)
+            check_same_grid(volumes, f"subject '{subject.name}'")
         except AnymodError as error:
             findings.append(Finding("problem", subject.name, "", f"{error.what}: {error.why}", error.remedy))
         spacing = next(iter(volumes.values())).spacing_mm

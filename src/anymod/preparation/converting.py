@@ -134,7 +134,7 @@ def on_one_grid(volumes: Mapping[str, Volume], task: ConversionTask) -> tuple[di
         why = f"it lacks {reference}, which the others would be aligned to"
         raise VolumeError("no grid to put images on", f"subject '{task.found.name}'", why, "leave the subject out")
     if reference is None or reference not in volumes:
-        check_same_grid(dict(volumes), task.found.name)
+        check_same_grid(volumes, f"subject '{task.found.name}'")
         reference = next(iter(volumes))
     elif task.register is not None:
         unknown = {column: volume for column, volume in volumes.items() if column not in transforms}

@@ -1,14 +1,14 @@
-from .canonical import foreground_centre_mm as foreground_centre_mm
 from .canonical import model_grid as model_grid
 from .checks import check_image as check_image
 from .foreground import background_of as background_of
+from .foreground import foreground_box as foreground_box
 from .foreground import foreground_of as foreground_of
 from .grid import Grid as Grid
 from .grid import Volume as Volume
 from .intensity import IntensityRange as IntensityRange
 from .intensity import IntensityRule as IntensityRule
+from .intensity import anchored_range as anchored_range
 from .intensity import core_median as core_median
-from .intensity import measure_harmonized_range as measure_harmonized_range
 from .intensity import measure_range as measure_range
 from .intensity import scale as scale
 from .intensity import unscale as unscale

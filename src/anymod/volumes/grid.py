@@ -65,6 +65,13 @@ class Grid:
         """Return the world positions [8, 3] of the centres of the eight corner voxels, in mm."""
         return self.to_world(np.array(list(np.ndindex(2, 2, 2))) * (np.array(self.shape) - 1))
 
+    def part(self, box: tuple[slice, ...]) -> Grid:
+        """Return the grid of the voxels in a box of indices, which may reach outside this one."""
+        x, y, z = (part.stop - part.start for part in box)
+        affine = self.affine.copy()
+        affine[:3, 3] = self.to_world(np.array([part.start for part in box]))
+        return Grid((x, y, z), affine)
+
     def same_as(self, other: Grid, tolerance_mm: float = 0.01) -> bool:
         """Return whether the shapes agree and no corner lies further apart than `tolerance_mm`.
 

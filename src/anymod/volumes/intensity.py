@@ -17,11 +17,14 @@ from scipy import ndimage
 from anymod.arrays import Array
 from anymod.configuration import Settings
 from anymod.errors import VolumeError
+from anymod.volumes.foreground import foreground_box
 
 BACKGROUND = -1.0
 INPUT_FLOOR = -255 / 256
 TARGET_FLOOR = -1.0
 CORE_SHARE = 0.3  # of the foreground: its innermost voxels
+HAIR = 1e-4  # of a step or a millimetre: more than rounding moves a number that two voxels or files share
+LEAST_STEPS = 8  # along each axis of a small foreground
 CORE_STEP_MM = 2.0  # between the voxels that depth is measured on: far finer than a brain's core
 
 
@@ -38,6 +41,11 @@ class IntensityRange:
     low: float
     high: float
     floor: float = INPUT_FLOOR
+
+    @property
+    def raw_per_scaled(self) -> float:
+        """Return how many raw units one unit of the scale is, for standard deviations and errors."""
+        return (self.high - self.low) / (1 - self.floor)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
@@ -104,39 +112,20 @@ def measure_range(
     return IntensityRange(low, high)
 
 
-def measure_harmonized_range(
-    data: Array,
-    foreground: Array,
-    white_matter_median: float,
-    constant: float,
-    source: str = "the image",
-    *,
-    floor: float = TARGET_FLOOR,
-    lower_percentile: float = 0.0,
-) -> IntensityRange:
-    """Return the range that maps the foreground's lower end to 0 and white matter's median to `constant`, on the scale [0, 1].
+def anchored_range(low: float, median: float, constant: float, floor: float = TARGET_FLOOR) -> IntensityRange:
+    """Return the range that maps `low` to 0 and the median of white matter to `constant`, on the scale [0, 1].
 
     `scale` then stretches that to [floor, 1], clipped.
 
     Args:
-        data: Raw intensities, of any shape.
-        foreground: Boolean, the same shape.
-        white_matter_median: Raw median inside white matter, or an estimate of it (`core_median`).
+        low: Raw value of the foreground's lower end.
+        median: Raw median inside white matter, or an estimate of it (`core_median`); above `low`.
         constant: Where it goes, in (0, 1); the modality's own.
-        source: Names the image in errors.
         floor: Scaled value of the lower end: a target needs no gap above the background, an input does.
-        lower_percentile: Of the foreground: the lower end; 0 is the minimum.
-
-    Raises:
-        VolumeError: The foreground is empty, or white matter is not brighter than its lower end.
     """
-    if not 0 < constant < 1:
-        raise ValueError(f"white matter's place must lie in (0, 1), unlike {constant}")
-    low = float(np.percentile(_values_inside(data, foreground, source), lower_percentile))
-    if not (math.isfinite(white_matter_median) and white_matter_median > low):
-        why = f"its white-matter median {white_matter_median:g} is not above its darkest values, {low:g}"
-        raise VolumeError("unusable intensities", source, why, "check the image, and the tissue labels if it has some")
-    return IntensityRange(low, low + (white_matter_median - low) / constant, floor)
+    if not (0 < constant < 1 and low < median):
+        raise ValueError(f"a median {median} above {low} cannot be anchored at {constant}; it must lie in (0, 1)")
+    return IntensityRange(low, low + (median - low) / constant, floor)
 
 
 def core_median(data: Array, foreground: Array, spacing_mm: tuple[float, ...], source: str = "the image") -> float:
@@ -155,15 +144,20 @@ def core_median(data: Array, foreground: Array, spacing_mm: tuple[float, ...], s
         VolumeError: The foreground is empty, or its core is not brighter than its minimum.
     """
     low = float(_values_inside(data, foreground, source).min())
-    steps = tuple(slice(None, None, max(1, round(CORE_STEP_MM / size))) for size in spacing_mm)
+    box = foreground_box(foreground)  # steps from its corner, so that the size of the background does not matter
+    data, foreground = data[box], foreground[box]
+    wanted = [round(CORE_STEP_MM / size - HAIR) for size in spacing_mm]
+    counts = zip(wanted, foreground.shape, strict=True)
+    steps = tuple(slice(None, None, max(1, min(step, size // LEAST_STEPS))) for step, size in counts)
     seen, inside = data[steps], foreground[steps]
-    if not inside.any():  # a foreground thinner than the steps
+    if not inside.any():  # sparse voxels, all between the steps
         seen, inside, steps = data, foreground, (slice(None),) * 3
     apart = [size * (step.step or 1) for size, step in zip(spacing_mm, steps, strict=True)]
     # Air all around: the border of an image is a surface too.
     filled = np.pad(ndimage.binary_fill_holes(inside), 1)
     depth = ndimage.distance_transform_edt(filled, sampling=apart)[1:-1, 1:-1, 1:-1][inside]
-    median = float(np.median(seen[inside][depth >= np.percentile(depth, 100 * (1 - CORE_SHARE))]))
+    deepest = depth >= np.percentile(depth, 100 * (1 - CORE_SHARE)) - HAIR  # many voxels share a depth but for rounding
+    median = float(np.median(seen[inside][deepest]))
     if not (math.isfinite(median) and median > low):
         why = f"the median {median:g} of its core is not above its minimum {low:g}"
         raise VolumeError("unusable intensities", source, why, "leave this image out, or choose anchor: percentile")
