@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from anymod.arrays import Array
 from anymod.errors import VolumeError
-from anymod.volumes.formats.header_text import LPS_TO_RAS
+from anymod.volumes.affines import LPS_TO_RAS
 
 SUFFIXES = (".tfm", ".txt")
 FIRST_LINE = "#Insight Transform File"
