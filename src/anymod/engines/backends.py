@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from anymod.arrays import Array
+from anymod.compute import Backend
 from anymod.core.batch import Batch
 from anymod.core.noise import USUAL_TEMPERATURE, Noise, shared_noise
 from anymod.engines.export import LARGEST_DIFFERENCE, load_onnx, load_openvino, package, write_onnx
@@ -29,8 +30,6 @@ from anymod.files import atomic_write
 from anymod.models import MMHVAE, Decode, Objective, Outcome, UnifiedModel
 from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
 
-Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
-BACKENDS: tuple[Backend, ...] = get_args(Backend)
 LOADERS: dict[Backend, Callable[[Path, int], Callable[..., list[Array]]]] = {
     "onnxruntime": load_onnx,
     "openvino": load_openvino,

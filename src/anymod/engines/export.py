@@ -11,13 +11,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from anymod.arrays import Array
+from anymod.compute import GraphFormat
 from anymod.core.subsets import as_row, non_empty_subsets
 from anymod.engines.graph import Graph
 from anymod.errors import MissingExtraError, ModelFolderError, OutputError
@@ -25,8 +26,6 @@ from anymod.files import staged_folder, write_json, write_text
 from anymod.models import CARD, MMHVAE, ModelDescription, find_model, load_model, read_card
 from anymod.resources import EXPORT_EXAMPLE
 
-Format = Literal["onnx", "openvino"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
 GRAPHS = {"onnx": "model.onnx", "openvino": "model.xml"}
 LARGEST_DIFFERENCE = 1e-3  # of images in [-1, 1], from torch's
@@ -37,7 +36,7 @@ Runner = Callable[[Array, Array], Array]
 """Returns synthetic images (b, m, h, w) for (images (b, m, c, h, w) float32, shown (b, m) bool)."""
 
 
-def export_model(model: str | Path, out: Path, kind: Format, *, overwrite: bool = False) -> dict[str, Any]:
+def export_model(model: str | Path, out: Path, kind: GraphFormat, *, overwrite: bool = False) -> dict[str, Any]:
     """Write a model folder (or bundled model) as a graph with its description, card and an example; return what `export.json` says.
 
     The graph draws at temperature 0. It is run on every subset of the modalities, and refused where it differs from torch by more than
@@ -183,7 +182,7 @@ def package(name: str) -> Any:
         raise MissingExtraError(f"no {name}", "export", why, remedy) from None
 
 
-def _content(description: ModelDescription, network: MMHVAE, kind: Format, difference: float) -> dict[str, Any]:
+def _content(description: ModelDescription, network: MMHVAE, kind: GraphFormat, difference: float) -> dict[str, Any]:
     """Return all that a program without this package needs to know."""
     told = description.model_dump(mode="json", exclude={"settings", "training", "calibration", "anymod", "format"})
     return {

@@ -20,7 +20,8 @@ from anymod.files import sha256, write_json
 from anymod.preparation.aligning import REGISTRATION, AlignmentRow, align_subject, with_maps
 from anymod.preparation.field_of_view import cut_to
 from anymod.preparation.folder_source import FoundSubject
-from anymod.preparation.white_matter import Method, tissue_map
+from anymod.preparation.options import WhiteMatter
+from anymod.preparation.white_matter import tissue_map
 from anymod.registration import Kind
 from anymod.volumes import (
     Grid,
@@ -54,7 +55,7 @@ class ConversionTask:
     spacing_mm: float | None = None
     register: Kind | None = None
     cut_to: str | None = None
-    white_matter: Method | None = None  # how to find it where no tissue map is given
+    white_matter: WhiteMatter | None = None  # how to find it where no tissue map is given
     strict: bool = False  # an alignment, or white matter, in doubt is an error
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from anymod.cohorts.schema import EXTRA_COLUMNS, check_modality_name, check_subject_name
+from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
 from anymod.configuration import nearest
 from anymod.errors import CohortError
 
@@ -22,35 +22,6 @@ class FoundSubject:
     name: str
     files: dict[str, Path]
     transforms: dict[str, Path] = field(default_factory=dict)
-
-
-def parse_patterns(texts: Sequence[str]) -> dict[str, str]:
-    """Return modality -> glob pattern from texts such as `t1=**/t1.nii.gz`, in their order."""
-    patterns: dict[str, str] = {}
-    for text in texts:
-        name, equals, pattern = text.partition("=")
-        if not equals or not pattern:
-            remedy = "write modality=pattern, such as t1='**/t1.nii.gz'"
-            raise CohortError("unreadable pattern", f"--pattern {text}", "there is no name or no pattern", remedy)
-        if check_modality_name(name, "--pattern") in patterns:
-            raise CohortError("duplicate modality", f"--pattern {text}", f"'{name}' has a pattern already", "drop one")
-        patterns[name] = pattern
-    return patterns
-
-
-def parse_transform_patterns(texts: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Return column -> glob pattern of its transforms from texts such as `t2=**/us_to_mr.tfm`; each column must have files."""
-    patterns: dict[str, str] = {}
-    for text in texts:
-        name, _, pattern = text.partition("=")
-        if not pattern:
-            remedy = "write name=pattern, such as t2='**/us_to_mr.tfm'"
-            raise CohortError("unreadable pattern", f"--transform-pattern {text}", "there is no pattern", remedy)
-        if name not in columns:
-            remedy = nearest(name, list(columns))
-            raise CohortError("unknown name", f"--transform-pattern {text}", f"'{name}' has no files", remedy)
-        patterns[name] = pattern
-    return patterns
 
 
 def find_subjects(
@@ -102,8 +73,13 @@ def with_transforms(
 ) -> tuple[FoundSubject, ...]:
     """Return the subjects with the transform that each pattern finds for its column; one file may serve several columns.
 
-    Raises CohortError where a subject has a file but no transform for it, while a pattern asks for one, or has two.
+    Raises CohortError where nobody has files of a pattern's column, or a subject has a file and no transform for it, or two.
     """
+    columns = {column for subject in subjects for column in subject.files}
+    for column in patterns:
+        if column not in columns:
+            remedy = nearest(column, sorted(columns))
+            raise CohortError("unknown name", f"--transform-pattern {column}=…", f"'{column}' has no files", remedy)
     name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
     found: dict[tuple[str, str], Path] = {}
     for column, pattern in patterns.items():

@@ -8,34 +8,23 @@ import logging
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from anymod.cohorts import (
-    Cohort,
-    Modality,
-    Subject,
-    check_visits_together,
-    default_group,
-    draw_folds,
-    draw_splits,
-    patient_of,
-    read_cohort,
-    splits_from_list,
-    write_cohort,
-)
+from anymod.cohorts import Cohort, Modality, Subject, default_group, read_cohort, write_cohort
 from anymod.cohorts.schema import EXTRA_COLUMNS
-from anymod.errors import AnymodError, CohortError, MissingExtraError, ModalityError, OutputError
+from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, ModalityError, OutputError
 from anymod.executors import completed, subject_executor
 from anymod.files import continued_folder, states_of, write_json, write_text
 from anymod.preparation.aligning import REGISTRATION, write_table
 from anymod.preparation.checking import FAILURES
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
+from anymod.preparation.findings import text_table
 from anymod.preparation.folder_source import FoundSubject
-from anymod.preparation.white_matter import Method, synthseg_for
+from anymod.preparation.options import PreparationOptions, WhiteMatter
+from anymod.preparation.white_matter import synthseg_for
 from anymod.progress import track
-from anymod.registration import Kind
 
 SOURCES = "sources.csv"
 
@@ -43,72 +32,25 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SplitChoice:
-    """How subjects are split: by a CSV list, or drawn from a seed into folds or with these fractions of all patients.
-
-    Visits of one patient, by their names, stay together, and each split has each kind of patient, by the images of the first
-    visit, in proportion.
-    """
-
-    seed: int = 0
-    validation: float = 0.15
-    test: float = 0.15
-    test_subjects: tuple[str, ...] = ()
-    list_file: Path | None = None
-    folds: int | None = None
-
-    def of(self, found: Sequence[FoundSubject]) -> dict[str, str]:
-        """Return the split of each subject."""
-        names = [subject.name for subject in found]
-        if self.list_file is not None:
-            splits = splits_from_list(self.list_file, names)
-            check_visits_together(splits, self.list_file)
-            return splits
-        strata: dict[str, str] = {}
-        for subject in found:
-            strata.setdefault(patient_of(subject.name), "+".join(sorted(set(subject.files) - set(EXTRA_COLUMNS))))
-        asked = tuple(dict.fromkeys(map(patient_of, self.test_subjects)))
-        if self.folds is not None:
-            drawn = draw_folds(list(strata), self.seed, self.folds, strata)
-        else:
-            drawn = draw_splits(list(strata), self.seed, self.validation, self.test, asked, strata)
-        splits = {name: drawn[patient_of(name)] for name in names}
-        unnamed = [name for name in names if splits[name] == "test" and name not in self.test_subjects]
-        if self.test_subjects and unnamed:
-            why = f"'{unnamed[0]}' is another visit of one of these patients"
-            raise CohortError("patient in two splits", "--test-subjects", why, "name all visits of a patient")
-        return splits
-
-
-@dataclass(frozen=True)
-class PreparationOptions:
-    """What a cohort is made with.
-
-    `resample_to` names the modality whose grid each subject's images are put on; `spacing_mm` makes voxels cubic and turns
-    axes to RAS order. With neither, images stay on the grids they came with, which a subject's images must share.
-    `register` aligns the other images to that modality's first; `cut_to` names the one outside of whose sector they become
-    background. `white_matter` finds it where no tissue map is given. `strict` refuses what is left out or noted otherwise: a subject
-    that cannot be used, an alignment or white matter in doubt.
-    """
-
-    modalities: tuple[str, ...]
-    splits: SplitChoice = field(default_factory=SplitChoice)
-    resample_to: str | None = None
-    spacing_mm: float | None = None
-    register: Kind | None = None
-    cut_to: str | None = None
-    white_matter: Method | None = None
-    strict: bool = False
-    workers: int = 1
-    scheduler: str | None = None
-
-
-@dataclass(frozen=True)
 class Prepared:
-    """The cohort as it was written, and why subjects were left out of it."""
+    """The cohort as it was written, the subjects it was made of, why some were left out, and a line for each file not used."""
 
     cohort: Cohort
+    found: tuple[FoundSubject, ...]
     left_out: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    def table(self) -> str:
+        """Return a line for each subject: its split, what was found, which modalities are missing."""
+        rows: list[tuple[str, ...]] = [("subject", "split", "found", "missing")]
+        names = self.cohort.modality_names
+        for subject in self.found:
+            there = [column for column in (*names, *EXTRA_COLUMNS) if column in subject.files]
+            missing = [name for name in names if name not in subject.files]
+            left_out = subject.name in self.left_out
+            split = "left out" if left_out else self.cohort.subject(subject.name).split
+            rows.append((subject.name, split, " ".join(there), " ".join(missing) or "-"))
+        return text_table(rows)
 
 
 def prepare_cohort(
@@ -126,12 +68,9 @@ def prepare_cohort(
     Raises:
         AnymodError: No subject can be used (with `strict`: one cannot), the splits cannot be drawn, or `out` cannot be written.
     """
-    for option, name in (("--resample-to", options.resample_to), ("--cut-to", options.cut_to)):
-        if name is not None and name not in options.modalities:
-            why = f"'{name}' has no pattern"
-            raise ModalityError("unknown modality", option, why, f"known are {', '.join(options.modalities)}")
+    _check(options)
     if options.white_matter is not None:  # one way for all subjects, also after an interruption
-        way: Method = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
+        way: WhiteMatter = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
         options = replace(options, white_matter=way)
     splits = options.splits.of(found)
     sources = [file for subject in found for file in subject.files.values()]
@@ -148,7 +87,19 @@ def prepare_cohort(
         if left_out:
             write_json(building / FAILURES, {"failures": left_out})
         write_cohort(_cohort(building, out.absolute().name, converted, splits, options, provenance), building)
-    return Prepared(read_cohort(out), left_out)
+    return Prepared(read_cohort(out), tuple(found), left_out)
+
+
+def _check(options: PreparationOptions) -> None:
+    """Raise ModalityError where an option names no modality, ConfigurationError where one lacks the image it refers to."""
+    for option, name in (("--resample-to", options.resample_to), ("--cut-to", options.cut_to)):
+        if name is not None and name not in options.modalities:
+            why = f"'{name}' has no pattern"
+            raise ModalityError("unknown modality", option, why, f"known are {', '.join(options.modalities)}")
+    for option, given in (("--register", options.register), ("--cut-to", options.cut_to)):
+        if given is not None and options.resample_to is None:
+            why = "it needs --resample-to, the image whose grid the others are put on"
+            raise ConfigurationError("missing option", option, why, "add --resample-to")
 
 
 def _request(found: Sequence[FoundSubject], options: PreparationOptions, provenance: dict[str, Any]) -> dict[str, Any]:

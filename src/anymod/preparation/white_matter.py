@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import SimpleITK as sitk
@@ -21,10 +20,8 @@ from anymod.arrays import Array
 from anymod.cohorts import default_group
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import MissingExtraError, VolumeError
+from anymod.preparation.options import WhiteMatter
 from anymod.volumes import Grid, Volume, foreground_of, read_labels, resample, write_volume
-
-Method = Literal["auto", "synthseg", "estimate"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 SYNTHSEG = "mri_synthseg"  # of FreeSurfer 7.3 and later (Billot et al., Med. Image Anal. 86:102789, 2023)
 SYNTHSEG_SECONDS = 3600  # on one processor it takes minutes
@@ -39,7 +36,7 @@ WHITE_SHARE = (0.25, 0.65)  # of what lies inside; on real and simulated brains 
 RESTING = "the subject keeps no tissue map; give one with --tissue-pattern, or train with targets: percentile"
 
 
-def tissue_map(volumes: Mapping[str, Volume], method: Method) -> tuple[Volume, str]:
+def tissue_map(volumes: Mapping[str, Volume], method: WhiteMatter) -> tuple[Volume, str]:
     """Return labels with FreeSurfer's values on the grid of the image that they were found in, and what made them.
 
     Args:
@@ -62,7 +59,7 @@ def tissue_map(volumes: Mapping[str, Volume], method: Method) -> tuple[Volume, s
     return estimate_white_matter(t1, foreground), "white matter estimated from t1"
 
 
-def synthseg_for(method: Method) -> str | None:
+def synthseg_for(method: WhiteMatter) -> str | None:
     """Return the program to call, None where the estimate is to be made; raise MissingExtraError where it is needed and is not there."""
     program = shutil.which(SYNTHSEG) if method != "estimate" else None
     if method == "synthseg" and program is None:

@@ -159,4 +159,4 @@ class Recipe(Settings):
 def read_recipe(path: Path, assignments: Sequence[str] = ()) -> Recipe:
     """Return the recipe in a YAML file with each `section.key=value` laid over it; ConfigurationError names what does not fit."""
     content = apply_assignments(read_yaml(path, error=ConfigurationError), assignments, error=ConfigurationError)
-    return validate(Recipe, content, path, error=ConfigurationError)
+    return validate(Recipe, content, path, error=ConfigurationError, assignments=assignments)
