@@ -1,4 +1,4 @@
-"""From found subjects to a cohort: converted one by one, split, written beside its place and renamed into it."""
+"""From found subjects to a cohort: they are converted one by one and split, in a folder that is renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """The cohort as it was written, the subjects it was made of, why some were left out, and a line for each file not used."""
+    """A prepared cohort: the subjects that were found, the reasons why some were left out, and a line for each file not used."""
 
     cohort: Cohort
     found: tuple[FoundSubject, ...]
@@ -41,7 +41,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
     def table(self) -> str:
-        """Return a line for each subject: its split, what was found, which modalities are missing."""
+        """Return one line per subject: its split, the columns that were found, and the modalities that are missing."""
         rows: list[tuple[str, ...]] = [("subject", "split", "found", "missing")]
         names = self.cohort.modality_names
         for subject in self.found:
@@ -61,17 +61,17 @@ def prepare_cohort(
     *,
     overwrite: bool = False,
 ) -> Prepared:
-    """Write the cohort to `out`; a subject whose files cannot be used is left out, told, and named in `failures.json`.
+    """Write the cohort to `out`; a subject whose files cannot be used is left out, with a warning and a line in `failures.json`.
 
-    A call that was interrupted leaves the subjects that it finished, and the next one for the same files goes on from them.
+    An interrupted call keeps the subjects that it has finished, and the next call for the same files continues from there.
 
     Raises:
         AnymodError: No subject can be used (with `strict`: one cannot), the splits cannot be drawn, or `out` cannot be written.
     """
     _check(options)
-    if options.white_matter is not None:  # one way for all subjects, also after an interruption
-        way: WhiteMatter = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
-        options = replace(options, white_matter=way)
+    if options.white_matter is not None:  # one method for all subjects, also after an interruption
+        method: WhiteMatter = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
+        options = replace(options, white_matter=method)
     splits = options.splits.of(found)
     sources = [file for subject in found for file in subject.files.values()]
     lists = [file for file in (options.splits.list_file,) if file is not None]
@@ -91,49 +91,37 @@ def prepare_cohort(
 
 
 def _check(options: PreparationOptions) -> None:
-    """Raise ModalityError where an option names no modality, ConfigurationError where one lacks the image it refers to."""
+    """Raise ModalityError if an option names an unknown modality, ConfigurationError if one is missing that another needs."""
     for option, name in (("--resample-to", options.resample_to), ("--cut-to", options.cut_to)):
         if name is not None and name not in options.modalities:
             why = f"'{name}' has no pattern"
             raise ModalityError("unknown modality", option, why, f"known are {', '.join(options.modalities)}")
     for option, given in (("--register", options.register), ("--cut-to", options.cut_to)):
         if given is not None and options.resample_to is None:
-            why = "it needs --resample-to, the image whose grid the others are put on"
+            why = "it needs --resample-to, the image on whose grid the others are put"
             raise ConfigurationError("missing option", option, why, "add --resample-to")
 
 
 def _request(found: Sequence[FoundSubject], options: PreparationOptions, provenance: dict[str, Any]) -> dict[str, Any]:
-    """Return what shapes the images, with what changes when a source file does."""
+    """Return everything that determines the images: the options, and the state of every source file."""
     files = {
         subject.name: [
             [column, states_of(file)] for column, file in (*subject.files.items(), *subject.transforms.items())
         ]
         for subject in found
     }
-    chosen = [options.modalities, *_shaping(options)]
-    return {"files": files, "options": chosen, "provenance": provenance}
-
-
-def _shaping(options: PreparationOptions) -> tuple[Any, ...]:
-    """Return what a ConversionTask is told of the options, in its order."""
-    return (
-        options.resample_to,
-        options.spacing_mm,
-        options.register,
-        options.cut_to,
-        options.white_matter,
-        options.strict,
-    )
+    names = ("modalities", "resample_to", "spacing_mm", "register", "cut_to", "white_matter", "strict")
+    return {"files": files, "options": [getattr(options, name) for name in names], "provenance": provenance}
 
 
 def _convert(
     found: Sequence[FoundSubject], options: PreparationOptions, folder: Path, executor: Executor
 ) -> tuple[list[ConvertedSubject], dict[str, str]]:
-    """Return the subjects that were converted, and for each of the others why not.
+    """Return the converted subjects, and the reason for each of the others by name.
 
-    Raises what stopped a worker or a disk: that is no fault of a subject, and the next call goes on.
+    Raises OutputError if a worker or a disk failed, because that is no fault of a subject, and the next call can continue.
     """
-    tasks = [ConversionTask(subject, folder, *_shaping(options)) for subject in found]
+    tasks = [ConversionTask(subject, folder, options) for subject in found]
     converted: dict[str, ConvertedSubject] = {}
     failures: dict[str, Exception] = {}
     for task, outcome in track(completed(executor, convert_subject, tasks), "preparing", len(tasks)):
@@ -141,7 +129,7 @@ def _convert(
             converted[task.found.name] = outcome
         elif _is_fault_of_the_machine(outcome):
             why = f"{type(outcome).__name__}: {outcome}"
-            remedy = "see to space and memory, take fewer --workers, and give the same command again"
+            remedy = "check disk space and memory, use fewer --workers, and run the same command again"
             raise OutputError("stopped", f"subject '{task.found.name}'", why, remedy) from outcome
         else:
             failures[task.found.name] = outcome
@@ -156,13 +144,13 @@ def _convert(
 
 
 def _is_fault_of_the_machine(problem: Exception) -> bool:
-    """Return whether no space, no memory or a dead worker (Dask: KilledWorker) stopped a subject, rather than its files."""
+    """Return whether a subject failed for lack of space or memory or because a worker died (Dask: KilledWorker), not for its files."""
     faults = (OutputError, MissingExtraError, OSError, MemoryError, BrokenExecutor)
     return isinstance(problem, faults) or type(problem).__name__ == "KilledWorker"
 
 
 def _summary(failures: Sequence[Exception], total: int) -> Exception:
-    """Return the first failure; where there are several, as one error that counts them."""
+    """Return the first failure or, if there are several, one error that counts them."""
     first = failures[0]
     if len(failures) == 1 or not isinstance(first, AnymodError):
         return first
@@ -189,7 +177,7 @@ def _cohort(
 
 
 def _write_sources(folder: Path, converted: Sequence[ConvertedSubject]) -> None:
-    """Write which file each image came from, with the SHA-256 of its bytes."""
+    """Write the source file of each image, with its SHA-256."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subject", "column", "source", "sha256"])
