@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from anymod.cli import app
-from anymod.cli.prepare import Source
 from anymod.cohorts import read_cohort
 from anymod.errors import CohortError
 from anymod.preparation import ARCHIVES, find_in_archive
+from anymod.preparation.options import SourceName
 from anymod.volumes import Grid, Volume, write_volume
 
 # archive, its tree, {subject: {column: path}}, {path that is skipped: part of the reason}
@@ -229,7 +230,7 @@ def test_an_archive_is_recognized_by_its_names(
 
 
 def test_every_archive_has_a_tree_and_an_option() -> None:
-    assert {each[0] for each in TREES} == set(ARCHIVES) == {source.value for source in Source} - {"folder"}
+    assert {each[0] for each in TREES} == set(ARCHIVES) == set(get_args(SourceName)) - {"folder"}
 
 
 def test_the_folder_above_or_below_does_not_matter(tmp_path: Path) -> None:
