@@ -60,7 +60,6 @@ def test_check_fails_with_one_line_for_each_problem(archive: Path, tmp_path: Pat
     ("changes", "message"),
     [
         (["--pattern", "flair=**/flair.nii.gz"], "nothing found"),
-        (["--pattern", "x"], "unreadable pattern"),
         (["--test-subjects", "p9"], "'p9' was not found"),
         (["--resample-to", "pd"], "'pd' has no pattern"),
         (["--validation", "0.6", "--test", "0.6"], "unusable fractions"),
@@ -87,6 +86,7 @@ def test_wrong_options_are_one_line_and_no_output(
         (("--split-list", "split.csv"), ("--split-seed", "1")),
         (("--split-list", "split.csv"), ("--test-subjects", "p1")),
         (("--test-subjects", "p1"), ("--test", "0.2")),
+        (("--folds", "2"), ("--validation", "0.15")),
     ],
 )
 def test_an_option_that_would_change_nothing_is_refused(
@@ -96,9 +96,25 @@ def test_an_option_that_would_change_nothing_is_refused(
     where = tuple(str(tmp_path / each) if each.endswith(".csv") else each for each in option)
     out = tmp_path / "cohort"
     result = run("prepare", "--raw", archive, *PATTERNS, *where, *other, "--out", out, "--quiet")
-    assert result.exit_code != 0
+    assert result.exit_code == 2
     assert f"{option[0]} and {other[0]} exclude each other" in result.stderr
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pattern", "x"], "'--pattern': 'x' is not NAME=GLOB"),
+        (["--pattern", "t1="], "'--pattern': 't1=' is not NAME=GLOB"),
+        (["--pattern", "t1=*", "--pattern", "t1=?"], "'--pattern': 't1' is there twice"),
+        (["--pattern", "t1=*", "--validation", "2"], "'--validation': Input should be less than or equal to 1"),
+        (["--pattern", "t1=*", "--register", "elastic"], "'--register'"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_wrong_usage(tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = run("prepare", "--raw", tmp_path, "--out", tmp_path / "c", *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
 
 
 @pytest.mark.slow
@@ -132,16 +148,18 @@ def test_a_shifted_brain_is_put_back_by_its_transform(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "status", "message"),
+    ("extra", "message"),
     [
-        (["--transform-pattern", "t1=**/*.tfm"], 2, "needs --resample-to"),
-        (["--transform-pattern", "t9=**/*.tfm", "--resample-to", "t1"], 1, "did you mean 't1'"),
-        (["--transform-pattern", "t1=**/*.tfm", "--resample-to", "t1"], 1, "missing transform"),
+        (["--transform-pattern", "t1=**/*.tfm"], "needs --resample-to"),
+        (["--transform-pattern", "t9=**/*.tfm", "--resample-to", "t1"], "did you mean 't1'"),
+        (["--transform-pattern", "t1=**/*.tfm", "--resample-to", "t1"], "missing transform"),
+        (["--register", "rigid"], "needs --resample-to"),
+        (["--cut-to", "t1"], "needs --resample-to"),
     ],
 )
-def test_transforms_have_to_be_there(tmp_path: Path, extra: list[str], status: int, message: str) -> None:
+def test_transforms_and_what_they_refer_to_have_to_be_there(tmp_path: Path, extra: list[str], message: str) -> None:
     write_volume(tmp_path / "raw/a/t1.nii.gz", Volume(np.ones((4, 4, 4), np.int16), Grid((4, 4, 4), np.eye(4))))
     arguments = ["prepare", "--raw", str(tmp_path / "raw"), "--pattern", "t1=**/t1.nii.gz"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "c"), *extra])
-    assert result.exit_code == status
+    assert result.exit_code == 1
     assert message in " ".join(result.output.split())

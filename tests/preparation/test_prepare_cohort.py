@@ -172,7 +172,7 @@ def visits(*names: str) -> list[FoundSubject]:
 @pytest.mark.parametrize("seed", range(5))
 def test_visits_of_a_patient_stay_together(seed: int) -> None:
     found = visits(*(f"sub-{patient}_ses-{visit}" for patient in range(10) for visit in "ab"))
-    splits = SplitChoice(seed, 0.2, 0.3).of(found)
+    splits = SplitChoice(seed=seed, validation=0.2, test=0.3).of(found)
     assert all(splits[f"sub-{patient}_ses-a"] == splits[f"sub-{patient}_ses-b"] for patient in range(10))
     assert list(splits.values()).count("test") == 6
 

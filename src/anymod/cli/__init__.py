@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -16,7 +16,10 @@ from typer.core import TyperCommand, TyperGroup
 from anymod import __version__
 from anymod.errors import AnymodError
 
-__all__ = ["app", "main"]
+if TYPE_CHECKING:
+    from anymod.cli.verbs import Verb
+
+__all__ = ["SUMMARIES", "app", "main", "verb_of"]
 
 # In the order in which people need them.
 SUMMARIES = {
@@ -50,12 +53,18 @@ class _Commands(Mapping[str, TyperCommand]):
         return len(SUMMARIES)
 
 
+def verb_of(name: str) -> type[Verb]:
+    """Return the class of a verb: `ImportWeights` of `anymod.cli.import_weights` for `import-weights`."""
+    module = import_module(f"anymod.cli.{name.replace('-', '_')}")
+    kind: type[Verb] = getattr(module, name.title().replace("-", ""))
+    return kind
+
+
 @cache
 def _load(name: str) -> TyperCommand:
     from anymod.cli.verbs import command
 
-    module = import_module(f"anymod.cli.{name.replace('-', '_')}")
-    return command(name, SUMMARIES[name], getattr(module, name.title().replace("-", "")))
+    return command(name, SUMMARIES[name], verb_of(name))
 
 
 class Verbs(TyperGroup):
@@ -77,7 +86,8 @@ class Verbs(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the verb that the arguments name; `synthesize --cohort` is the older form of `impute`."""
         if args[0] == "synthesize" and any(word.partition("=")[0] == "--cohort" for word in args):
-            typer.echo("anymod synthesize --cohort is called anymod impute now", err=True)
+            if "--quiet" not in args:
+                typer.echo("anymod synthesize --cohort is called anymod impute now", err=True)
             args = ["impute", *args[1:]]
         return super().resolve_command(ctx, args)
 

@@ -7,7 +7,7 @@ placeholder of the value. Defaults stay with the settings: they are built from w
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 Settings = TypeVar("Settings")
+NOT_GIVEN = (None, [], ())
 PLACEHOLDERS = {int: "N", float: "NUMBER", Path: "PATH", str: "TEXT"}
 
 
@@ -103,7 +104,7 @@ def build(settings: type[Settings], options: list[Option], values: Mapping[str, 
         for section in option.way[:-1]:
             place = place.setdefault(section, {})
         value = values[option.name]
-        if value is not None and value != []:
+        if value not in NOT_GIVEN:
             place[option.name] = _pairs(value, option) if get_origin(option.field.annotation) is dict else value
     try:
         return TypeAdapter(settings).validate_python(content)
@@ -116,7 +117,7 @@ def build(settings: type[Settings], options: list[Option], values: Mapping[str, 
         raise typer.BadParameter(message, param_hint=None if wrong is None else f"'{wrong.flag}'") from None
 
 
-def _pairs(texts: list[str], option: Option) -> dict[str, str]:
+def _pairs(texts: Sequence[str], option: Option) -> dict[str, str]:
     """Return the mapping in texts such as `t1=a.nii.gz`."""
     pairs: dict[str, str] = {}
     for text in texts:

@@ -14,7 +14,7 @@ import typer
 from pydantic import Field
 from typer.core import TyperCommand
 
-from anymod.cli.options import Option, build, options_of
+from anymod.cli.options import NOT_GIVEN, Option, build, options_of
 from anymod.compute import Compute
 from anymod.files import json_text
 from anymod.memory import keep_freed_memory
@@ -65,9 +65,9 @@ class Verb:
 
     @classmethod
     def made_of(cls, values: Mapping[str, Any]) -> Verb:
-        """Return the verb with the values that were given (not None); raise typer.BadParameter where they do not fit."""
+        """Return the verb with the values that were given; raise typer.BadParameter where they do not fit."""
         options = [option for panel in cls.panels().values() for option in panel]
-        given = {option.flag for option in options if values[option.name] not in (None, [])}
+        given = {option.flag for option in options if values[option.name] not in NOT_GIVEN}
         given |= {f"{option.flag} {values[option.name]}" for option in options}
         for option, others in cls.excluding.items():
             for other in others:
