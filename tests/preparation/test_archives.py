@@ -59,7 +59,7 @@ TREES: list[tuple[str, list[str], dict[str, dict[str, str]], dict[str, str]]] = 
                 "label": "HGG/brats_2013_pat0001_1/VSD.Brain_3more.XX.O.OT.54517/VSD.Brain_3more.XX.O.OT.54517.mha",
             },
         },
-        {"BraTS-GLI-00000-000/BraTS-GLI-00000-000-t1n-voided.nii.gz": "cut out", "notes.nii.gz": "none that is known"},
+        {"BraTS-GLI-00000-000/BraTS-GLI-00000-000-t1n-voided.nii.gz": "cut out", "notes.nii.gz": "is unknown in"},
     ),
     (
         "upenn_gbm",
@@ -165,7 +165,7 @@ TREES: list[tuple[str, list[str], dict[str, dict[str, str]], dict[str, str]]] = 
         {
             "ReMIND/ReMIND-001/12-25-1982-NA-Preop-73219/300.000000-tumor seg - MR ref 3DAXT2SPACE-22944": "segmentations",
             "ReMIND/ReMIND-001/12-25-1982-NA-Intraop-90478/2.000000-USpostdura-21105": "before the dura",
-            "ReMIND/ReMIND-001/12-25-1982-NA-Intraop-90478/5.000000-2DAXT2FLAIR-27182": "MR before surgery",
+            "ReMIND/ReMIND-001/12-25-1982-NA-Intraop-90478/5.000000-2DAXT2FLAIR-27182": "from before surgery",
         },
     ),
     (
@@ -241,7 +241,7 @@ def test_the_folder_above_or_below_does_not_matter(tmp_path: Path) -> None:
 
 def test_derivatives_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
     plant(tmp_path, ["derivatives/prep/sub-1/anat/sub-1_desc-preproc_T1w.nii.gz"])
-    with pytest.raises(CohortError, match="no file has a name of bids"):
+    with pytest.raises(CohortError, match="no file name matches bids"):
         find_in_archive(tmp_path, ARCHIVES["bids"])
     found, _ = find_in_archive(tmp_path / "derivatives/prep", ARCHIVES["bids"])
     assert set(found[0].files) == {"t1"}

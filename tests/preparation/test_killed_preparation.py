@@ -1,23 +1,19 @@
-"""A preparation that is killed, or loses a worker of its cluster, finally writes the same cohort as an undisturbed one."""
+"""A preparation that is killed and continued writes the same cohort as an undisturbed one."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from moved_phantom import known_movement, moved, phantom
+from moved_phantom import phantom
 
 from anymod.cohorts import read_cohort
-from anymod.files import sha256
 from anymod.preparation import PreparationOptions, find_subjects, prepare_cohort
 from anymod.volumes import read_volume
 
@@ -61,31 +57,3 @@ def test_a_killed_preparation_can_be_continued(tmp_path: Path, write_image: Call
     assert read_cohort(out).fingerprint() == undisturbed.fingerprint()
     assert not list(tmp_path.glob(".unfinished-*"))
     assert not list(out.rglob(".*"))
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # warnings of a cluster that loses a worker
-def test_a_cluster_that_loses_a_worker_prepares_the_same_cohort(
-    tmp_path: Path, write_image: Callable[..., Path]
-) -> None:
-    distributed = pytest.importorskip("distributed")
-    for number in range(SUBJECTS):
-        for name, still in (("t1", phantom(number)), ("t2", moved(phantom(number), known_movement()))):
-            write_image(tmp_path / f"raw/p{number}/{name}.nii.gz", still.data, still.affine)
-    found = find_subjects(tmp_path / "raw", {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
-    options = PreparationOptions(("t1", "t2"), resample_to="t1", register="rigid")
-    one = prepare_cohort(found, options, tmp_path / "one" / "c", {}).cohort
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        ThreadPoolExecutor(1) as aside,
-    ):
-        clustered = replace(options, scheduler=cluster.scheduler_address)
-        made = aside.submit(prepare_cohort, found, clustered, tmp_path / "two" / "c", {})
-        while not list((tmp_path / "two").rglob("*.tfm")):
-            time.sleep(0.02)
-            assert not made.done()
-        os.kill(cluster.workers[0].pid, signal.SIGKILL)
-        two = made.result(timeout=300).cohort
-    for path in sorted(one.root.rglob("*")):
-        if path.is_file():
-            assert sha256(path) == sha256(two.root / path.relative_to(one.root)), path.name

@@ -90,7 +90,7 @@ def find_in_archive(
         there = {column: files[name][column] for column in columns if column in files[name]}
         subjects.append(FoundSubject(check_subject_name(name, raw), there))
     if not subjects:
-        why = f"no file has a name of {archive.name}"
+        why = f"no file name matches {archive.name}"
         raise CohortError("nothing found", raw, why, "check --raw, or use --source folder with --pattern")
     return tuple(subjects), tuple(sorted(skipped, key=lambda each: each.path))
 
