@@ -42,3 +42,17 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_importing_loads_nothing_heavy(statement: str) -> None:
     code = f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_rooms_without_tensors_load_no_torch() -> None:
+    code = """
+import importlib, pkgutil, sys
+for room in ("volumes", "cohorts", "simulation", "preparation"):
+    package = importlib.import_module(f"anymod.{room}")
+    for name in package.__all__:
+        getattr(package, name)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+        assert "torch" not in sys.modules, module.name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
