@@ -239,7 +239,7 @@ def test_the_folder_above_or_below_does_not_matter(tmp_path: Path) -> None:
         assert [each.name for each in find_in_archive(raw, ARCHIVES["brats"])[0]] == ["BraTS2021_00000"]
 
 
-def test_derivatives_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
+def test_derivatives_are_used_if_raw_is_their_folder(tmp_path: Path) -> None:
     plant(tmp_path, ["derivatives/prep/sub-1/anat/sub-1_desc-preproc_T1w.nii.gz"])
     with pytest.raises(CohortError, match="no file name matches bids"):
         find_in_archive(tmp_path, ARCHIVES["bids"])
@@ -247,7 +247,7 @@ def test_derivatives_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
     assert set(found[0].files) == {"t1"}
 
 
-def test_the_verb_makes_a_cohort_and_tells_what_it_left_out(tmp_path: Path) -> None:
+def test_the_verb_makes_a_cohort_and_reports_skipped_files(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "cohort"
     data = np.random.default_rng(0).integers(1, 500, (12, 12, 8)).astype(np.int16)
     for name, spacing in (("US/Case1-US-before", 1.0), ("US/Case1-US-during", 1.0), ("MRI/Case1-FLAIR", 1.5)):

@@ -260,7 +260,7 @@ def test_burnt_in_text_is_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert "burnt into its pixels" in caplog.text
 
 
-def test_nobodys_name_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_no_name_of_a_patient_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
     volume = read_volume(save(tmp_path / "series", lambda i, made: setattr(made, "BurnedInAnnotation", "YES")))
     why = refused(save(tmp_path / "other", lambda i, made: made.pop("PixelSpacing")), "has no PixelSpacing")

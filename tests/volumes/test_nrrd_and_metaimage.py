@@ -145,7 +145,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path):
         (b"ElementDataFile = LOCAL", b"ElementDataFile = %s%n.raw 1 7 1", "many files"),  # SimpleITK crashes
     ],
 )
-def test_a_metaimage_header_that_cannot_be_believed(tmp_path: Path, old: bytes, new: bytes, pattern: str):
+def test_a_malformed_metaimage_header_is_refused(tmp_path: Path, old: bytes, new: bytes, pattern: str):
     refused(edited(written(tmp_path / "a.mha"), old, new), pattern)
 
 
@@ -200,7 +200,7 @@ def test_the_claimed_size_of_a_compressed_metaimage_is_checked_and_not_needed(tm
         (b"\n\n", b"\n", "no 'field: value'|no empty line"),
     ],
 )
-def test_a_nrrd_header_that_cannot_be_believed(tmp_path: Path, old: bytes, new: bytes, pattern: str):
+def test_a_malformed_nrrd_header_is_refused(tmp_path: Path, old: bytes, new: bytes, pattern: str):
     refused(edited(written(tmp_path / "a.nrrd"), old, new), pattern)
 
 

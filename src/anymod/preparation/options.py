@@ -1,4 +1,4 @@
-"""What a user can choose about a preparation: where the files are, how they become images of a cohort, how subjects are split."""
+"""Options of a preparation: the source of the files, the images of the cohort, the splits."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Source:
 
 
 class SplitChoice(Settings):
-    """How subjects are split: by a CSV list, or drawn from a seed into folds or with these fractions of all patients.
+    """Splits of the subjects: from a CSV list, or drawn from a seed, into folds or with these fractions of all patients.
 
     Visits of one patient, by their names, stay together, and each split has each kind of patient, by the images of the first
     visit, in proportion. Choices that exclude each other are refused.
@@ -130,7 +130,7 @@ class SplitChoice(Settings):
 
 @dataclass(frozen=True)
 class PreparationOptions(Workers):
-    """How files become the images of a cohort.
+    """Options for the images and splits of a cohort.
 
     `resample_to` names the modality whose grid each subject's images are put on; `spacing_mm` makes voxels cubic and turns
     axes to RAS order. With neither, images stay on their own grids, which a subject's images must share.

@@ -1,4 +1,4 @@
-"""From found subjects to a cohort: they are converted one by one and split, in a folder that is renamed when it is complete."""
+"""Preparation of a cohort from found subjects: they are converted one by one and split, in a folder renamed when it is complete."""
 
 from __future__ import annotations
 

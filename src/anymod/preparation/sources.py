@@ -1,4 +1,4 @@
-"""From a source, a folder or a known archive, to a cohort."""
+"""Preparation of a cohort from a source: a folder or a known archive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anymod.preparation.pipeline import Prepared, prepare_cohort
 
 @dataclass(frozen=True)
 class Found:
-    """What a source holds: subjects, modalities in order, the archive's reference if any, and a line for each thing not used."""
+    """Content of a source: subjects, modalities in order, the archive's reference if it has one, and a line for each file not used."""
 
     subjects: tuple[FoundSubject, ...]
     modalities: tuple[str, ...]

@@ -45,7 +45,7 @@ class IntensityRange:
 
 
 class IntensityRule(Settings):
-    """How input intensities are scaled; stored with the model, so that training and synthesis do the same."""
+    """Rule for scaling the intensities of inputs; stored with the model, so that training and synthesis agree."""
 
     anchor: Literal["percentile", "core"] = Field(
         default="percentile",

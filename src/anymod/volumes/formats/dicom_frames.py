@@ -60,7 +60,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class PixelLayout:
-    """How a file stores the pixels of a frame; all frames of a series must agree in it."""
+    """Size and type of the stored pixels of a frame; all frames of a series must agree in it."""
 
     rows: int
     columns: int

@@ -12,7 +12,7 @@ from anymod.errors import VolumeError
 
 @dataclass(frozen=True, eq=False)
 class ParsedImage:
-    """What every parser returns: the geometry of an image, and a function that reads its voxels.
+    """Geometry of an image according to its header, and a function that reads its voxels.
 
     Attributes:
         shape: Number of voxels along each axis.

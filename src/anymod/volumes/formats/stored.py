@@ -30,7 +30,7 @@ PIECE_BYTES = 2**14
 
 @dataclass(frozen=True, eq=False)
 class StoredVoxels:
-    """Where a file keeps its voxels, according to its header.
+    """Place and type of the voxels in a file, according to its header.
 
     Attributes:
         source: The image's file, for messages.
