@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from anymod.arrays import Array
+from anymod.compute import GraphFormat
 from anymod.core.noise import MEAN
 from anymod.core.subsets import as_row, non_empty_subsets
 from anymod.engines.runtimes import LARGEST_DIFFERENCE, load_onnx, load_openvino, package, write_onnx
@@ -19,7 +20,6 @@ from anymod.files import staged_folder, write_json, write_text
 from anymod.models import CARD, ModelDescription, Network, find_model, load_model, read_card
 from anymod.resources import EXPORT_EXAMPLE
 
-Format = Literal["onnx", "openvino"]
 PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
 GRAPHS = {"onnx": "model.onnx", "openvino": "model.xml"}
 MOST_ROWS, MOST_STRIDES = 1024, 256  # of a batch, and of a side
@@ -29,7 +29,7 @@ Runner = Callable[[Array, Array], Array]
 """Returns synthetic images (b, m, h, w) for (images (b, m, c, h, w) float32, shown (b, m) bool)."""
 
 
-def export_model(model: str | Path, out: Path, kind: Format, *, overwrite: bool = False) -> dict[str, Any]:
+def export_model(model: str | Path, out: Path, kind: GraphFormat, *, overwrite: bool = False) -> dict[str, Any]:
     """Write a model folder (or bundled model) as a graph with description, card and an example; return the content of `export.json`.
 
     The graph draws at temperature 0. It is checked on every subset of the modalities. Raises OutputError where it differs from
@@ -99,7 +99,7 @@ def _write_onnx(network: Network, path: Path) -> None:
     write_onnx(network.graph(), (images, shown), (sizes, {0: rows}), path, ["images", "shown"], ["synthetic"])
 
 
-def _content(description: ModelDescription, network: Network, kind: Format, difference: float) -> dict[str, Any]:
+def _content(description: ModelDescription, network: Network, kind: GraphFormat, difference: float) -> dict[str, Any]:
     """Return everything that a program without this package needs to know."""
     facts = description.model_dump(mode="json", exclude={"settings", "training", "calibration", "anymod", "format"})
     return {

@@ -166,7 +166,7 @@ def read_recipe(path: Path, assignments: Sequence[str] = ()) -> Recipe:
         for name, equals, value in (each.partition("=") for each in assignments)
     ]
     content = apply_assignments(_read_extended(path), changes, error=ConfigurationError)
-    return validate(Recipe, content, path, error=ConfigurationError)
+    return validate(Recipe, content, path, error=ConfigurationError, assignments=changes)
 
 
 def _read_extended(path: Path, depth: int = 0) -> dict[str, Any]:
