@@ -52,7 +52,7 @@ def test_the_help_of_a_verb_shows_the_daily_options_first_and_all_of_them(name: 
         assert option.field.description.endswith(".")
         default = option.field.default
         if isinstance(default, int | float) and default is not False:
-            assert option.help.endswith(f" Default {default:g}.")
+            assert option.help.endswith(f" Default {default}.")
 
 
 @pytest.mark.parametrize("name", SUMMARIES)

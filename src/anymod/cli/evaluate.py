@@ -42,7 +42,6 @@ class Evaluate(Verb):
         Literal["standard", "dorent2024", "authors"],  # authors: the older name of dorent2024
         Field(title="standard|dorent2024", description="How to score."),
     ] = "standard"
-    figures: Annotated[int, Field(ge=0, description="Subjects to draw pictures of.")] = 4
     cache: Annotated[Path | None, Field(title="DIR", description="Folder that keeps the slices for later.")] = None
     overwrite: Overwrite = False
     json: Json = False
@@ -67,7 +66,7 @@ class Evaluate(Verb):
         with staged_folder(self.out, overwrite=self.overwrite, keep=(cohort.root, find_model(self.model))) as folder:
             if self.protocol == "standard":
                 evaluation = evaluate(self.model, cohort, self.options, self.cache)
-                content = write_report(evaluation, folder, figures=self.figures)
+                content = write_report(evaluation, folder, figures=self.options.figures)
                 text = printed_text(evaluation)
             else:
                 by_slice = evaluate_as_authors(self.model, cohort, self.options, self.cache)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 Settings = TypeVar("Settings")
-NOT_GIVEN = (None, [], ())
+NOT_GIVEN: tuple[Any, ...] = (None, [], ())
 PLACEHOLDERS = {int: "N", float: "NUMBER", Path: "PATH", str: "TEXT"}
 
 
@@ -61,14 +61,7 @@ class Option:
         default = None if self.field.is_required() else self.field.get_default(call_default_factory=True)
         if default is None or default is False or default in ((), {}):
             return str(self.field.description)
-        text = (
-            ",".join(default)
-            if isinstance(default, tuple)
-            else f"{default:g}"
-            if isinstance(default, float)
-            else default
-        )
-        return f"{self.field.description} Default {text}."
+        return f"{self.field.description} Default {','.join(default) if isinstance(default, tuple) else default}."
 
     def parameter(self, panel: str) -> inspect.Parameter:
         """Return the option as a parameter of a function; its default is None, which stands for "not given"."""

@@ -23,6 +23,7 @@ class EvaluationOptions(Compute):
         tuple[str, ...] | None,
         Field(title="T1+FLAIR", description="Show only this subset; repeat. Without it, every subset of a subject."),
     ] = None
+    figures: Annotated[int, Field(ge=0, description="Subjects to draw pictures of.")] = 4
     draws: SynthesisOptions = field(default_factory=SynthesisOptions)
 
     @property
