@@ -23,7 +23,8 @@ from anymod.errors import VolumeError
 from anymod.preparation import Source
 from anymod.simulation import SimulationSettings
 
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+GROUP: Any = typer.main.get_command(app)
+COMMANDS = {name: GROUP.get_command(None, name) for name in GROUP.list_commands(None)}
 
 
 def help_of(name: str) -> str:
