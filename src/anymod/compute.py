@@ -5,45 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from anymod.configuration import option
 
 Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
 GraphFormat = Literal["onnx", "openvino"]
 """What engines other than torch read."""
+
+ADDRESS = r"^(tcp|tls)://.+:\d+$"
+DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
     """How subjects are shared among processes."""
 
-    workers: Annotated[int, Field(ge=1, description="Processes of this machine that share the subjects.")] = 1
-    scheduler: Annotated[
-        str | None,
-        Field(
-            pattern=r"^(tcp|tls)://.+:\d+$",
-            title="tcp://HOST:PORT",
-            description="Dask cluster to use instead of processes of this machine.",
-        ),
-    ] = None
+    workers: Annotated[int, option("Processes of this machine that share the subjects.", ge=1)] = 1
+    scheduler: Annotated[str | None, option("Dask cluster to use instead.", "tcp://HOST:PORT", pattern=ADDRESS)] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compute(Workers):
     """Workers, and what runs a model in each of them."""
 
-    device: Annotated[
-        str,
-        Field(
-            pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-            title="DEVICE",
-            description="auto, cpu, cuda, cuda:N or mps.",
-        ),
-    ] = "auto"
+    device: Annotated[str, option("auto, cpu, cuda, cuda:N or mps.", "DEVICE", pattern=DEVICE)] = "auto"
     backend: Annotated[
-        Backend,
-        Field(
-            description="Engine that runs the network on the CPU; auto takes the fastest one that is installed"
-            " (anymod[export]) and gives the same images as torch."
-        ),
+        Backend, option("Engine for the network on the CPU; auto: the fastest one installed that gives torch's images.")
     ] = "torch"
-    threads: Annotated[int | None, Field(ge=1, description="Threads to compute with; without it one per core.")] = None
+    threads: Annotated[int | None, option("Threads to compute with; without it, one per core.", ge=1)] = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from anymod.errors import AnymodError
 from anymod.files import write_text
@@ -26,6 +26,14 @@ class Settings(BaseModel):
 
 
 SettingsType = TypeVar("SettingsType", bound=BaseModel)
+Bound = int | float | None
+
+
+def option(
+    text: str, placeholder: str | None = None, *, ge: Bound = None, le: Bound = None, pattern: str | None = None
+) -> Any:
+    """Return what `Annotated` tells of a field that users choose: its help, a placeholder for its value, and bounds (as pydantic's)."""
+    return Field(description=text, title=placeholder, ge=ge, le=le, pattern=pattern)
 
 
 def split_names(value: object) -> object:

@@ -23,7 +23,8 @@ from anymod.errors import VolumeError
 from anymod.preparation import Source
 from anymod.simulation import SimulationSettings
 
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+GROUP: Any = typer.main.get_command(app)
+COMMANDS = {name: GROUP.get_command(None, name) for name in GROUP.list_commands(None)}
 
 
 def help_of(name: str) -> str:
@@ -52,7 +53,7 @@ def test_the_help_of_a_verb_shows_the_daily_options_first_and_all_of_them(name: 
         assert option.field.description.endswith(".")
         default = option.field.default
         if isinstance(default, int | float) and default is not False:
-            assert option.help.endswith(f" Default {default:g}.")
+            assert option.help.endswith(f" Default {default}.")
 
 
 @pytest.mark.parametrize("name", SUMMARIES)

@@ -5,8 +5,6 @@ A verb's file is loaded when the verb is asked for, and its room when it runs: `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,21 +36,6 @@ SUMMARIES = {
 }
 
 
-class _Commands(Mapping[str, TyperCommand]):
-    """The verbs by name, each loaded when it is asked for."""
-
-    def __getitem__(self, name: str) -> TyperCommand:
-        if name not in SUMMARIES:
-            raise KeyError(name)
-        return _load(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(SUMMARIES)
-
-    def __len__(self) -> int:
-        return len(SUMMARIES)
-
-
 def verb_of(name: str) -> type[Verb]:
     """Return the class of a verb: `ImportWeights` of `anymod.cli.import_weights` for `import-weights`."""
     module = import_module(f"anymod.cli.{name.replace('-', '_')}")
@@ -60,23 +43,17 @@ def verb_of(name: str) -> type[Verb]:
     return kind
 
 
-@cache
-def _load(name: str) -> TyperCommand:
-    from anymod.cli.verbs import command
-
-    return command(name, SUMMARIES[name], verb_of(name))
-
-
 class Verbs(TyperGroup):
     """The group of verbs; exit status 1 and one line on stderr for an AnymodError, unless `--traceback` asks for all."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.commands = _Commands()  # type: ignore[assignment] # nobody adds to it
+        super().__init__(**settings | {"commands": dict.fromkeys(SUMMARIES)})  # each is loaded when it is asked for
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names, loading none."""
-        return list(SUMMARIES)
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """Return the verb of that name."""
+        from anymod.cli.verbs import command
+
+        return command(cmd_name, SUMMARIES[cmd_name], verb_of(cmd_name)) if cmd_name in SUMMARIES else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the summaries, loading no verb."""

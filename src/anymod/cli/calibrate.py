@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 from anymod.cli.verbs import Json, Model, Out, Overwrite, Verb, print_result
+from anymod.configuration import option
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Calibrate(Verb):
     """
 
     model: Model
-    report: Annotated[Path, Field(title="DIR", description="Report on subjects that the model was not trained on.")]
+    report: Annotated[Path, option("Report on subjects that the model was not trained on.", "DIR")]
     out: Out
     overwrite: Overwrite = False
     json: Json = False

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
 from anymod.cli.verbs import Json, Verb, print_result
 from anymod.compute import Workers
+from anymod.configuration import option
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Check(Verb):
 
     flags = {"cohort": "COHORT"}
 
-    cohort: Annotated[Path, Field(description="Folder with a cohort.yaml.")]
+    cohort: Annotated[Path, option("Folder with a cohort.yaml.")]
     work: Workers
     json: Json = False
 

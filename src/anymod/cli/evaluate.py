@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from anymod.cli.verbs import STANDARD_MODEL, CohortFolder, Json, Model, Out, Overwrite, Verb, print_result
+from anymod.configuration import option
 from anymod.evaluation import EvaluationOptions
 
 
@@ -36,14 +35,13 @@ class Evaluate(Verb):
     model: Model = STANDARD_MODEL
     fold: Annotated[
         int | None,
-        Field(ge=0, title="K", description="Measure this fold; the predictors are fitted on all other folds."),
+        option("Measure this fold; the predictors are fitted on all other folds.", "K", ge=0),
     ] = None
     protocol: Annotated[
         Literal["standard", "dorent2024", "authors"],  # authors: the older name of dorent2024
-        Field(title="standard|dorent2024", description="How to score."),
+        option("How to score.", "standard|dorent2024"),
     ] = "standard"
-    figures: Annotated[int, Field(ge=0, description="Subjects to draw pictures of.")] = 4
-    cache: Annotated[Path | None, Field(title="DIR", description="Folder that keeps the slices for later.")] = None
+    cache: Annotated[Path | None, option("Folder that keeps the slices for later.", "DIR")] = None
     overwrite: Overwrite = False
     json: Json = False
 
@@ -67,7 +65,7 @@ class Evaluate(Verb):
         with staged_folder(self.out, overwrite=self.overwrite, keep=(cohort.root, find_model(self.model))) as folder:
             if self.protocol == "standard":
                 evaluation = evaluate(self.model, cohort, self.options, self.cache)
-                content = write_report(evaluation, folder, figures=self.figures)
+                content = write_report(evaluation, folder, figures=self.options.figures)
                 text = printed_text(evaluation)
             else:
                 by_slice = evaluate_as_authors(self.model, cohort, self.options, self.cache)

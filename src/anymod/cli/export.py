@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
-
 from anymod.cli.verbs import Json, Model, Out, Overwrite, Verb, print_result
 from anymod.compute import Compute, GraphFormat
+from anymod.configuration import option
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Export(Verb):
     left_out = ("device", "backend", "workers", "scheduler")
 
     model: Model
-    format: Annotated[GraphFormat, Field(description="What to write.")]
+    format: Annotated[GraphFormat, option("What to write.")]
     out: Out
     compute: Compute
     overwrite: Overwrite = False

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from anymod.cli.verbs import Out, Overwrite, Verb
+from anymod.configuration import option
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -30,16 +31,14 @@ class ImportWeights(Verb):
 
     flags = {"file": "FILE"}
 
-    file: Annotated[Path, Field(description="The authors' file, such as CP_main_1000.pth.")]
+    file: Annotated[Path, option("The authors' file, such as CP_main_1000.pth.")]
     out: Out
     image_size: Annotated[
         Annotated[tuple[int, int], BeforeValidator(_size)] | None,
-        Field(title="ROWSxCOLUMNS", description="Size of a slice in pixels, where it is not square."),
+        option("Size of a slice in pixels, where it is not square.", "ROWSxCOLUMNS"),
     ] = None
-    spacing_mm: Annotated[float, Field(ge=0.01, description="Edge of the cubic voxels that the network takes.")] = 0.5
-    orientation: Annotated[
-        Literal["LPS", "RAS"], Field(description="Directions that rows, columns and slices run to.")
-    ] = "LPS"
+    spacing_mm: Annotated[float, option("Edge of the cubic voxels that the network takes.", ge=0.01)] = 0.5
+    orientation: Annotated[Literal["LPS", "RAS"], option("Directions that rows, columns and slices run to.")] = "LPS"
     overwrite: Overwrite = False
 
     def run(self) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
-
 from anymod.cli.verbs import STANDARD_MODEL, CohortFolder, Json, Model, Out, Overwrite, Verb, end_with, print_result
 from anymod.compute import Compute
-from anymod.configuration import Names
+from anymod.configuration import Names, option
 from anymod.synthesis import SynthesisOptions
 
 
@@ -30,10 +28,10 @@ class Impute(Verb):
     options: SynthesisOptions
     compute: Compute
     model: Model = STANDARD_MODEL
-    split: Annotated[str | None, Field(title="SPLIT", description="Only the subjects of this split.")] = None
-    show: Annotated[
-        Names | None, Field(title="NAMES", description="Show only these modalities, such as t1,flair; hide the others.")
-    ] = None
+    split: Annotated[str | None, option("Only the subjects of this split.", "SPLIT")] = None
+    show: Annotated[Names | None, option("Show only these modalities, such as t1,flair; hide the others.", "NAMES")] = (
+        None
+    )
     overwrite: Overwrite = False
     json: Json = False
 

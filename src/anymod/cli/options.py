@@ -1,7 +1,7 @@
-"""How a dataclass becomes a command: its fields, and those of the settings classes in it, are the options.
+"""How a dataclass becomes the options of a command: its fields are, and those of the settings classes in it.
 
-A field with a description is an option. Pydantic's `Field` in its annotation holds the help text, the bounds and, as `title`, the
-placeholder of the value. Defaults stay with the settings: they are built from what the user gave, and from nothing else.
+A field with a description is an option; `anymod.configuration.option` in its annotation gives help text, placeholder and bounds.
+Defaults stay in the settings classes: these are made from what the user gave, and from nothing else.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 Settings = TypeVar("Settings")
-NOT_GIVEN = (None, [], ())
+NOT_GIVEN: tuple[Any, ...] = (None, [], ())
 PLACEHOLDERS = {int: "N", float: "NUMBER", Path: "PATH", str: "TEXT"}
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option: the way to its field from the verb (such as `("compute", "device")`), and the field."""
+    """One option: the path from the verb to its field, such as `("compute", "device")`, and the field."""
 
-    way: tuple[str, ...]
+    path: tuple[str, ...]
     field: FieldInfo
     flag: str
     """`--device`; for an argument its placeholder, such as `COHORT`."""
@@ -34,7 +34,7 @@ class Option:
     @property
     def name(self) -> str:
         """Name of the field."""
-        return self.way[-1]
+        return self.path[-1]
 
     @property
     def value(self) -> Any:
@@ -61,14 +61,7 @@ class Option:
         default = None if self.field.is_required() else self.field.get_default(call_default_factory=True)
         if default is None or default is False or default in ((), {}):
             return str(self.field.description)
-        text = (
-            ",".join(default)
-            if isinstance(default, tuple)
-            else f"{default:g}"
-            if isinstance(default, float)
-            else default
-        )
-        return f"{self.field.description} Default {text}."
+        return f"{self.field.description} Default {','.join(default) if isinstance(default, tuple) else default}."
 
     def parameter(self, panel: str) -> inspect.Parameter:
         """Return the option as a parameter of a function; its default is None, which stands for "not given"."""
@@ -86,14 +79,14 @@ class Option:
         )
 
 
-def options_of(settings: type, flags: Mapping[str, str], way: tuple[str, ...] = ()) -> Iterator[Option]:
+def options_of(settings: type, flags: Mapping[str, str], path: tuple[str, ...] = ()) -> Iterator[Option]:
     """Yield an option for each described field of a settings class and of those in it; `flags` holds names unlike the field's."""
     for name, field in _fields(settings).items():
         kind = _plain(field.annotation)
         if inspect.isclass(kind) and (is_dataclass(kind) or issubclass(kind, BaseModel)):
-            yield from options_of(kind, flags, (*way, name))
+            yield from options_of(kind, flags, (*path, name))
         elif field.description:
-            yield Option((*way, name), field, flags.get(name, "--" + name.removesuffix("_mm").replace("_", "-")))
+            yield Option((*path, name), field, flags.get(name, "--" + name.removesuffix("_mm").replace("_", "-")))
 
 
 def build(settings: type[Settings], options: list[Option], values: Mapping[str, Any]) -> Settings:
@@ -101,7 +94,7 @@ def build(settings: type[Settings], options: list[Option], values: Mapping[str, 
     content: dict[str, Any] = {}
     for option in options:
         place = content
-        for section in option.way[:-1]:
+        for section in option.path[:-1]:
             place = place.setdefault(section, {})
         value = values[option.name]
         if value not in NOT_GIVEN:
@@ -110,7 +103,7 @@ def build(settings: type[Settings], options: list[Option], values: Mapping[str, 
         return TypeAdapter(settings).validate_python(content)
     except ValidationError as problem:
         first = problem.errors()[0]
-        wrong = next((each for each in options if each.way == first["loc"][: len(each.way)]), None)
+        wrong = next((each for each in options if each.path == first["loc"][: len(each.path)]), None)
         message = first["msg"].removeprefix("Value error, ")
         if wrong is not None and first["type"] == "string_pattern_mismatch":
             message = f"'{first['input']}' is not {wrong.placeholder}: {wrong.field.description}"

@@ -14,9 +14,9 @@ from anymod.preparation import PreparationOptions, Source
 class Prepare(Verb):
     """Finds the files of each subject, checks them, splits the subjects, and writes NIfTI files that all other verbs read.
 
-    A subject is named after the first folder below --raw, or by --subject-from. Its images must share a grid; --resample-to puts them on
-    one, by the positions in their files, by --transform-pattern or, with --register, by alignment (archives whose images do not share a
-    grid are resampled unasked). A subject that cannot be used is left out and named in failures.json, and the exit status is 1.
+    A subject is named after the first folder below --raw, or by --subject-from. Its images must share a grid. --resample-to puts them on
+    one, by the positions in their files, by --transform-pattern, or by alignment with --register; archives whose images do not share a
+    grid are resampled by default. A subject that cannot be used is left out and named in failures.json, and the exit status is 1.
     The same command continues an interrupted run.
 
     Example:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
 from anymod.cli.verbs import Overwrite, Seed, Verb
 from anymod.compute import Workers
+from anymod.configuration import option
 from anymod.simulation import SimulationSettings
 
 
@@ -29,11 +29,11 @@ class Simulate(Verb):
 
     settings: SimulationSettings
     work: Workers
-    out: Annotated[Path | None, Field(title="DIR", description="Folder to create.")] = None
+    out: Annotated[Path | None, option("Folder to create.", "DIR")] = None
     preview: Annotated[
-        Path | None, Field(title="PNG", description="Draw the first subject, in seconds, instead of making a cohort.")
+        Path | None, option("Draw the first subject, in seconds, instead of making a cohort.", "PNG")
     ] = None
-    subjects: Annotated[int, Field(ge=1, description="Number of subjects.")] = 8
+    subjects: Annotated[int, option("Number of subjects.", ge=1)] = 8
     seed: Seed = 0
     overwrite: Overwrite = False
 

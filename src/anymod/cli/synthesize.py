@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 from anymod.cli.verbs import STANDARD_MODEL, Json, Model, Out, Overwrite, Verb, print_result
 from anymod.compute import Compute
+from anymod.configuration import option
 from anymod.synthesis import SynthesisOptions
 
 
@@ -25,16 +24,12 @@ class Synthesize(Verb):
     daily = ("model", "inputs", "mask", "out", "targets", "samples", "temperature", "overwrite")
     flags = {"inputs": "--input", "targets": "--target"}
 
-    inputs: Annotated[
-        dict[str, Path], Field(title="NAME=FILE", description="A modality and its image; repeat for each image.")
-    ]
+    inputs: Annotated[dict[str, Path], option("A modality and its image; repeat for each image.", "NAME=FILE")]
     out: Out
     options: SynthesisOptions
     compute: Compute
     model: Model = STANDARD_MODEL
-    mask: Annotated[
-        Path | None, Field(title="FILE", description="Mask of the foreground; without it, it is found.")
-    ] = None
+    mask: Annotated[Path | None, option("Mask of the foreground; without it, it is found.", "FILE")] = None
     overwrite: Overwrite = False
     json: Json = False
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
 from anymod.cli.verbs import CohortFolder, Out, Overwrite, Verb
 from anymod.compute import Compute
+from anymod.configuration import option
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,15 @@ class Train(Verb):
     left_out = ("backend", "workers", "scheduler")
     flags = {"changes": "--set"}
 
-    config: Annotated[Path, Field(title="FILE", description="Recipe, such as configs/lean.yaml.")]
+    config: Annotated[Path, option("Recipe, such as configs/lean.yaml.", "FILE")]
     cohort: CohortFolder
     out: Out
     compute: Compute
-    changes: Annotated[
-        tuple[str, ...], Field(title="SECTION.KEY=VALUE", description="Change a value of the recipe; repeat.")
-    ] = ()
-    fold: Annotated[int | None, Field(ge=0, title="K", description="Train on all folds of the cohort but this.")] = None
-    resume: Annotated[bool, Field(description="Continue the run in --out, or begin it.")] = False
-    processes: Annotated[int, Field(ge=1, description="Processes (or GPUs) that share each batch.")] = 1
-    seed: Annotated[int | None, Field(ge=0, description="Short for --set training.seed=N.")] = None
+    changes: Annotated[tuple[str, ...], option("Change a value of the recipe; repeat.", "SECTION.KEY=VALUE")] = ()
+    fold: Annotated[int | None, option("Train on all folds of the cohort but this.", "K", ge=0)] = None
+    resume: Annotated[bool, option("Continue the run in --out, or begin it.")] = False
+    processes: Annotated[int, option("Processes (or GPUs) that share each batch.", ge=1)] = 1
+    seed: Annotated[int | None, option("Short for --set training.seed=N.", ge=0)] = None
     overwrite: Overwrite = False
 
     def run(self) -> None:

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast
 
 import typer
-from pydantic import Field
 from typer.core import TyperCommand
 
 from anymod.cli.options import NOT_GIVEN, Option, build, options_of
 from anymod.compute import Compute
+from anymod.configuration import option
 from anymod.files import json_text
 from anymod.memory import keep_freed_memory
 
-CohortFolder = Annotated[Path, Field(title="DIR", description="Folder with a cohort.yaml.")]
-Json = Annotated[bool, Field(description="Print JSON.")]
-Model = Annotated[Path, Field(title="MODEL", description="Model folder, or the name of a bundled model.")]
-Out = Annotated[Path, Field(title="DIR", description="Folder to create.")]
-Overwrite = Annotated[bool, Field(description="Replace what --out holds already.")]
-Seed = Annotated[int, Field(ge=0, description="Every random draw follows from it.")]
+CohortFolder = Annotated[Path, option("Folder with a cohort.yaml.", "DIR")]
+Json = Annotated[bool, option("Print JSON.")]
+Model = Annotated[Path, option("Model folder, or the name of a bundled model.", "MODEL")]
+Out = Annotated[Path, option("Folder to create.", "DIR")]
+Overwrite = Annotated[bool, option("Replace what --out holds already.")]
+Seed = Annotated[int, option("Every random draw follows from it.", ge=0)]
 STANDARD_MODEL = Path("simulated-mr")
 
 
@@ -41,8 +41,8 @@ class Verb:
     flags: ClassVar[Mapping[str, str]] = {}
     excluding: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
-    quiet: Annotated[bool, Field(description="Show warnings and errors only.")] = False
-    verbose: Annotated[bool, Field(description="Show every detail.")] = False
+    quiet: Annotated[bool, option("Show warnings and errors only.")] = False
+    verbose: Annotated[bool, option("Show every detail.")] = False
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
@@ -66,13 +66,13 @@ class Verb:
     @classmethod
     def made_of(cls, values: Mapping[str, Any]) -> Verb:
         """Return the verb with the values that were given; raise typer.BadParameter where they do not fit."""
-        options = [option for panel in cls.panels().values() for option in panel]
-        given = {option.flag for option in options if values[option.name] not in NOT_GIVEN}
-        given |= {f"{option.flag} {values[option.name]}" for option in options}
-        for option, others in cls.excluding.items():
+        options = [each for panel in cls.panels().values() for each in panel]
+        given = {each.flag for each in options if values[each.name] not in NOT_GIVEN}
+        given |= {f"{each.flag} {values[each.name]}" for each in options}
+        for flag, others in cls.excluding.items():
             for other in others:
-                if {option, other} <= given:
-                    raise typer.BadParameter(f"{option} and {other} exclude each other: leave {other} out")
+                if {flag, other} <= given:
+                    raise typer.BadParameter(f"{flag} and {other} exclude each other: leave {other} out")
         return build(cls, options, values)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import Field
-
 from anymod.compute import Compute
+from anymod.configuration import option
 from anymod.synthesis import SynthesisOptions
 
 
@@ -15,14 +14,12 @@ from anymod.synthesis import SynthesisOptions
 class EvaluationOptions(Compute):
     """What is measured and how."""
 
-    split: Annotated[str, Field(title="SPLIT", description="Subjects to measure.")] = "test"
-    training_split: Annotated[
-        str, Field(title="SPLIT", description="Subjects that the reference predictors are fitted on.")
-    ] = "train"
+    split: Annotated[str, option("Subjects to measure.", "SPLIT")] = "test"
+    training_split: Annotated[str, option("Subjects that the predictors are fitted on.", "SPLIT")] = "train"
     show: Annotated[
-        tuple[str, ...] | None,
-        Field(title="T1+FLAIR", description="Show only this subset; repeat. Without it, every subset of a subject."),
+        tuple[str, ...] | None, option("Show only this subset; repeat. Without it, every subset.", "T1+FLAIR")
     ] = None
+    figures: Annotated[int, option("Subjects to draw pictures of.", ge=0)] = 4
     draws: SynthesisOptions = field(default_factory=SynthesisOptions)
 
     @property

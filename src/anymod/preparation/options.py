@@ -7,18 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from anymod.cohorts import check_visits_together, draw_folds, draw_splits, patient_of, splits_from_list
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_modality_name
 from anymod.compute import Workers
-from anymod.configuration import Names, Settings
+from anymod.configuration import Names, Settings, option
 from anymod.errors import CohortError
 from anymod.preparation.folder_source import FoundSubject
 from anymod.registration import Kind
 
 SourceName = Literal["folder", "remind", "upenn_gbm", "resect_seg", "brats", "bids", "ixi"]
 WhiteMatter = Literal["auto", "synthseg", "estimate"]
+Patterns = dict[str, str]  # of files, by modality
+
+
+FRACTIONS = ("validation", "test", "test_subjects")
+EXCLUDING = (
+    *(("list_file", other) for other in ("seed", *FRACTIONS, "folds")),
+    *(("folds", other) for other in FRACTIONS),
+    ("test_subjects", "test"),
+)
+"""Choices of a split beside which another means nothing."""
+FLAGS = {"list_file": "--split-list", "seed": "--split-seed"}
 
 
 @dataclass(frozen=True)
@@ -28,28 +39,27 @@ class Source:
     Raises ValueError where a folder has no pattern, or an archive has one.
     """
 
-    raw: Annotated[Path, Field(title="DIR", description="Folder that holds the files, at any depth.")]
+    raw: Annotated[Path, option("Folder that holds the files, at any depth.", "DIR")]
     name: Annotated[
-        SourceName, Field(description="Archive whose file names are known; folder: any names, found by --pattern.")
+        SourceName, option("Archive whose file names are known; folder: any names, found by --pattern.")
     ] = "folder"
-    patterns: Annotated[
-        dict[str, str], Field(title="NAME=GLOB", description="A modality and its files below DIR; repeat.")
-    ] = field(default_factory=dict)
+    patterns: Annotated[Patterns, option("A modality and its files below DIR; repeat.", "NAME=GLOB")] = field(
+        default_factory=dict
+    )
     subject_from: Annotated[
         str | None,
-        Field(
-            title="PATTERN",
-            description="Where a path below DIR names the subject, such as '{subject}_*'; without it, its first folder.",
+        option(
+            "Where a path below DIR names the subject, such as '{subject}_*'; without it, its first folder.", "PATTERN"
         ),
     ] = None
-    mask_pattern: Annotated[str | None, Field(title="GLOB", description="Foreground masks.")] = None
-    label_pattern: Annotated[str | None, Field(title="GLOB", description="Labels to segment.")] = None
-    tissue_pattern: Annotated[str | None, Field(title="GLOB", description="FreeSurfer tissue labels.")] = None
+    mask_pattern: Annotated[str | None, option("Foreground masks.", "GLOB")] = None
+    label_pattern: Annotated[str | None, option("Labels to segment.", "GLOB")] = None
+    tissue_pattern: Annotated[str | None, option("FreeSurfer tissue labels.", "GLOB")] = None
     transform_patterns: Annotated[
-        dict[str, str],
-        Field(
-            title="NAME=GLOB",
-            description="ITK transforms (.tfm) that map points of the --resample-to image to points of NAME's files; repeat.",
+        Patterns,
+        option(
+            "ITK transforms (.tfm) from points of the --resample-to image to points of NAME's files; repeat.",
+            "NAME=GLOB",
         ),
     ] = field(default_factory=dict)
 
@@ -82,27 +92,20 @@ class SplitChoice(Settings):
     visit, in proportion. Choices that exclude each other are refused.
     """
 
-    seed: int = Field(default=0, ge=0, description="The split is drawn from it.")
-    validation: float = Field(default=0.15, ge=0, le=1, description="Fraction of the patients for validation.")
-    test: float = Field(default=0.15, ge=0, le=1, description="Fraction of the patients for the test.")
-    test_subjects: Names = Field(default=(), title="NAMES", description="The test set by name, instead of --test.")
-    list_file: Path | None = Field(default=None, title="CSV", description="Table with the columns subject,split.")
-    folds: int | None = Field(
-        default=None, ge=2, title="K", description="Draw folds 0 to K-1 for cross-validation instead."
-    )
+    seed: Annotated[int, option("The split is drawn from it.", ge=0)] = 0
+    validation: Annotated[float, option("Fraction of the patients for validation.", ge=0, le=1)] = 0.15
+    test: Annotated[float, option("Fraction of the patients for the test.", ge=0, le=1)] = 0.15
+    test_subjects: Annotated[Names, option("The test set by name, instead of --test.", "NAMES")] = ()
+    list_file: Annotated[Path | None, option("Table with the columns subject,split.", "CSV")] = None
+    folds: Annotated[int | None, option("Draw folds 0 to K-1 for cross-validation instead.", "K", ge=2)] = None
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> SplitChoice:
         given = {name for name in self.model_fields_set if getattr(self, name) not in (None, ())}
-        fractions = ("validation", "test", "test_subjects")
-        excluding = {"list_file": ("seed", *fractions, "folds"), "folds": fractions, "test_subjects": ("test",)}
-        options = {name: f"--{name.replace('_', '-')}" for name in SplitChoice.model_fields}
-        options |= {"list_file": "--split-list", "seed": "--split-seed"}
-        for chosen, others in excluding.items():
-            for other in others:
-                if {chosen, other} <= given:
-                    both = f"{options[chosen]} and {options[other]}"
-                    raise ValueError(f"{both} exclude each other: leave {options[other]} out")
+        for chosen, other in EXCLUDING:
+            if {chosen, other} <= given:
+                flags = [FLAGS.get(name, f"--{name.replace('_', '-')}") for name in (chosen, other)]
+                raise ValueError(f"{' and '.join(flags)} exclude each other: leave {flags[1]} out")
         return self
 
     def of(self, found: Sequence[FoundSubject]) -> dict[str, str]:
@@ -139,26 +142,22 @@ class PreparationOptions(Workers):
     modalities: tuple[str, ...] = ()
     splits: SplitChoice = field(default_factory=SplitChoice)
     resample_to: Annotated[
-        str | None,
-        Field(title="NAME", description="Put a subject's files on the grid of this modality, by their positions."),
+        str | None, option("Put a subject's files on the grid of this modality, by their positions.", "NAME")
     ] = None
-    spacing_mm: Annotated[float | None, Field(ge=0.01, description="Resample to cubic voxels.")] = None
+    spacing_mm: Annotated[float | None, option("Resample to cubic voxels.", ge=0.01)] = None
     register: Annotated[
-        Kind | None,
-        Field(description="Align the other images to --resample-to, starting from the positions in the file headers."),
+        Kind | None, option("Align the other images to --resample-to, starting from the positions in their headers.")
     ] = None
     cut_to: Annotated[
-        str | None,
-        Field(title="NAME", description="Set the other images to background outside this image's field of view (us)."),
+        str | None, option("Set the other images to background outside this one's field of view, such as us.", "NAME")
     ] = None
     white_matter: Annotated[
         WhiteMatter | None,
-        Field(
-            description="How to find white matter for harmonized targets where no tissue map is given: with mri_synthseg, by"
-            " an estimate from skull-stripped t1, or auto, mri_synthseg where it is installed."
+        option(
+            "Find white matter for harmonized targets where no tissue map is given: with mri_synthseg, by an estimate from"
+            " skull-stripped t1, or auto, mri_synthseg where it is installed."
         ),
     ] = None
     strict: Annotated[
-        bool,
-        Field(description="Fail where a subject would be left out, or an alignment or white matter is in doubt."),
+        bool, option("Fail where a subject would be left out, or an alignment or white matter is in doubt.")
     ] = False

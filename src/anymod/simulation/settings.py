@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from anymod.configuration import Names, Settings, nearest
+from anymod.configuration import Names, Settings, nearest, option
 from anymod.errors import ModalityError
 from anymod.simulation.protocols import MODALITIES as MAGNETIC
 
@@ -20,39 +20,32 @@ REMIND_MISSING = {"us": 0.0, "cet1": 1 - 98 / 104, "t2": 1 - 66 / 104, "flair": 
 class SimulationSettings(Settings):
     """How subjects are simulated."""
 
-    modalities: Names = Field(
-        default=("t1", "cet1", "t2", "flair"),
-        title="NAMES",
-        description="Images to simulate, any of us, t1, cet1, t2, flair, pd; with us, all cover its field of view.",
-    )
-    spacing_mm: float = Field(default=2.0, ge=0.5, le=8.0, description="Edge of the cubic voxels.")
-    tumours: float = Field(default=0.7, ge=0.0, le=1.0, description="Fraction of the subjects that have a tumour.")
-    missing: float | dict[str, float] | None = Field(
-        default=None,
-        title="RATES",
-        description="Probability that a subject lacks a modality: one number, or such as t2=0.4,flair=0.8 (0 for the"
-        " others). Without it 0.3, or with us the rates of the ReMIND database.",
-    )
-    complete_test: bool = Field(default=False, description="Give every test subject all modalities.")
-    whole_head: bool = Field(default=False, description="Keep skull and scalp.")
-    anatomy: Path | None = Field(
-        default=None,
-        title="DIR",
-        description="Label maps with FreeSurfer values to simulate from; without it, heads are made up.",
-    )
-    shift_mm: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=15.0,
-        description="Largest displacement of the brain between MR and us; the true transform, landmarks and maps are written too.",
-    )
-    crop_to_us: bool = Field(default=False, description="Set MR to 0 outside the ultrasound's field of view.")
-    probe: Literal["any", "remind-like", "resect-like"] = Field(
-        default="any", description="Ultrasound probe to simulate."
-    )
+    modalities: Annotated[
+        Names, option("Any of us, t1, cet1, t2, flair, pd; with us, all images cover its field of view.", "NAMES")
+    ] = ("t1", "cet1", "t2", "flair")
+    spacing_mm: Annotated[float, option("Edge of the cubic voxels.", ge=0.5, le=8.0)] = 2.0
+    tumours: Annotated[float, option("Fraction of the subjects that have a tumour.", ge=0.0, le=1.0)] = 0.7
+    missing: Annotated[
+        float | dict[str, float] | None,
+        option(
+            "Probability that a subject lacks a modality: one number, or such as t2=0.4,flair=0.8 (0 for the others)."
+            " Without it 0.3, or with us the rates of the ReMIND database.",
+            "RATES",
+        ),
+    ] = None
+    complete_test: Annotated[bool, option("Give every test subject all modalities.")] = False
+    whole_head: Annotated[bool, option("Keep skull and scalp.")] = False
+    anatomy: Annotated[
+        Path | None, option("Label maps with FreeSurfer values to simulate from; without it, heads are made up.", "DIR")
+    ] = None
+    shift_mm: Annotated[
+        float, option("Largest displacement of the brain from MR to us; its truth is written too.", ge=0.0, le=15.0)
+    ] = 0.0
+    crop_to_us: Annotated[bool, option("Set MR to 0 outside the ultrasound's field of view.")] = False
+    probe: Annotated[Literal["any", "remind-like", "resect-like"], option("Ultrasound probe to simulate.")] = "any"
     acoustic_mm: float = Field(default=0.5, ge=0.25, le=4.0)  # spacing of the tissue that ultrasound is simulated in
-    validation: float = Field(default=0.15, ge=0.0, lt=1.0, description="Fraction of the subjects for validation.")
-    test: float = Field(default=0.15, ge=0.0, lt=1.0, description="Fraction of the subjects for the test.")
+    validation: Annotated[float, option("Fraction of the subjects for validation.", ge=0.0)] = 0.15
+    test: Annotated[float, option("Fraction of the subjects for the test.", ge=0.0)] = 0.15
 
     @field_validator("missing", mode="before")
     @classmethod

@@ -6,9 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
-from anymod.configuration import Names
+from anymod.configuration import Names, option
 
 
 @dataclass(frozen=True)
@@ -19,30 +17,20 @@ class SynthesisOptions:
     flicker, or one for each slice. Raises ValueError where choices contradict each other.
     """
 
-    targets: Annotated[
-        Names | None, Field(title="NAMES", description="Modalities to make; without it, all that are not shown.")
-    ] = None
+    targets: Annotated[Names | None, option("Modalities to make; without it, all that are not shown.", "NAMES")] = None
     temperature: Annotated[
         float,
-        Field(
-            ge=0.0,
-            description="Scale of the random draws, 0 for the posterior mean. Without it, 0 for one sample, 0.7 for several.",
+        option(
+            "Scale of the random draws, 0: the posterior mean. Without it, 0 for one sample, 0.7 for several.", ge=0
         ),
     ] = None  # type: ignore[assignment] # a number once it is made
-    samples: Annotated[
-        int, Field(ge=1, description="Images to draw; of several, their mean and standard deviation are taken.")
-    ] = 1
-    seed: Annotated[int, Field(ge=0, description="Every random draw follows from it.")] = 0
-    noise: Annotated[
-        Literal["volume", "slice"], Field(description="One draw for the whole volume, or one for each slice.")
-    ] = "volume"
-    mirror: Annotated[
-        bool,
-        Field(description="At temperature 0, average over the head and its mirror image; takes twice the time."),
-    ] = False
-    chunk: Annotated[
-        int | None, Field(ge=1, description="Slices at once; needs memory and does not change the images.")
-    ] = None
+    samples: Annotated[int, option("Images to draw; of several, mean and standard deviation are taken.", ge=1)] = 1
+    seed: Annotated[int, option("Every random draw follows from it.", ge=0)] = 0
+    noise: Annotated[Literal["volume", "slice"], option("One draw for the volume, or one for each slice.")] = "volume"
+    mirror: Annotated[bool, option("At temperature 0, average over the head and its mirror image; twice the time.")] = (
+        False
+    )
+    chunk: Annotated[int | None, option("Slices at once; needs memory and does not change the images.", ge=1)] = None
 
     def __post_init__(self) -> None:
         if self.temperature is None:
