@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help setup demo bundled-us test lint format docs-check
+.PHONY: help setup demo bundled-us test lint format docs docs-check
 help:
-	@echo "make setup | demo | bundled-us | test | lint | format | docs-check"
+	@echo "make setup | demo | bundled-us | test | lint | format | docs | docs-check"
 
 setup: $(INSTALLED)
 
@@ -14,7 +14,7 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -c constraints.txt torch==2.13.0
-	$(BIN)/pip install -c constraints.txt -e '.[train,dev,export]'
+	$(BIN)/pip install -c constraints.txt -e '.[train,dev,docs,export]'
 	touch $@
 
 demo: setup
@@ -41,6 +41,13 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site, in site/. Broken links and anchors, pages that are not in the navigation and API pages without a name are errors.
+docs: setup
+	mkdir -p build
+	$(BIN)/typer anymod.cli utils docs --name anymod --output build/command-line.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	! grep -L doc-heading site/reference/api/*.html | grep .
 
 docs-check: setup
 	$(BIN)/pytest -q tests/test_docs.py

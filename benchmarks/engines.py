@@ -47,20 +47,20 @@ class Bench:
         import torch
 
         from anymod.engines import backends as engines
-        from anymod.models import AUTHORS as SETTINGS
-        from anymod.models import AuthorsMMHVAE
+        from anymod.models import build_model
         from anymod.models.dorent2024 import translated
 
         torch.manual_seed(0)
         self.theirs = None if clone is None else _authors_network(clone)
         if self.theirs is None:
-            self.ours = AuthorsMMHVAE(MODALITIES, SETTINGS).eval().requires_grad_(False)
+            self.ours = build_model("dorent2024", MODALITIES, {}, "benchmark").eval().requires_grad_(False)
         else:
             self.ours = translated(dict(self.theirs.state_dict()), SIZE)
         self.images = torch.rand(TRAINING_ROWS, len(MODALITIES), 1, *SIZE) * 1.99 - 0.99
         self.name = name
         if name != AUTHORS:
-            self.model = engines.with_backend(self.ours, name, torch.device("cpu"))  # type: ignore[arg-type]
+            seed = "untrained" if clone is None else "theirs"
+            self.model, _ = engines.with_backend(self.ours, f"benchmark-{seed}", name, torch.device("cpu"))  # type: ignore[arg-type]
 
     def case(self, case: str) -> Run:
         """Return what makes one slice's images, an array (targets, h, w), or what trains for one step."""
@@ -79,11 +79,13 @@ class Bench:
                 return np.stack([made[MODALITIES[place]][0, 0].numpy() for place in targets])
 
             return theirs
+        from anymod.core.noise import MEAN
+
         flags = _flags(shown)
 
         def ours() -> Any:
             with torch.inference_mode():
-                return self.model.synthesize(images, flags, targets, 0.0, None)[0].numpy()
+                return self.model.encode(images, flags).decode(flags, targets, MEAN)[0].numpy()
 
         return ours
 
@@ -91,10 +93,13 @@ class Bench:
         """Return the images in float64."""
         import torch
 
+        from anymod.core.noise import MEAN
+
         shown, targets = CASES[case]
         double = copy.deepcopy(self.ours).double()
         with torch.inference_mode():
-            return double.synthesize(self.images[:1].double(), _flags(shown), targets, 0.0, None)[0].numpy()
+            flags = _flags(shown)
+            return double.encode(self.images[:1].double(), flags).decode(flags, targets, MEAN)[0].numpy()
 
     def _their_training(self) -> Run:
         """Return a step on three subsets of a batch: absolute error, divergence, backward; no adversary."""

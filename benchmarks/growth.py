@@ -53,13 +53,15 @@ def synthesis(count: int, shown: int, side: int) -> Callable[[], None]:
     """Return what makes one image of one slice from `shown` of `count` modalities."""
     import torch
 
+    from anymod.core.noise import MEAN
+
     model = network(count, side).eval()
     images = torch.rand(1, count, 1, side, side) * 2 - 1
     flags = torch.arange(count).lt(shown)[None]
 
     @torch.inference_mode()
     def run() -> None:
-        model.synthesize(images, flags, (count - 1,), 0.0, None)
+        model.encode(images, flags).decode(flags, (count - 1,), MEAN)
 
     return run
 

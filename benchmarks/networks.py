@@ -21,8 +21,9 @@ from steps import training_step
 from torch import Tensor, nn
 from turns import Cases, Contender, Run, in_turns, summary
 
+from anymod.core.noise import MEAN
 from anymod.memory import keep_freed_memory
-from anymod.models import AUTHORS, MMHVAE, MMHVAESettings
+from anymod.models import DORENT2024, MMHVAE, MMHVAESettings
 from anymod.nn.cells import InstanceNorm
 
 MODALITIES = ("us", "t2", "cet1", "flair")
@@ -63,9 +64,9 @@ class UNet(nn.Module):
 def network(name: str, side: int) -> MMHVAE:
     """Return an untrained network for slices of that side; the paper's with a map as its coarsest latent, which fits every side."""
     if name == PAPER:
-        widths = AUTHORS.widths if side == SIDE else AUTHORS.widths[:-1]  # 96 pixels halve five times
+        widths = DORENT2024.widths if side == SIDE else DORENT2024.widths[:-1]  # 96 pixels halve five times
         changed = {"widths": widths, "latent_levels": None, "image_size": (side, side), "top": "map"}
-        return MMHVAE(MODALITIES, AUTHORS.model_copy(update=changed))
+        return MMHVAE(MODALITIES, DORENT2024.model_copy(update=changed))
     return MMHVAE(MODALITIES, MMHVAESettings(image_size=(side, side), **SHAPES[name]))
 
 
@@ -78,7 +79,7 @@ def synthesis(name: str, shown: tuple[int, ...], targets: tuple[int, ...]) -> Ru
         rival = UNet(len(MODALITIES)).eval().requires_grad_(False)
         return torch.inference_mode()(lambda: rival(images[:, :, 0]))
     model = network(name, SIDE).eval().requires_grad_(False)
-    return torch.inference_mode()(lambda: model.synthesize(images, flags, targets, 0.0, None))
+    return torch.inference_mode()(lambda: model.encode(images, flags).decode(flags, targets, MEAN))
 
 
 def training(name: str, rows: int, *, bfloat16: bool) -> Run:

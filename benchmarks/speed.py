@@ -58,8 +58,7 @@ def synthesis(shown: int, settings: Any, rows: int) -> tuple[Callable[[], None],
 
     @torch.inference_mode()
     def run() -> None:
-        decode = encoded(model, images, flags)
-        draw_images(decode, flags, (0, 1, 2, 3), SynthesisOptions(), list(range(rows)))
+        draw_images(encoded(model, images, flags), flags, (0, 1, 2, 3), SynthesisOptions(), list(range(rows)))
 
     return run, rows
 
@@ -135,23 +134,23 @@ def loader(folder: Path) -> tuple[Callable[[], None], int]:
 
 def prepare(name: str, folder: Path) -> tuple[Callable[[], dict[str, float] | None], int]:
     """Return (what is to be timed, slices it makes) of one of NAMES."""
-    from anymod.models import AUTHORS, MMHVAESettings
+    from anymod.models import DORENT2024, MMHVAESettings
 
     lean = MMHVAESettings()
     large = lean.model_copy(update={"image_size": (192, 192)})
     return {
-        "synthesis, authors 192x192, 1 shown": lambda: synthesis(1, AUTHORS, 1),
-        "synthesis, authors 192x192, 4 shown": lambda: synthesis(4, AUTHORS, 1),
+        "synthesis, authors 192x192, 1 shown": lambda: synthesis(1, DORENT2024, 1),
+        "synthesis, authors 192x192, 4 shown": lambda: synthesis(4, DORENT2024, 1),
         "synthesis, lean 96x96, 1 shown": lambda: synthesis(1, lean, 8),
         "synthesis, lean 96x96, 4 shown": lambda: synthesis(4, lean, 8),
-        "training step, authors 192x192 batch 1, 1 shown": lambda: training_step(1, AUTHORS, 1),
-        "training step, authors 192x192 batch 1, 4 shown": lambda: training_step(4, AUTHORS, 1),
+        "training step, authors 192x192 batch 1, 1 shown": lambda: training_step(1, DORENT2024, 1),
+        "training step, authors 192x192 batch 1, 4 shown": lambda: training_step(4, DORENT2024, 1),
         "training step, lean 96x96 batch 16, 1 shown": lambda: training_step(1, lean, 16),
         "training step, lean 96x96 batch 16, 4 shown": lambda: training_step(4, lean, 16),
         "volume file to file, lean 192x192x160, 4 shown": lambda: volume(large, folder),
-        "volume file to file, authors 192x192x160, 4 shown": lambda: volume(AUTHORS, folder),
+        "volume file to file, authors 192x192x160, 4 shown": lambda: volume(DORENT2024, folder),
         "volume file to file, lean 192x192x160, 4 shown, OpenVINO": lambda: volume(large, folder, "openvino"),
-        "volume file to file, authors 192x192x160, 4 shown, OpenVINO": lambda: volume(AUTHORS, folder, "openvino"),
+        "volume file to file, authors 192x192x160, 4 shown, OpenVINO": lambda: volume(DORENT2024, folder, "openvino"),
         "loader, 4x96x96 batch 16": lambda: loader(folder),
     }[name]()
 

@@ -18,10 +18,9 @@ def training_step(model: Any, flags: Any, size: tuple[int, int], optimizer: Any 
 
     from anymod.core.batch import Batch
     from anymod.core.noise import fresh_noise
-    from anymod.core.objectives import absolute_error
-    from anymod.models import Objective
+    from anymod.models import Draws
     from anymod.training.adversary import build_discriminators
-    from anymod.training.step import Adversary, StepPlan, Update, model_step
+    from anymod.training.step import Adversary, Update, model_step
 
     draws, rows, modalities = flags.shape
     images = torch.rand(rows, modalities, 1, *size) * 1.99 - 0.99
@@ -30,12 +29,12 @@ def training_step(model: Any, flags: Any, size: tuple[int, int], optimizer: Any 
     batch = Batch(images, images[:, :, 0], foreground, observed, foreground[:, 0], ("phantom",) * rows)
     silent = Adversary(build_discriminators(modalities, 2, 1), 0.0, everything=False)
     noise = fresh_noise(torch.Generator().manual_seed(0))
-    plan = StepPlan(flags, [noise] * draws, Objective(absolute_error, 1e-3), silent)
+    asked = Draws(flags, [noise] * draws, observed, step=0)
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.0)
     update = Update(0, math.inf, nullcontext)
 
     def run() -> None:
-        model_step(model, optimizer, batch, plan, update)
+        model_step(model, optimizer, batch, asked, silent, update)
 
     return run
 

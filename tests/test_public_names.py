@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +44,27 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_importing_loads_nothing_heavy(statement: str) -> None:
     code = f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+ROOMS = sorted(path.parent.name for path in Path(anymod.__file__).parent.glob("*/__init__.pyi"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_name_that_a_room_lists_can_be_had(room: str) -> None:
+    module = importlib.import_module(f"anymod.{room}")
+    assert module.__all__
+    assert all(getattr(module, name) is not None for name in module.__all__)
+
+
+def test_rooms_without_tensors_load_no_torch() -> None:
+    code = """
+import importlib, pkgutil, sys
+for room in ("volumes", "cohorts", "simulation", "preparation"):
+    package = importlib.import_module(f"anymod.{room}")
+    for name in package.__all__:
+        getattr(package, name)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+        assert "torch" not in sys.modules, module.name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -47,7 +47,7 @@ INSIDE_WORDS = {
 PROSE_WORDS = {
     r"(?<!power )\blaws?\b": "say distribution",
     r"\bcritics?\b(?!.*wasserstein)": "say discriminator, unless the loss is Wasserstein's",
-    r"\bspread\b(?! (?:evenly|over|out|across))": "say uncertainty or standard deviation",
+    r"(?<!point-)\bspread\b(?! (?:evenly|over|out|across))": "say uncertainty or standard deviation",
     r"\btold\b": "a program reports, warns or is given",
     r"\btells? of\b": "say what it states or shows",
     r"\bin place of\b": "say instead of",
@@ -59,7 +59,10 @@ PROSE_WORDS = {
     r"\((?:the )?bars?\b": "a reader knows no such threshold: state what was measured",
 }
 """Words that the prose of `PAGES` may not contain, and what to write instead."""
-PAGES = (METHOD, DEVIATIONS, *sorted(ROOT.glob("docs/decisions/*.md")))
+PAGES = (
+    *(ROOT / page for page in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+)
 
 
 def joined(path: Path) -> str:

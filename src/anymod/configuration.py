@@ -5,18 +5,22 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from anymod.errors import AnymodError
 from anymod.files import write_text
 
 MAX_BYTES = 10_000_000  # a settings file has thousands; reading YAML takes seconds per megabyte
+
+
+logger = logging.getLogger(__name__)
 
 
 class Settings(BaseModel):
@@ -26,6 +30,26 @@ class Settings(BaseModel):
 
 
 SettingsType = TypeVar("SettingsType", bound=BaseModel)
+Bound = int | float | None
+
+
+def option(
+    text: str, placeholder: str | None = None, *, ge: Bound = None, le: Bound = None, pattern: str | None = None
+) -> Any:
+    """Return what `Annotated` tells of a field that users choose: its help, a placeholder for its value, and bounds (as pydantic's)."""
+    return Field(description=text, title=placeholder, ge=ge, le=le, pattern=pattern)
+
+
+def split_names(value: object) -> object:
+    """Return the names in texts such as `t1, flair`; what holds no texts as it is."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return value
+    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
+"""Names, also from one text that separates them by commas."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -105,16 +129,58 @@ def apply_assignments(
     return content
 
 
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` laid over it, section by section."""
+    both = {
+        key: merged(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), Mapping) else value
+        for key, value in changes.items()
+    }
+    return {**base, **both}
+
+
+def renamed(
+    content: Mapping[str, Any], names: Mapping[str, str], where: str | Path, *, error: type[AnymodError]
+) -> dict[str, Any]:
+    """Return `content` with values moved from older dotted names to today's; raise `error` where both are given."""
+    result = copy.deepcopy(dict(content))
+    for older, newer in names.items():
+        *sections, key = older.split(".")
+        place: Any = result
+        for section in sections:
+            place = place.get(section) if isinstance(place, Mapping) else None
+        if not isinstance(place, dict) or key not in place:
+            continue
+        logger.info("%s: '%s' is called '%s' now", where, older, newer)
+        value = place.pop(key)
+        *sections, key = newer.split(".")
+        place = result
+        for section in sections:
+            place = place.setdefault(section, {})
+        if key in place:
+            raise error("value given twice", where, f"'{older}' is an older name of '{newer}'", "leave it out")
+        place[key] = value
+    return result
+
+
 def validate(
-    model: type[SettingsType], content: dict[str, Any], where: str | Path, *, error: type[AnymodError]
+    model: type[SettingsType],
+    content: dict[str, Any],
+    where: str | Path,
+    *,
+    error: type[AnymodError],
+    assignments: Sequence[str] = (),
 ) -> SettingsType:
-    """Return `content` as `model`; raise `error` that names the first field in trouble and, for an unknown key, the nearest known one."""
+    """Return `content` as `model`; raise `error` that names the first field in trouble and, for an unknown key, the nearest known one.
+
+    `assignments` are those that were applied to `content`: one of them is named instead of `where` if it gave the field its value.
+    """
     try:
         # JSON mode: a list may stand for a tuple, as YAML has no tuples; numbers and booleans stay strict.
         return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as problem:
         first = problem.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(_named(model, first["loc"]))
+        where = _assigned(first["loc"], assignments) or where
         if first["type"] == "extra_forbidden":
             remedy = nearest(str(first["loc"][-1]), known_keys(model, first["loc"][:-1]))
             raise error("unknown key", where, f"'{field}' does not exist", remedy) from None
@@ -122,6 +188,32 @@ def validate(
         found = "" if isinstance(value, dict | list) else f" (found {value!r})"
         why = (f"'{field}': " if field else "") + first["msg"].removeprefix("Value error, ") + found
         raise error("invalid value", where, why, "mend the value") from None
+
+
+def _named(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """Return a location without the tags that pydantic puts in for the members of a union."""
+    parts: list[str] = []
+    section: type[BaseModel] | None = model
+    for place, part in enumerate(location):
+        last = place == len(location) - 1
+        if section is None or isinstance(part, int) or part in section.model_fields or last:
+            parts.append(str(part))
+            section = (
+                _section(section.model_fields[part].annotation) if section and part in section.model_fields else section
+            )
+    return parts
+
+
+def _assigned(location: Sequence[str | int], assignments: Sequence[str]) -> str | None:
+    """Return the `--set` that gave the value at a location, if one did: its key leads to, or beyond, that location."""
+    for assignment in reversed(assignments):
+        keys = assignment.partition("=")[0].strip().split(".")
+        # A location may hold parts that no key names, such as the tag of a union's member.
+        shorter, longer = sorted(([str(part) for part in location], keys), key=len)
+        rest = iter(longer)
+        if shorter[:1] == longer[:1] and all(part in rest for part in shorter):
+            return f"--set {assignment}"
+    return None
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

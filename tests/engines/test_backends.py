@@ -15,20 +15,25 @@ from tiny_models import MODALITIES, head, save_tiny_model, tiny_description, tin
 from typer.testing import CliRunner
 
 from anymod.cli import app
-from anymod.core.noise import shared_noise
+from anymod.core.noise import MEAN, Draw, shared_noise
 from anymod.core.subsets import as_row
 from anymod.engines import backends as engines
 from anymod.errors import ConfigurationError, MissingExtraError, OutputError
 from anymod.evaluation import EvaluationOptions, evaluate
-from anymod.models import AuthorsMMHVAE, MMHVAESettings, save_model
+from anymod.models import Network, Synthesizes, build_model, save_model
 from anymod.synthesis import CohortRequest, SynthesisOptions, Synthesizer, synthesize_cohort
 from anymod.volumes import read_volume, write_volume
 
 CPU = torch.device("cpu")
 SHOWN = torch.tensor([as_row(mask, 3) for mask in range(1, 8)])
-AS_THE_AUTHORS = MMHVAESettings(
-    widths=(4, 4), image_size=(16, 16), unshuffle=1, top="vector", head_channels=4, head_blocks=0
-)
+PUBLISHED = {
+    "widths": [4, 4],
+    "image_size": [16, 16],
+    "unshuffle": 1,
+    "top": "vector",
+    "head_channels": 4,
+    "head_blocks": 0,
+}
 both_engines = pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 
 
@@ -42,6 +47,20 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         yield folder
 
 
+def published_network() -> Network:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build_model("dorent2024", MODALITIES, PUBLISHED, "a test").eval().requires_grad_(False)
+
+
+def name_of(model: Synthesizes) -> engines.Backend:
+    return model.run.backend if hasattr(model, "run") else "torch"
+
+
+def fastest(network: Network) -> engines.Backend:
+    return engines.with_backend(network, "once", "auto", CPU)[1]
+
+
 def random_images(rows: int, side: int = 16) -> torch.Tensor:
     return torch.rand(rows, 3, 1, side, side, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
@@ -52,46 +71,45 @@ def random_images(rows: int, side: int = 16) -> torch.Tensor:
 def test_every_subset_gives_torchs_images(engine: engines.Backend) -> None:
     pytest.importorskip(engine)
     network = tiny_model(latent_levels=(2,))
-    model = engines.with_backend(network, engine, CPU)
-    assert engines.backend_name(model) == engine
+    model, runs = engines.with_backend(network, "levels", engine, CPU)
+    assert runs == engine
     for rows, side in ((7, 16), (3, 24)):
         images = random_images(rows, side)
-        expected = network.synthesize(images, SHOWN[:rows], (2, 0), 0.0, None)
+        expected = network.encode(images, SHOWN[:rows]).decode(SHOWN[:rows], (2, 0), MEAN)
         images[~SHOWN[:rows]] = float("nan")  # what is not shown does not matter
-        found = model.synthesize(images, SHOWN[:rows], (2, 0), 0.0, None)
+        found = model.encode(images, SHOWN[:rows]).decode(SHOWN[:rows], (2, 0), MEAN)
         torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.slow
 @both_engines
-@pytest.mark.parametrize("kind", ["ours", "authors"])
+@pytest.mark.parametrize("kind", ["mmhvae", "dorent2024"])
 @torch.inference_mode()
 def test_draws_are_torchs(engine: engines.Backend, kind: str) -> None:
     pytest.importorskip(engine)
     torch.manual_seed(0)
-    network = tiny_model() if kind == "ours" else AuthorsMMHVAE(MODALITIES, AS_THE_AUTHORS).eval()
-    model = engines.with_backend(network, engine, CPU)
+    network = tiny_model() if kind == "mmhvae" else published_network()
+    model, _ = engines.with_backend(network, f"draws of {kind}", engine, CPU)
     images, noise = random_images(7), shared_noise(5)
-    decode, expected = model.encoded(images, SHOWN[6].expand(7, -1)), network.encoded(images, SHOWN[6].expand(7, -1))
+    found, expected = (each.encode(images, SHOWN[6].expand(7, -1)) for each in (model, network))
     for temperature in (0.7, 1.0):
-        drawn = decode(SHOWN, (0, 1, 2), temperature, noise)
-        torch.testing.assert_close(drawn, expected(SHOWN, (0, 1, 2), temperature, noise), rtol=0, atol=2e-5)
-    assert (drawn - decode(SHOWN, (0, 1, 2), 0.0, None)).abs().max() > 1e-2
+        drawn = found.decode(SHOWN, (0, 1, 2), Draw(temperature, noise))
+        theirs = expected.decode(SHOWN, (0, 1, 2), Draw(temperature, noise))
+        torch.testing.assert_close(drawn, theirs, rtol=0, atol=2e-5)
+    assert (drawn - found.decode(SHOWN, (0, 1, 2), MEAN)).abs().max() > 1e-2
 
 
 @pytest.mark.slow
 def test_graphs_are_made_once_and_belong_to_their_weights(caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("onnxruntime")
     caplog.set_level(logging.INFO)
-    engines.with_backend(tiny_model(head_blocks=1), "onnxruntime", CPU)
+    engines.with_backend(tiny_model(), "once", "onnxruntime", CPU)
     assert "making the graph decoder" in caplog.text
     caplog.clear()
-    engines.with_backend(tiny_model(head_blocks=1), "onnxruntime", CPU)
+    engines.with_backend(tiny_model(), "once", "onnxruntime", CPU)
     assert "making" not in caplog.text
-    first, other = tiny_model(), tiny_model()
-    with torch.no_grad():
-        next(iter(other.parameters())).add_(1e-3)
-    assert engines.graphs_of(first) == engines.graphs_of(tiny_model()) != engines.graphs_of(other)
+    first, other = tiny_description(tiny_model()), tiny_description(tiny_model(), weights_sha256="0")
+    assert engines.graphs_folder(first.fingerprint()) != engines.graphs_folder(other.fingerprint())
 
 
 @pytest.mark.slow
@@ -100,16 +118,16 @@ def test_auto_takes_the_faster_and_never_a_wrong_one(
 ) -> None:
     pytest.importorskip("onnxruntime")
     seconds = {"torch": 3.0, "onnxruntime": 1.0, "openvino": 2.0}
-    monkeypatch.setattr(engines, "_seconds", lambda model: seconds[engines.backend_name(model)])
-    assert engines.backend_name(engines.with_backend(tiny_model(), "auto", CPU)) == "onnxruntime"
+    monkeypatch.setattr(engines, "_seconds", lambda model: seconds[name_of(model)])
+    assert fastest(tiny_model()) == "onnxruntime"
     seconds["torch"] = 0.5
-    assert engines.backend_name(engines.with_backend(tiny_model(), "auto", CPU)) == "torch"
+    assert fastest(tiny_model()) == "torch"
     seconds["torch"] = 3.0
     monkeypatch.setattr(engines, "LARGEST_DIFFERENCE", -1.0)
-    assert engines.backend_name(engines.with_backend(tiny_model(), "auto", CPU)) == "torch"
+    assert fastest(tiny_model()) == "torch"
     assert "differ from torch's" in caplog.text
     with pytest.raises(OutputError, match="use --backend torch"):
-        engines.with_backend(tiny_model(), "onnxruntime", CPU)
+        engines.with_backend(tiny_model(), "once", "onnxruntime", CPU)
 
 
 @pytest.mark.slow
@@ -120,47 +138,37 @@ def test_a_damaged_or_foreign_graph_is_refused_and_passed_over(caplog: pytest.Lo
     with torch.no_grad():
         for parameter in other.steps.parameters():
             parameter.add_(0.3)
-    for each in (network, other):
-        engines.with_backend(each, "onnxruntime", CPU)
-    folder = engines.graphs_of(network)
+    for each, name in ((network, "network"), (other, "other")):
+        engines.with_backend(each, name, "onnxruntime", CPU)
+    folder = engines.graphs_folder("network")
     for part, ruined, why in (
-        ("sampler", engines.graphs_of(other) / "sampler.onnx", "differ from torch's"),
+        ("sampler", engines.graphs_folder("other") / "sampler.onnx", "differ from torch's"),
         ("decoder", None, "delete .* and try again"),
     ):
         path = folder / f"{part}.onnx"
         kept = path.read_bytes()
         path.write_bytes(kept[: len(kept) // 2] if ruined is None else ruined.read_bytes())
         with pytest.raises(OutputError, match=why):
-            engines.with_backend(network, "onnxruntime", CPU)
-        assert engines.backend_name(engines.with_backend(network, "auto", CPU)) != "onnxruntime"
+            engines.with_backend(network, "network", "onnxruntime", CPU)
+        assert engines.with_backend(network, "network", "auto", CPU)[1] != "onnxruntime"
         path.write_bytes(kept)
     assert "use --backend torch" in caplog.text
-
-
-@pytest.mark.slow
-@torch.inference_mode()
-def test_what_was_not_encoded_cannot_be_decoded() -> None:
-    pytest.importorskip("onnxruntime")
-    model = engines.with_backend(tiny_model(), "onnxruntime", CPU)
-    decode = model.encoded(random_images(2), torch.tensor([[True, True, False], [True, False, False]]))
-    with pytest.raises(ValueError, match="not encoded"):
-        decode(torch.tensor([[True, True, False]] * 2), (2,), 0.0, None)
 
 
 def test_a_folder_that_cannot_be_written_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv(engines.CACHE, str(tmp_path / "file"))
     with pytest.raises(OutputError, match=engines.CACHE):
-        engines.with_backend(tiny_model(), "onnxruntime", CPU)
+        engines.with_backend(tiny_model(), "any", "onnxruntime", CPU)
 
 
 def test_what_an_engine_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="not on meta; use --device cpu, or --backend torch"):
-        engines.with_backend(tiny_model(), "openvino", torch.device("meta"))
-    assert engines.backend_name(engines.with_backend(tiny_model(), "auto", torch.device("meta"))) == "torch"
+        engines.with_backend(tiny_model(), "any", "openvino", torch.device("meta"))
+    assert engines.with_backend(tiny_model(), "any", "auto", torch.device("meta"))[1] == "torch"
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"install anymod\[export\]"):
-        engines.with_backend(tiny_model(), "onnxruntime", CPU)
+        engines.with_backend(tiny_model(), "any", "onnxruntime", CPU)
 
 
 @pytest.mark.slow
@@ -190,8 +198,8 @@ def test_both_verbs_take_a_backend_and_tell_it(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_network_of_the_authors_keeps_its_size(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    network = AuthorsMMHVAE(MODALITIES, AS_THE_AUTHORS).eval()
-    save_model(tmp_path / "model", network, tiny_description(network, architecture="authors"), "A card.\n")
+    network = published_network()
+    save_model(tmp_path / "model", network, tiny_description(network, architecture="dorent2024"), "A card.\n")
     volume = head(0)
     made, expected = (
         Synthesizer.from_folder(tmp_path / "model", "cpu", backend).synthesize({"t1": volume}, SynthesisOptions())
@@ -209,9 +217,7 @@ def test_a_cohort_goes_on_with_the_engine_that_it_began_with(tmp_path: Path, mon
     synthesize_cohort(cohort, cohort.subjects[:1], asked, out)
     with pytest.raises(OutputError, match="another model or other options"):
         synthesize_cohort(cohort, cohort.subjects, replace(asked, backend="torch"), out)
-    monkeypatch.setattr(
-        engines, "_seconds", lambda each: float(engines.backend_name(each) != "torch")
-    )  # torch is faster now
+    monkeypatch.setattr(engines, "_seconds", lambda each: float(name_of(each) != "torch"))  # torch is faster now
     outcome = synthesize_cohort(cohort, cohort.subjects, replace(asked, backend="auto"), out)
     assert (outcome.finished, outcome.written) == (["a"], ["b"])
     assert {json.loads((out / name / "synthesis.json").read_text())["backend"] for name in "ab"} == {"onnxruntime"}

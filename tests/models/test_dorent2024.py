@@ -15,14 +15,17 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from anymod.cli import app
+from anymod.cohorts import SubjectImages
+from anymod.core.experts import Product, by_inverse_deviation, product_by_sums, product_of_experts
 from anymod.core.gaussians import DiagonalGaussian, log_density
+from anymod.core.noise import MEAN, Draw
 from anymod.core.objectives import absolute_error, adversarial_loss, discriminator_loss
 from anymod.errors import ModelFolderError
-from anymod.models import AUTHORS, MMHVAE, AuthorsMMHVAE, MMHVAESettings, load_model
-from anymod.models.dorent2024 import G, V, as_drawn, first_foreground, inferred, modern_name, names, translated
-from anymod.models.importing import import_weights
-from anymod.models.mmhvae import Level
+from anymod.models import DORENT2024, MMHVAE, import_weights, load_model
+from anymod.models.dorent2024 import G, V, first_foreground, inferred, modern_name, names, translated
+from anymod.models.levels import INVERSE_DEVIATIONS, Level
 from anymod.nn.discriminators import Discriminator
+from anymod.synthesis import Synthesizer
 from anymod.volumes import Grid, Volume, read_volume, write_volume
 
 MODALITIES = ("us", "t2", "cet1", "flair")
@@ -49,7 +52,7 @@ def vectors(shared: Path) -> Vectors:
 
 
 @pytest.fixture(scope="module")
-def tiny(weights: dict[str, Tensor]) -> AuthorsMMHVAE:
+def tiny(weights: dict[str, Tensor]) -> MMHVAE:
     return translated(weights, SIZE).double()
 
 
@@ -90,8 +93,8 @@ def stored_noise(vectors: Vectors):
 def drawn(model: MMHVAE, vectors: Vectors, subset: str, temperature: float) -> Tensor:
     """Return all four images as the authors' scripts write them: background where the first image given is (deviation A5)."""
     images, shown = given(vectors, subset)
-    noise = stored_noise(vectors) if temperature else None
-    made = model.synthesize(images, shown, (0, 1, 2, 3), temperature, noise)
+    draw = Draw(temperature, stored_noise(vectors))
+    made = model.encode(images, shown).decode(shown, (0, 1, 2, 3), draw)
     first = MODALITIES.index(subset.split("+", maxsplit=1)[0])
     return torch.where(first_foreground(images[:, :, 0], [first])[:, None], made, -1.0)
 
@@ -100,10 +103,8 @@ def drawn(model: MMHVAE, vectors: Vectors, subset: str, temperature: float) -> T
 def distributions(model: MMHVAE, vectors: Vectors, subset: str, temperature: float = 0.0) -> dict[int, Level]:
     images, shown = given(vectors, subset)
     found: dict[int, Level] = {}
-    noise = stored_noise(vectors) if temperature else None
-    model.descend(
-        model.encode(images, shown), shown, temperature, noise, lambda level: found.update({level.number: level})
-    )
+    draw = Draw(temperature, stored_noise(vectors))
+    model.descend(model.encode(images, shown), shown, draw, visit=lambda level: found.update({level.number: level}))
     return found
 
 
@@ -113,7 +114,7 @@ def sampled(tensor: Tensor, number: int) -> Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_images_and_posteriors_are_the_authors(tiny: AuthorsMMHVAE, vectors: Vectors, subset: str) -> None:
+def test_images_and_posteriors_are_the_authors(tiny: MMHVAE, vectors: Vectors, subset: str) -> None:
     images = drawn(tiny, vectors, subset, 0.0)
     for number, name in enumerate(MODALITIES):
         theirs = stored(vectors, f"img/{subset}/{name}")
@@ -121,28 +122,26 @@ def test_images_and_posteriors_are_the_authors(tiny: AuthorsMMHVAE, vectors: Vec
     levels = distributions(tiny, vectors, subset)
     assert sorted(levels) == [1, 2, 3, 4, 5, 6, 7]
     for number, level in levels.items():
-        distribution = as_drawn(level.posterior)
-        for kind, ours in (("mu", distribution.mean), ("sigma", distribution.standard_deviation)):
+        for kind, ours in (("mu", level.posterior.mean), ("sigma", level.posterior.standard_deviation)):
             theirs = stored(vectors, f"post_{kind}_sub/{subset}/z{number}")
             torch.testing.assert_close(sampled(ours, number), theirs, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.slow
-def test_priors_and_experts_are_the_authors(tiny: AuthorsMMHVAE, vectors: Vectors) -> None:
+def test_priors_and_experts_are_the_authors(tiny: MMHVAE, vectors: Vectors) -> None:
     for number, level in distributions(tiny, vectors, "us+t2").items():
-        prior = as_drawn(level.prior)
-        for kind, ours in (("mu", prior.mean), ("sigma", prior.standard_deviation)):
+        for kind, ours in (("mu", level.prior.mean), ("sigma", level.prior.standard_deviation)):
             theirs = stored(vectors, f"prior_{kind}/us+t2/z{number}")
             torch.testing.assert_close(sampled(ours, number).expand_as(theirs), theirs, atol=1e-9, rtol=1e-9)
         for place, name in enumerate(("us", "t2")):
-            for kind, experts in (("mu", level.experts.mean), ("logsigma", level.experts.log_variance)):
+            for kind, experts in (("mu", level.experts.mean), ("logsigma", level.experts.log_variance / 2)):
                 theirs = stored(vectors, f"expert_{kind}/us+t2/{name}/z{number}")
                 torch.testing.assert_close(sampled(experts[:, place], number), theirs, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("subset", ["us", "t2+flair"])
-def test_draws_are_the_authors(tiny: AuthorsMMHVAE, vectors: Vectors, subset: str) -> None:
+def test_draws_are_the_authors(tiny: MMHVAE, vectors: Vectors, subset: str) -> None:
     theirs = stored(vectors, f"temp0.7/img/{subset}")
     torch.testing.assert_close(drawn(tiny, vectors, subset, 0.7), theirs, atol=1e-6, rtol=0)
     textbook = MMHVAE(MODALITIES, tiny.settings).double()
@@ -156,7 +155,7 @@ def test_draws_are_the_authors(tiny: AuthorsMMHVAE, vectors: Vectors, subset: st
 def test_single_precision_is_near(weights: dict[str, Tensor], vectors: Vectors, subset: str) -> None:
     images, shown = given(vectors, subset)
     with torch.inference_mode():
-        made = translated(weights, SIZE).synthesize(images.float(), shown, (0, 1, 2, 3), 0.0, None)
+        made = translated(weights, SIZE).encode(images.float(), shown).decode(shown, (0, 1, 2, 3), MEAN)
     masked = torch.where(first_foreground(images[:, :, 0], [0])[:, None], made, -1.0)
     torch.testing.assert_close(masked, stored(vectors, f"f32/img/{subset}"), atol=5e-4, rtol=0)
 
@@ -164,14 +163,12 @@ def test_single_precision_is_near(weights: dict[str, Tensor], vectors: Vectors, 
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("subset", ["us", "t2+flair", "us+t2+cet1+flair"])
-def test_the_sampled_divergence_is_the_authors(
-    tiny: AuthorsMMHVAE, vectors: Vectors, subset: str, temperature: float
-) -> None:
+def test_the_sampled_divergence_is_the_authors(tiny: MMHVAE, vectors: Vectors, subset: str, temperature: float) -> None:
     theirs = stored(vectors, f"kl/temp{temperature}/{subset}/prior")
     for place, (number, level) in enumerate(
         sorted(distributions(tiny, vectors, subset, temperature).items(), reverse=True)
     ):
-        posterior, prior = as_drawn(level.posterior), as_drawn(level.prior)
+        posterior, prior = level.posterior, level.prior
         spread = temperature * posterior.standard_deviation
         z = posterior.mean + spread * stored(vectors, f"noise/z{number}")
         ratio = torch.distributions.Normal(posterior.mean, spread).log_prob(z)
@@ -195,9 +192,8 @@ def test_gradients_of_a_training_step_are_the_authors(
         finest = model.descend(
             model.encode(images, shown),
             shown,
-            1.0,
-            stored_noise(vectors),
-            lambda level, found=divergences: found.append(one_sample(level, vectors)),
+            Draw(1.0, stored_noise(vectors)),
+            visit=lambda level, found=divergences: found.append(one_sample(level, vectors)),
         )
         made = torch.stack([head(finest) for head in model.heads], dim=1)
         first = MODALITIES.index(subset.split("+", maxsplit=1)[0])
@@ -232,14 +228,14 @@ def test_gradients_of_a_training_step_are_the_authors(
 
 def one_sample(level: Level, vectors: Vectors) -> Tensor:
     """Return log posterior less log prior of the draw at temperature 1, summed: the authors' divergence."""
-    posterior, prior = as_drawn(level.posterior), as_drawn(level.prior)
+    posterior, prior = level.posterior, level.prior
     z = posterior.mean + posterior.standard_deviation * stored(vectors, f"noise/z{level.number}")
     return (log_density(posterior, z) - log_density(prior, z)).sum()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["order/t2,us", "blank/us,t2", "blank/t2,us"])
-def test_their_mask_follows_the_order_of_the_images(tiny: AuthorsMMHVAE, vectors: Vectors, case: str) -> None:
+def test_their_mask_follows_the_order_of_the_images(tiny: MMHVAE, vectors: Vectors, case: str) -> None:
     kind, order = case.split("/")
     places = [MODALITIES.index(name) for name in order.split(",")]
     images = all_images(vectors)[: 1 if kind == "order" else 2].clone()
@@ -249,33 +245,49 @@ def test_their_mask_follows_the_order_of_the_images(tiny: AuthorsMMHVAE, vectors
     shown = torch.zeros(len(images), 4, dtype=torch.bool)
     shown[:, places] = True
     with torch.inference_mode():
-        made = tiny.synthesize(images, shown, (0, 1, 2, 3), 0.0, None)
+        made = tiny.encode(images, shown).decode(shown, (0, 1, 2, 3), MEAN)
     masked = torch.where(first_foreground(images[:, :, 0], places)[:, None], made, -1.0)
     torch.testing.assert_close(masked, stored(vectors, f"{case}/img"), atol=1e-6, rtol=0, check_dtype=False)
     assert not torch.equal(masked[:1], made[:1])  # ordinary use covers more
 
 
-def test_the_divergence_is_that_of_the_laws_that_are_drawn_from() -> None:
+def some_distributions() -> tuple[DiagonalGaussian, DiagonalGaussian]:
     generator = torch.Generator().manual_seed(2)
-    values = [torch.randn(2, 3, 4, 4, generator=generator, dtype=torch.float64) for _ in range(4)]
-    prior, posterior = DiagonalGaussian(values[0], values[1]), DiagonalGaussian(values[2], values[3])
-    with torch.device("meta"):
-        model = AuthorsMMHVAE(("a",), MMHVAESettings())
-    level = Level(1, prior, prior, posterior)
+    shapes = [(2, 4, 4)] * 2 + [(2, 3, 4, 4)] * 2
+    values = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    return DiagonalGaussian(values[0], values[1]), DiagonalGaussian(values[2], values[3])
+
+
+@pytest.mark.parametrize("product", [product_of_experts, product_by_sums])
+def test_their_fusion_adds_up_inverse_deviations(product: Product) -> None:  # deviation A1
+    prior, experts = some_distributions()
+    shown = torch.tensor([[True, False, True], [False, True, True]])
+    fused = by_inverse_deviation(product)(prior, experts, shown)
+    weights = torch.where(shown[..., None, None], 1 / experts.standard_deviation, 0.0)
+    total = 1 / prior.standard_deviation + weights.sum(1)
+    torch.testing.assert_close(fused.standard_deviation, 1 / total)
+    mean = (prior.mean / prior.standard_deviation + (weights * experts.mean).sum(1)) / total
+    torch.testing.assert_close(fused.mean, mean)
+
+
+def test_their_divergence_is_that_of_the_distributions_drawn_from() -> None:
+    prior, experts = some_distributions()
+    posterior = DiagonalGaussian(experts.mean[:, 0], experts.log_variance[:, 0])
     normal = torch.distributions.Normal
     expected = torch.distributions.kl_divergence(
-        normal(posterior.mean, posterior.log_variance.exp()), normal(prior.mean, prior.log_variance.exp())
+        normal(posterior.mean, posterior.standard_deviation), normal(prior.mean, prior.standard_deviation)
     )
-    torch.testing.assert_close(model._divergence(level, torch.ones(2, 1, dtype=torch.bool)), expected)
+    level = Level(1, prior, experts, posterior)
+    torch.testing.assert_close(INVERSE_DEVIATIONS.divergence(level, torch.ones(2, 3, dtype=torch.bool)), expected)
 
 
 def test_the_published_names_and_shapes_are_read(shared: Path) -> None:
     listed = json.loads((shared / "reference" / "full_state_dict_keys.json").read_text())
     modalities, settings = inferred({name: tuple(shape) for name, shape, _ in listed}, None)
     assert modalities == MODALITIES
-    assert settings == AUTHORS
+    assert settings == DORENT2024
     with torch.device("meta"):
-        shapes = {name: list(tensor.shape) for name, tensor in AuthorsMMHVAE(modalities, settings).state_dict().items()}
+        shapes = {name: list(tensor.shape) for name, tensor in MMHVAE(modalities, settings).state_dict().items()}
     table = names(modalities, settings)
     assert {name: shapes[table[name]] for name in table} == {name: shape for name, shape, _ in listed}
     assert set(table.values()) == set(shapes)
@@ -283,12 +295,12 @@ def test_the_published_names_and_shapes_are_read(shared: Path) -> None:
 
 def test_the_authors_configuration_has_their_parameters() -> None:
     with torch.device("meta"):
-        parameters = list(MMHVAE(MODALITIES, AUTHORS).parameters())
+        parameters = list(MMHVAE(MODALITIES, DORENT2024).parameters())
     assert sum(parameter.numel() for parameter in parameters) == 13_774_770
     assert len(parameters) == 536
 
 
-def test_both_spellings_of_weight_normalization_are_read(weights: dict[str, Tensor], tiny: AuthorsMMHVAE) -> None:
+def test_both_spellings_of_weight_normalization_are_read(weights: dict[str, Tensor], tiny: MMHVAE) -> None:
     older = {name.replace(G, "weight_g").replace(V, "weight_v"): tensor for name, tensor in weights.items()}
     assert older.keys() != weights.keys()
     for name, tensor in translated(older, SIZE).state_dict().items():
@@ -363,6 +375,15 @@ def test_a_file_that_is_no_state_dict_is_refused_and_runs_nothing(tmp_path: Path
     assert not (tmp_path / "ran").exists()
 
 
+def test_the_older_name_of_the_architecture_is_read(file: Path, tmp_path: Path) -> None:
+    import_weights(file, tmp_path / "model", image_size=SIZE)
+    description = tmp_path / "model/model.yaml"
+    description.write_text(description.read_text().replace("architecture: dorent2024", "architecture: authors"))
+    model, found = load_model(tmp_path / "model")
+    assert found.architecture == "dorent2024"
+    assert model.fusion is INVERSE_DEVIATIONS
+
+
 @pytest.mark.slow
 def test_an_imported_model_synthesizes_a_volume_of_another_size(file: Path, tmp_path: Path) -> None:
     def run(*arguments: str) -> str:
@@ -391,9 +412,6 @@ def test_slices_run_where_the_model_wants_them(file: Path, tmp_path: Path) -> No
     """A volume whose axes run to LPS, seen by a model that takes LPS, is seen as it is stored."""
     grid = Grid((64, 128, 3), np.diag([-0.5, -0.5, 0.5, 1.0]))
     stored_us = Volume(head(1, Grid((64, 128, 3), np.diag([0.5, 0.5, 0.5, 1.0]))).data, grid)
-    from anymod.cohorts import SubjectImages
-    from anymod.synthesis import Synthesizer
-
     for orientation, expected in (("LPS", stored_us.data), ("RAS", stored_us.data[::-1, ::-1])):
         import_weights(file, tmp_path / orientation, image_size=SIZE, orientation=orientation)  # type: ignore[arg-type]
         seen = Synthesizer(*load_model(tmp_path / orientation)).see(SubjectImages.of({"us": stored_us}, "the images"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from small_models import MODALITIES, SMALL, make_batch, make_model
+from small_models import MODALITIES, SMALL, make_batch, make_model, synthesize
 
 from anymod.errors import ModalityError, ModelFolderError
 from anymod.files import sha256
@@ -63,7 +63,7 @@ def edit(folder: Path, **changes: object) -> None:
 def test_a_loaded_model_computes_what_the_saved_one_did(folder: Path) -> None:
     model, found = load_model(folder)
     batch = make_batch(torch.ones(1, 3, dtype=torch.bool))
-    images = [each.synthesize(batch.images, batch.observed, (0, 2), 0.0, None) for each in (model, make_model())]
+    images = [synthesize(each, batch.images, batch.observed, (0, 2)) for each in (model, make_model())]
     assert torch.equal(*images)
     assert found.names == MODALITIES
     assert not any(parameter.requires_grad for parameter in model.parameters())

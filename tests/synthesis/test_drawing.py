@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_models import tiny_model
 
+from anymod.core.noise import USUAL_TEMPERATURE
 from anymod.synthesis import SynthesisOptions, draw_images, encoded, with_content
 from anymod.synthesis.drawing import RunningMoments
 
@@ -94,10 +95,16 @@ def test_a_mirrored_head_gives_the_mirrored_image() -> None:
         {"temperature": float("nan")},
         {"samples": 0},
         {"chunk": 0},
-        {"samples": 2},
+        {"samples": 2, "temperature": 0.0},
         {"mirror": True, "temperature": 0.5},
     ],
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         SynthesisOptions(**wrong)
+
+
+def test_several_samples_are_drawn_at_a_temperature_above_0_unless_one_is_given() -> None:
+    assert SynthesisOptions().temperature == 0.0
+    assert SynthesisOptions(samples=2).temperature == USUAL_TEMPERATURE
+    assert SynthesisOptions(samples=2, temperature=0.3).temperature == 0.3

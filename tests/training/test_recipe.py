@@ -17,8 +17,50 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_shipped_recipe_is_complete(path: Path) -> None:
-    assert yaml.safe_load(path.read_text()) == read_recipe(path).model_dump(mode="json")
+def test_a_shipped_recipe_is_read(path: Path) -> None:
+    assert read_recipe(path).training.steps > 0
+
+
+def test_the_default_recipe_lists_every_setting() -> None:
+    lean = CONFIGS[0].parent / "lean.yaml"
+    assert yaml.safe_load(lean.read_text()) == read_recipe(lean).model_dump(mode="json")
+
+
+def test_a_recipe_lists_what_it_changes_of_the_one_it_extends(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("training: {steps: 7, seed: 3}\nmodel: {settings: {widths: [4, 6]}}\n")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\ntraining: {steps: 9}\nmodel: {objective: {kl_weight: 0.5}}\n")
+    recipe = read_recipe(tmp_path / "b.yaml", ["training.seed=4"])
+    assert (recipe.training.steps, recipe.training.seed) == (9, 4)
+    assert (recipe.model.settings.widths, recipe.model.objective.kl_weight) == ((4, 6), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("base", "fault"), [("b.yaml", "extend one another"), ("c.yaml", "no such file"), ("[1]", "file name")]
+)
+def test_a_recipe_that_cannot_be_extended_is_refused(tmp_path: Path, base: str, fault: str) -> None:
+    (tmp_path / "b.yaml").write_text(f"extends: {base}\n")
+    with pytest.raises(ConfigurationError, match=fault):
+        read_recipe(tmp_path / "b.yaml")
+
+
+def test_names_of_version_0_1_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(
+        "model: {architecture: authors}\n"
+        "objective: {likelihood: normal, kl_weight: 0.25, critic_start: 3, adversarial_start: 4}\n"
+        "training: {gradient_norm: 2.0, averaging: 0.5, critic_width: 8}\n"
+    )
+    recipe = read_recipe(path, ["training.critic_depth=2", "objective.kl_warmup_steps=9"])
+    assert recipe.model.architecture == "dorent2024"
+    objective = recipe.model.objective
+    assert (objective.likelihood, objective.kl_weight, objective.kl_warmup_steps) == ("normal", 0.25, 9)
+    training = recipe.training
+    assert (training.max_gradient_norm, training.ema_decay) == (2.0, 0.5)
+    assert (training.discriminator_width, training.discriminator_depth) == (8, 2)
+    assert recipe.objective.discriminator_start == 3
+    path.write_text("training: {averaging: 0.5, ema_decay: 0.5}\n")
+    with pytest.raises(ConfigurationError, match=r"older name of 'training\.ema_decay'"):
+        read_recipe(path)
 
 
 def test_values_can_be_laid_over_a_recipe() -> None:
@@ -43,7 +85,9 @@ def test_values_can_be_laid_over_a_recipe() -> None:
             r"discriminator_depth 6 needs slices of at least 192 pixels.*\(96, 96\)",
         ),
         ("{objective: {shown_targets: as_shown}, data: {targets: harmonized}}", "choose data.targets percentile"),
-        ("{objective: {level_weights: [1, 2]}}", "one number for each of the 5 model.settings.widths"),
+        ("model: {objective: {level_weights: [1, 2]}}", "one number for each of the 5 settings.widths"),
+        ("model: {settings: {width: 3}}", r"'model\.settings\.width' does not exist; did you mean 'widths'"),
+        ("model: {architecture: mgan}", "mgan"),
         ("data: {repeats: {'sim-*': 0}}", "greater than or equal to 1"),
         ("- a", "no mapping"),
         ("a: [", "unreadable YAML"),

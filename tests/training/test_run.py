@@ -16,6 +16,7 @@ from phantom_cohort import make_cohort, make_recipe
 from safetensors.torch import load_file
 
 from anymod.cohorts import Cohort
+from anymod.core.noise import MEAN
 from anymod.errors import CohortError, ConfigurationError, DivergenceError, OutputError
 from anymod.models import load_model
 from anymod.training import loop, train
@@ -52,7 +53,7 @@ def test_a_run_writes_what_it_promises(finished: Path) -> None:
     pictures = [path.name for path in sorted((finished / "pictures").iterdir())]
     assert pictures == ["curves.png", "step-0000003.png", "step-0000006.png"]
     model, description = load_model(finished / "model")
-    assert model.modalities == ("t1", "t2", "us")
+    assert model.spec.modalities == ("t1", "t2", "us")
     assert description.training["subjects"] == ["a", "b", "c"]
     assert description.modalities[0].high > description.modalities[0].low
 
@@ -169,8 +170,8 @@ def test_a_model_that_sees_no_neighbours_can_learn_to_see_them(cohort: Cohort, f
     images = torch.rand((2, 3, 3, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
     shown = torch.tensor([[True, False, True], [True, True, False]])
     with torch.no_grad():
-        ours = wide.synthesize(images, shown, (0, 1, 2), 0.0, None)
-        theirs = narrow.synthesize(images[:, :, 1:2], shown, (0, 1, 2), 0.0, None)
+        ours = wide.encode(images, shown).decode(shown, (0, 1, 2), MEAN)
+        theirs = narrow.encode(images[:, :, 1:2], shown).decode(shown, (0, 1, 2), MEAN)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 

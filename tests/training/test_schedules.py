@@ -9,24 +9,16 @@ from anymod.training.recipe import ObjectiveSection, TrainingSection
 from anymod.training.schedules import (
     adversarial_weight,
     discriminators_learn,
-    kl_weight,
     learning_rate,
     subsets_of_step,
 )
 
-OBJECTIVE = ObjectiveSection(
-    kl_weight=0.4, kl_warmup_steps=4, adversarial_weight=0.1, discriminator_start=3, adversarial_start=5, draws=2
-)
+OBJECTIVE = ObjectiveSection(adversarial_weight=0.1, discriminator_start=3, adversarial_start=5, draws=2)
 
 
 def test_the_rate_falls_along_half_a_cosine() -> None:
     settings = TrainingSection(steps=100, learning_rate=2e-3, final_learning_rate=1e-4)
     assert [learning_rate(step, settings) for step in (0, 50, 100)] == pytest.approx([2e-3, 1.05e-3, 1e-4])
-
-
-def test_the_divergence_warms_up_linearly() -> None:
-    assert [kl_weight(step, OBJECTIVE) for step in (0, 1, 3, 50)] == pytest.approx([0.1, 0.2, 0.4, 0.4])
-    assert kl_weight(0, OBJECTIVE.model_copy(update={"kl_warmup_steps": 0})) == 0.4
 
 
 def test_discriminators_learn_before_they_are_heard() -> None:

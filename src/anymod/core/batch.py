@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from anymod.types import Images, Masks, Planes, RowMasks, Shown
+
+TENSORS = ("images", "targets", "foreground", "observed", "label", "shown_targets")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Batch:
     observed: Shown
     label: RowMasks
     subjects: tuple[str, ...]
+    shown_targets: Planes | None = None
+    """What the image of a shown modality is compared with, (b, m, h, w); None: its target as if it were hidden."""
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on `device`."""
@@ -36,6 +40,16 @@ class Batch:
         """Return some of the rows (views of the same memory)."""
         return self._each(lambda tensor: tensor[chosen], self.subjects[chosen])
 
+    def with_shown_targets(self) -> Batch:
+        """Return the batch in which shown images are compared with what the network sees of them, augmentation included."""
+        return replace(self, shown_targets=self.images[:, :, self.images.shape[2] // 2])
+
+    def targets_of(self, shown: Shown) -> Planes:
+        """Return what every image is compared with where `shown` (b, m) is shown."""
+        if self.shown_targets is None:
+            return self.targets
+        return torch.where((shown & self.observed)[:, :, None, None], self.shown_targets, self.targets)
+
     def _each(self, change: Callable[[Tensor], Tensor], subjects: tuple[str, ...]) -> Batch:
-        images, targets, foreground = change(self.images), change(self.targets), change(self.foreground)
-        return Batch(images, targets, foreground, change(self.observed), change(self.label), subjects)
+        names = [name for name in TENSORS if getattr(self, name) is not None]
+        return replace(self, subjects=subjects, **{name: change(getattr(self, name)) for name in names})

@@ -1,18 +1,37 @@
-"""Standard normal noise as an argument: who draws it, and how rows share it."""
+"""Standard normal noise as an argument: how latents are drawn with it, and how rows share it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from anymod.core.gaussians import DiagonalGaussian, draw
 from anymod.randomness import torch_generator
 
 USUAL_TEMPERATURE = 0.7  # of several samples (method, section 11)
 
 Noise = Callable[[int, tuple[int, ...]], Tensor]
 """Called with a level (1 finest) and a latent's shape (batch, *latent); returns standard normal noise that broadcasts to it."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A way of drawing latents: mean + temperature * standard deviation * noise (method, section 11)."""
+
+    temperature: float = 0.0
+    noise: Noise | None = None
+
+    def __call__(self, level: int, distribution: DiagonalGaussian) -> Tensor:
+        """Return the latent of a level (1 finest). At temperature 0 it is the mean and no noise is asked for."""
+        if self.temperature == 0 or self.noise is None:
+            return draw(distribution, None, self.temperature)
+        return draw(distribution, self.noise(level, tuple(distribution.mean.shape)), self.temperature)
+
+
+MEAN = Draw()
 
 
 def fresh_noise(generator: torch.Generator) -> Noise:

@@ -1,5 +1,4 @@
 from .backends import Backend as Backend
-from .backends import backend_name as backend_name
 from .backends import with_backend as with_backend
 from .device import resolve_device as resolve_device
 from .export import export_model as export_model

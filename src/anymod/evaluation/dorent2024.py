@@ -1,4 +1,4 @@
-"""The protocol `authors`: a model scored as the paper's authors score theirs, to be set beside their tables (deviations E1 to E6).
+"""The protocol `dorent2024`: a model scored as the paper's authors score theirs, to be set beside their tables (deviations E1 to E6).
 
 Images as 8-bit numbers, whole slices with their background, slices on which the target is not blank; the range of each target slice; SSIM
 row by row; one draw at temperature 0.7; what is shown is scored, too. An image is background where the first shown one is (deviation A5),
@@ -25,8 +25,7 @@ from anymod.core.subsets import as_mask, as_row, non_empty_subsets
 from anymod.evaluation.protocol import EvaluationOptions, measured, nothing_to_measure
 from anymod.evaluation.scores import Reading
 from anymod.files import write_json, write_text
-from anymod.models import ModelDescription
-from anymod.models.dorent2024 import first_foreground
+from anymod.models import ModelDescription, first_foreground
 from anymod.reports.intervals import Mean, bootstrap_mean
 from anymod.reports.tables import aligned, format_mean, plain, write_rows
 from anymod.synthesis import SynthesisOptions, draw_images, slices_at_once
@@ -62,7 +61,7 @@ class AuthorsLine:
 
 @dataclass(frozen=True)
 class AuthorsEvaluation:
-    """The scores of a model on a split by the protocol `authors`."""
+    """The scores of a model on a split by the protocol `dorent2024`."""
 
     scores: list[SliceScore]
     description: ModelDescription
@@ -97,15 +96,15 @@ def score_slices(reading: Reading, subject: int) -> list[SliceScore]:
     size = slices_at_once(math.prod(cache.settings.image_size))
     every = np.arange(cache.slice_count(subject))
     for chunk in (every[start : start + size] for start in range(0, len(every), size)):
-        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.context)
+        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.spec.context_slices)
         on_device, truths = batch.to(reading.device), as_bytes(batch.targets)
-        decode = reading.model.encoded(on_device.images, on_device.observed)
-        middle = batch.images[:, :, reading.model.context]
+        encoding = reading.model.encode(on_device.images, on_device.observed)
+        middle = batch.images[:, :, reading.model.spec.context_slices]
         for order in given:
             if not set(order) <= set(targets):
                 continue
             row = torch.tensor(as_row(sum(1 << place for place in order), len(names)), device=reading.device)
-            drawn, _ = draw_images(decode, row.expand(len(chunk), -1), targets, reading.options, chunk.tolist())
+            drawn, _ = draw_images(encoding, row.expand(len(chunk), -1), targets, reading.options, chunk.tolist())
             inside = first_foreground(middle, order)
             images = as_bytes(torch.where(inside[:, None], drawn.cpu(), -1.0))
             shown = "+".join(names[place] for place in order)
@@ -164,7 +163,7 @@ def write_authors_report(evaluation: AuthorsEvaluation, folder: Path) -> dict[st
     summary = [_as_row(line) for line in lines]
     write_rows(folder / "summary.csv", summary, list(summary[0]))
     told = {
-        "protocol": "authors",
+        "protocol": "dorent2024",
         "model_sha256": evaluation.description.weights_sha256,
         "model_fingerprint": evaluation.description.fingerprint(),
         "modalities": list(evaluation.description.names),
@@ -197,7 +196,7 @@ def authors_text(evaluation: AuthorsEvaluation, lines: Sequence[AuthorsLine] | N
         rows.append([line.shown, line.target, line.kind, *cells, str(line.slices), *means])
     return "\n".join(
         [
-            "# Evaluation, protocol authors",
+            "# Evaluation, protocol dorent2024",
             "",
             f"Cohort `{evaluation.cohort}`, split `{evaluation.options.split}`, {subjects} subject(s); model"
             f" `{evaluation.description.weights_sha256[:12]}`.",

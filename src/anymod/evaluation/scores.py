@@ -16,7 +16,7 @@ from anymod.core.batch import Batch
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets, subset_name
 from anymod.evaluation.regression import TrainingMoments, predict_affine
 from anymod.evaluation.tally import Tally
-from anymod.models import UnifiedModel
+from anymod.models import Synthesizes
 from anymod.slices import SliceCache
 from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once, with_content
 
@@ -63,10 +63,10 @@ class Example:
 class Reading:
     """What a subject is measured with: the model, its slices, what the references learned, how the model draws, and which subsets.
 
-    `given` holds these as positions in the order in which a user named them, which matters to the protocol `authors` alone.
+    `given` holds these as positions in the order in which a user named them, which matters to the protocol `dorent2024` alone.
     """
 
-    model: UnifiedModel
+    model: Synthesizes
     cache: SliceCache
     moments: TrainingMoments
     options: SynthesisOptions
@@ -93,7 +93,7 @@ def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]
     size = slices_at_once(math.prod(cache.settings.image_size))
     for start in range(0, len(slices), size):
         chunk = slices[start : start + size]
-        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.context)
+        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.spec.context_slices)
         for subset, images in _draw_subsets(reading, batch, subsets, targets, chunk.tolist()):
             region = _union(batch.foreground, subset)
             if example_slice in chunk:
@@ -111,12 +111,12 @@ def _draw_subsets(
 ) -> list[tuple[int, Tensor]]:
     """Return (subset, images (b, t, h, w), background -1) for each subset, all from one encoding."""
     on_device = batch.to(reading.device)
-    decode = encoded(reading.model, on_device.images, on_device.observed, mirror=reading.options.mirror)
+    encoding = encoded(reading.model, on_device.images, on_device.observed, mirror=reading.options.mirror)
     drawn = []
     for subset in subsets:
         row = torch.tensor(as_row(subset, batch.observed.shape[1]), device=reading.device)
         shown = with_content(row.expand(len(slices), -1), on_device.foreground)
-        images, _ = draw_images(decode, shown, targets, reading.options, slices)
+        images, _ = draw_images(encoding, shown, targets, reading.options, slices)
         drawn.append((subset, torch.where(_union(batch.foreground, subset)[:, None], images.cpu(), -1.0)))
     return drawn
 

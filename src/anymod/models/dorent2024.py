@@ -1,8 +1,6 @@
-"""The published network of the paper's authors: what its weights are called, and how it draws (deviations A1 to A14).
+"""The published network of the paper (Dorent et al. 2024; ReubenDo/MMHVAE, revision 31a988e): names of its weights, and its mask.
 
-ReubenDo/MMHVAE, revision 31a988e. Its layers are those of `MMHVAE`, so that one table of names moves its weights over. It differs in
-one point: what its heads emit, s, is fused as if exp(s) were a variance (deviation A1), and is then the standard deviation
-that is drawn with and that the divergence compares (deviation A2). Images at temperature 0 do not depend on it; draws and their spread do.
+Its layers are those of `MMHVAE`, so one table of names moves its weights over; it differs in how experts are fused (deviations A1, A2).
 """
 
 from __future__ import annotations
@@ -15,8 +13,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from anymod.core.gaussians import DiagonalGaussian, divergence
-from anymod.models.mmhvae import MMHVAE, Level, MMHVAESettings
+from anymod.models.levels import INVERSE_DEVIATIONS
+from anymod.models.mmhvae import MMHVAE
+from anymod.models.mmhvae_settings import MMHVAESettings
 
 G, V = "parametrizations.weight.original0", "parametrizations.weight.original1"
 NORMED, WEIGHT, BOTH = (G, V), ("weight",), ("weight", "bias")
@@ -48,22 +47,6 @@ PARTS = (
     ("final_blocks.{m}.convt3", "heads.{n}.emit", BOTH),
 )
 OLDER_SPELLING = {"weight_g": G, "weight_v": V}  # of weight normalization, before torch 2
-
-
-class AuthorsMMHVAE(MMHVAE):
-    """MMHVAE as the authors' code draws from it; a `DiagonalGaussian` that was fused here holds s in place of a log-variance."""
-
-    def _drawn_from(self, level: Level) -> DiagonalGaussian:
-        return as_drawn(level.posterior)
-
-    def _divergence(self, level: Level, shown: Tensor) -> Tensor:
-        """Return KL[posterior || prior] of the distributions drawn from, in closed form (deviation T4; theirs is one sample)."""
-        return divergence(as_drawn(level.posterior), as_drawn(level.prior))
-
-
-def as_drawn(fused: DiagonalGaussian) -> DiagonalGaussian:
-    """Return the distribution whose standard deviation is exp(s), from one that was fused with exp(s) as its variance (deviation A2)."""
-    return DiagonalGaussian(fused.mean, 2 * fused.log_variance)
 
 
 def first_foreground(images: Tensor, given: Sequence[int]) -> Tensor:
@@ -167,7 +150,7 @@ def inferred(
     return modalities, settings
 
 
-def translated(theirs: Mapping[str, Tensor], image_size: tuple[int, int] | None) -> AuthorsMMHVAE:
+def translated(theirs: Mapping[str, Tensor], image_size: tuple[int, int] | None) -> MMHVAE:
     """Return the network with the authors' weights in it, every tensor's name, shape and type checked.
 
     Raises ValueError, in words for the user, that names the first tensor that is missing, too many, of another shape or type.
@@ -175,7 +158,7 @@ def translated(theirs: Mapping[str, Tensor], image_size: tuple[int, int] | None)
     tensors = {modern_name(name): tensor for name, tensor in theirs.items()}
     modalities, settings = inferred({name: tuple(tensor.shape) for name, tensor in tensors.items()}, image_size)
     with torch.device("meta"):
-        model = AuthorsMMHVAE(modalities, settings)
+        model = MMHVAE(modalities, settings, fusion=INVERSE_DEVIATIONS)
     table, wanted = names(modalities, settings), model.state_dict()
     for name in tensors:
         if name not in table:

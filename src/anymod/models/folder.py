@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,13 +19,12 @@ from anymod.configuration import Settings, read_yaml, validate, write_yaml
 from anymod.core.subsets import subset_name
 from anymod.errors import ModalityError, ModelFolderError
 from anymod.files import atomic_write, sha256, write_text
-from anymod.models.interface import UnifiedModel
-from anymod.models.registry import build_model
+from anymod.models.interface import Network
+from anymod.models.registry import OLDER_NAMES, build_model
 from anymod.resources import bundled_models
 from anymod.volumes import IntensityRule
 
 DESCRIPTION, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
-DEFAULT_MODEL = "simulated-mr"
 
 
 class ModelModality(Settings):
@@ -81,11 +80,16 @@ class ModelDescription(Settings):
     weights_sha256: str = ""
     calibration: Calibration | None = None
 
+    @field_validator("architecture", mode="before")
+    @classmethod
+    def _newer_name(cls, name: Any) -> Any:
+        return OLDER_NAMES.get(name, name) if isinstance(name, str) else name
+
     @model_validator(mode="after")
     def _knows_where_white_matter_lies(self) -> ModelDescription:
         for modality in self.modalities:
             # The authors have not published theirs: an evaluation then measures its own.
-            harmonized = self.targets == "harmonized" and modality.group != "us" and self.architecture != "authors"
+            harmonized = self.targets == "harmonized" and modality.group != "us" and self.architecture != "dorent2024"
             if (harmonized or self.intensity.has_core(modality.group)) and modality.harmonized_median is None:
                 raise ValueError(f"anchor core and harmonized targets need the harmonized_median of {modality.name}")
         return self
@@ -119,9 +123,7 @@ class ModelDescription(Settings):
         return subset_name(mask, self.names)
 
 
-def save_model(
-    folder: Path, model: UnifiedModel, description: ModelDescription, card: str, *, half: bool = False
-) -> None:
+def save_model(folder: Path, model: Network, description: ModelDescription, card: str, *, half: bool = False) -> None:
     """Write a model folder; the description comes last, so that a folder without it is known to be incomplete.
 
     `half` stores float16: half the size; the network computes in float32 all the same.
@@ -137,7 +139,7 @@ def save_model(
     write_yaml(folder / DESCRIPTION, content)
 
 
-def load_model(name: str | Path, device: str | torch.device = "cpu") -> tuple[UnifiedModel, ModelDescription]:
+def load_model(name: str | Path, device: str | torch.device = "cpu") -> tuple[Network, ModelDescription]:
     """Return the network, ready to synthesize, and its description, from a folder or a bundled model's name.
 
     Raises ModelFolderError where the folder is missing or incomplete, where the weights' SHA-256 is not the one written down, or where

@@ -48,13 +48,13 @@ def import_weights(
         model = translated(tensors, image_size)
         modalities = tuple(
             ModelModality(name=name, group=default_group(name), low=0.0, high=BRIGHTEST_US if name == "us" else 1.0)
-            for name in model.modalities
+            for name in model.spec.modalities
         )
     except ValueError as problem:
         raise ModelFolderError("other weights", file, str(problem), GIVE_THEIRS) from problem
     description = ModelDescription(
         anymod=__version__,
-        architecture="authors",
+        architecture="dorent2024",
         settings=model.settings.model_dump(mode="json"),
         modalities=modalities,
         spacing_mm=spacing_mm,

@@ -1,92 +1,165 @@
-"""What every model of this package can do; trainer, Synthesizer, evaluation and export know only this."""
+"""What every model offers: synthesis for all, training and export for networks. Other rooms know models only through these names."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from anymod.arrays import Array
+from anymod.configuration import Settings
 from anymod.core.batch import Batch
-from anymod.core.noise import Noise
-from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
-
-Decode = Callable[[Tensor, tuple[int, ...], float, Noise | None], Tensor]
-"""Returns images (b, t, h, w) in (-1, 1) for (shown (b, m), targets, temperature, noise)."""
+from anymod.core.noise import Draw, Noise
+from anymod.types import Images, Planes, Shown, ShownPerDraw, TargetPlanes
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What a training step asks of a model.
+class NetworkSettings(Settings):
+    """Settings that every architecture has; each adds its own."""
 
-    `error` compares images pixel by pixel (`absolute_error` or `squared_error`); `kl_weight` weighs nats per pixel and modality, and
-    `level_weights` those of each level, finest first (none given: all 1); `label_weight` is how many times a voxel counts that a label
-    map marks, such as a tumour's; `unobserved` asks for the images that a subject lacks as well, which an adversary then judges.
-    """
-
-    error: Callable[[Tensor, Tensor], Tensor]
-    kl_weight: float
-    unobserved: bool = False
-    label_weight: float = 1.0
-    level_weights: tuple[float, ...] = ()
-
-    def level_weight(self, number: int) -> float:
-        """Return how much a nat of a level (1 finest) counts."""
-        return self.level_weights[number - 1] if self.level_weights else 1.0
+    image_size: tuple[int, int] = Field(default=(96, 96), description="rows and columns of a slice, in pixels")
+    context_slices: int = Field(default=0, ge=0, le=2, description="neighbouring slices on each side, as channels")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Loss terms of one batch, each weighted already, and the images they were measured on.
+class InputSpec:
+    """The images that a model takes.
 
-    Shapes: images (draw, batch, modality, h, w) in [-1, 1], -1 outside the foreground of what was shown and where nobody asked.
-    `divergences` holds nats per pixel and modality for each level, unweighted.
-    """
-
-    terms: dict[str, Tensor]
-    images: Tensor
-    divergences: dict[int, Tensor]
-
-
-class UnifiedModel(nn.Module, ABC):
-    """One network for every subset of its modalities.
-
-    `stride`: height and width must be multiples of it. `fixed_size`: the only (h, w) that fits, or None. `context`: neighbouring slices
-    on each side that come as channels. What lies in a slot that is not shown, NaN included, never matters.
+    Attributes:
+        modalities: Names, in the order of the axis m.
+        image_size: Rows and columns of the slices it was made for.
+        context_slices: Neighbouring slices on each side, which come as channels.
+        stride: Rows and columns must be multiples of it.
+        fixed_size: The only (rows, columns) that fit; None for any multiple of the stride.
     """
 
     modalities: tuple[str, ...]
-    context: int
-    stride: int
-    fixed_size: tuple[int, int] | None
+    image_size: tuple[int, int]
+    context_slices: int = 0
+    stride: int = 1
+    fixed_size: tuple[int, int] | None = None
 
-    @abstractmethod
-    def synthesize(
-        self, images: Images, shown: Shown, targets: tuple[int, ...], temperature: float, noise: Noise | None
-    ) -> TargetPlanes:
-        """Return the images of `targets` (positions in `modalities`) for every row, in (-1, 1), not masked."""
+    @property
+    def channels(self) -> int:
+        """Number of channels of an image: the slice and its neighbours."""
+        return 1 + 2 * self.context_slices
 
-    def encoded(self, images: Images, shown: Shown) -> Decode:
-        """Return what decodes any part of `shown` of these images; a network that can encodes them once for all of these."""
-        return partial(self.synthesize, images)
+    def check(self, images: Tensor) -> None:
+        """Raise ValueError where the size of images (b, m, c, h, w) does not fit."""
+        size = tuple(images.shape[-2:])
+        if self.fixed_size is not None and size != self.fixed_size:
+            raise ValueError(f"this model takes slices of {self.fixed_size} pixels, not {size}: pad or crop them")
+        if any(side % self.stride for side in size):
+            raise ValueError(f"slices of {size} pixels do not divide by {self.stride}: pad or crop them")
 
-    def encoded_for_draws(self, images: Images, shown: Shown) -> tuple[Any, Callable[[], None]]:
-        """Return an encoding that `losses` takes for any part of `shown`, and what ends the step once every draw went backward.
+    def random_images(self, rows: int, generator: torch.Generator) -> Images:
+        """Return images (b, m, c, h, w) of uniform noise in [-1, 1], for checks of speed and of agreement."""
+        shape = (rows, len(self.modalities), self.channels, *self.image_size)
+        return torch.rand(shape, generator=generator) * 2 - 1
 
-        Draws that go backward one after the other need the memory of one; what ends the step hands their gradients on to the encoders.
-        A network that cannot encode once for all draws has no encoding.
+
+@runtime_checkable  # as tests check types at run time
+class Encoding(Protocol):
+    """Images encoded once, to be decoded for as many subsets, targets and draws as needed."""
+
+    def decode(self, shown: Shown, targets: Sequence[int], draw: Draw) -> TargetPlanes:
+        """Return images (b, t, h, w) in (-1, 1) of the targets (positions in `modalities`), not masked.
+
+        `shown` (b, m) is a part of what was encoded and not empty in any row; rows may differ. Raises ValueError otherwise.
         """
-        return None, lambda: None
+        ...
+
+
+@runtime_checkable  # as tests check types at run time
+class Synthesizes(Protocol):
+    """A model that synthesizes: a network, or a graph of one in another runtime."""
+
+    @property
+    def spec(self) -> InputSpec:
+        """The images that it takes."""
+        ...
+
+    def encode(self, images: Images, shown: Shown) -> Encoding:
+        """Return the encoding of the shown images (b, m, c, h, w). What a hidden slot holds, NaN included, changes nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a training step draws from a batch: for each draw k the subset that every row shows, and the noise of the latents.
+
+    `wanted` (b, m) marks the images to make; `step` counts from 0 and drives schedules.
+    """
+
+    shown: ShownPerDraw
+    noises: Sequence[Noise]
+    wanted: Shown
+    step: int
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of one draw.
+
+    Attributes:
+        terms: Each already weighted; their sum is minimized.
+        images: (b, m, h, w) in [-1, 1]; -1 outside the foreground of what was shown and where nothing was wanted.
+        measured: Further numbers to record, unweighted.
+    """
+
+    terms: Mapping[str, Tensor]
+    images: Planes
+    measured: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+Run = Callable[..., list[Array]]
+"""Runs a graph: returns its outputs for its inputs, in their order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a network as one graph: a module, inputs to trace it with, and for each input the sizes that may change."""
+
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    open_sizes: tuple[Any, ...]
+
+
+class Network(nn.Module, ABC):
+    """A network that learns and can be exported; it synthesizes as every model does (`Synthesizes`)."""
+
+    spec: InputSpec
 
     @abstractmethod
-    def losses(
-        self, batch: Batch, shown_per_draw: ShownPerDraw, noise: Noise, objective: Objective, encoding: Any = None
-    ) -> Outcome:
-        """Return the loss terms of a batch, averaged over draws and rows, and the images; `encoding` spares the encoders' work."""
+    def encode(self, images: Images, shown: Shown) -> Encoding:
+        """See `Synthesizes`."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, draws: Draws) -> Iterator[Losses]:
+        """Yield the losses of each draw; go backward through one before asking for the next.
+
+        Images are encoded once for all draws, yet only one draw is held in memory. The end of the iteration carries the gradients that
+        the draws have left in the encoding on to the encoders.
+        """
+
+    @abstractmethod
+    def graph(self) -> nn.Module:
+        """Return one fixed graph: (images (b, m, c, h, w), shown (b, m) bool) -> images (b, m, h, w) of all modalities.
+
+        It draws at temperature 0 and does not mask. Finite values in hidden slots change nothing.
+        """
+
+    @abstractmethod
+    def part(self, name: str) -> Part:
+        """Return a part that `assembled` asks for by name."""
+
+    @abstractmethod
+    def assembled(self, run: Callable[[str], Run]) -> Synthesizes:
+        """Return a model that computes by `run(name)`, which runs the part of that name, and runs only the parts it needs."""
 
 
 def shown_foreground(foreground: Tensor, shown: Tensor) -> Tensor:

@@ -6,129 +6,104 @@ down where a level carries latents (deviation A8). Encoders and image heads belo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Literal
+from typing import Protocol, runtime_checkable
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
-from anymod.configuration import Settings
 from anymod.core.batch import Batch
-from anymod.core.experts import divergence_from_prior, product_of_experts
-from anymod.core.gaussians import DiagonalGaussian, draw, standard_gaussian
-from anymod.core.noise import Noise
+from anymod.core.experts import Product, product_of_experts
+from anymod.core.gaussians import DiagonalGaussian, standard_gaussian
+from anymod.core.noise import Draw, Noise
 from anymod.core.objectives import mean_over_observed
-from anymod.models.interface import Decode, Objective, Outcome, UnifiedModel, masked, shown_foreground
+from anymod.models.interface import Draws, InputSpec, Losses, Network, Part, Run, Synthesizes, masked, shown_foreground
+from anymod.models.levels import PRODUCT_OF_EXPERTS, Fusion, Level
+from anymod.models.mmhvae_graphs import Assembled, WholeGraph, make_part
+from anymod.models.mmhvae_settings import MMHVAEObjective, MMHVAESettings
 from anymod.nn.cells import DecoderCell, ModalityEncoder, Upsample
 from anymod.nn.heads import ExpertHead, ImageHead, PriorHead, VectorTop, as_gaussian, scale_means
-from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes
+from anymod.types import Images, Shown, TargetPlanes
 
 MOST_MODALITIES = 16
 
 
-class MMHVAESettings(Settings):
-    """Shape of the network. `AUTHORS` has the published one; the defaults are a lean one for small machines."""
-
-    widths: tuple[int, ...] = Field(
-        default=(16, 32, 64, 128, 128), min_length=2, description="channels at each depth, finest first; even"
-    )
-    image_size: tuple[int, int] = Field(default=(96, 96), description="rows and columns of a slice, in pixels")
-    unshuffle: Literal[1, 2, 4] = Field(
-        default=2, description="pixels folded into channels before the encoders; the paper: 1"
-    )
-    top: Literal["map", "vector"] = Field(default="map", description="form of the coarsest latent; the paper: vector")
-    latent_levels: tuple[int, ...] | None = Field(default=None, description="levels with latents, 1 finest; None: all")
-    expansion: int = Field(default=2, ge=1, description="widening inside a decoder cell; the paper: 6")
-    head_channels: int = Field(default=16, ge=1, description="channels inside an image head; the paper: 8")
-    head_blocks: int = Field(
-        default=2, ge=0, description="residual blocks of an image head; paper's text 5, authors' code 6"
-    )
-    head_kernel: Literal[3, 5, 7] = Field(
-        default=3, description="width of an image head's last two convolutions; the paper: 7"
-    )
-    context_slices: Literal[0, 1, 2] = Field(default=0, description="neighbouring slices on each side, as channels")
-    expert_gain: float = Field(default=1.0, gt=0, description="initial scale of the experts' means; the authors: 1")
-    expert_log_variance: float = Field(
-        default=0.0, ge=-10, le=0, description="added to the experts' log-variances: they begin surer; the authors: 0"
-    )
-    soft_limit: float = Field(
-        default=10.0,
-        gt=0,
-        description="means and log-variances stay within +- this (deviation A3), before expert_log_variance is added",
-    )
-
-    @model_validator(mode="after")
-    def _fits(self) -> MMHVAESettings:
-        if any(width < 2 or width % 2 for width in self.widths):
-            raise ValueError("widths must be even: half the channels are means, half log-variances")
-        levels = self.levels
-        if list(levels) != sorted(set(levels)) or levels[-1] != len(self.widths) or levels[0] < 1:
-            raise ValueError(
-                f"latent_levels must increase from at least 1 to {len(self.widths)}, the coarsest, which carries latents"
-            )
-        if any(size <= 0 or size % self.stride for size in self.image_size):
-            raise ValueError(f"image_size must be multiples of {self.stride} (unshuffle x 2^(number of widths - 1))")
-        if self.image_size[0] * self.image_size[1] < 2 * self.stride**2:
-            raise ValueError("image_size leaves one pixel at the coarsest depth; use fewer widths or larger images")
-        return self
+@runtime_checkable  # as tests check types at run time
+class Maps(Protocol):
+    """Maps of the encoded images, one a depth, finest first, in which n images lie in some order."""
 
     @property
-    def levels(self) -> tuple[int, ...]:
-        """Return the levels that carry latents, finest first."""
-        return self.latent_levels or tuple(range(1, len(self.widths) + 1))
+    def maps(self) -> list[Tensor]:
+        """The maps (n, c, h, w)."""
+        ...
 
-    @property
-    def stride(self) -> int:
-        """Return what rows and columns must be multiples of."""
-        return self.unshuffle * 2 ** (len(self.widths) - 1)
+    def beside(self, rows: Tensor) -> Tensor:
+        """Return values of the rows (b, ...) beside the maps of their images: (n, ...)."""
+        ...
 
-
-AUTHORS = MMHVAESettings(
-    widths=(16, 32, 64, 128, 128, 128, 128),
-    image_size=(192, 192),
-    unshuffle=1,
-    top="vector",
-    expansion=6,
-    head_channels=8,
-    head_blocks=6,
-    head_kernel=7,
-)
+    def by_row(self, values: Tensor) -> Tensor:
+        """Return values (n, ...) of the images as (b, m, ...); anything where an image is hidden."""
+        ...
 
 
 @dataclass(frozen=True)
-class Features:
-    """The encoded images, packed: entry i of every map belongs to `row[i]` and `modality[i]`; one map a depth, finest first."""
+class Encoded:
+    """The encoded images, packed: entry i of every map belongs to `row[i]` and `modality[i]`."""
 
+    network: MMHVAE
     maps: list[Tensor]
     row: Tensor
     modality: Tensor
+    shown: Tensor
 
-    def select(self, shown: Tensor) -> Features:
-        """Return only what `shown` (b, m) shows; it must have been encoded."""
+    def select(self, shown: Tensor) -> Encoded:
+        """Return only what `shown` (b, m) shows; raise ValueError where it was not encoded or a row shows nothing."""
+        if not bool(shown.any(1).all()):
+            raise ValueError("every row must show at least one modality")
         keep = shown[self.row, self.modality]
         if int(keep.sum()) != int(shown.sum()):
             raise ValueError("an image is shown that was not encoded")
         if bool(keep.all()):
             return self
-        return Features([entry[keep] for entry in self.maps], self.row[keep], self.modality[keep])
+        return replace(
+            self,
+            maps=[entry[keep] for entry in self.maps],
+            row=self.row[keep],
+            modality=self.modality[keep],
+            shown=shown,
+        )
 
+    def beside(self, rows: Tensor) -> Tensor:
+        """See `Maps`."""
+        # index_select, not rows[self.row]: on several threads the gradient of indexing adds equal rows in any order.
+        return rows.index_select(0, self.row)
 
-@dataclass(frozen=True)
-class Level:
-    """The distributions at one level (1 finest): prior (b, *latent), experts (b, m, *latent; anything where hidden), posterior."""
+    def by_row(self, values: Tensor) -> Tensor:
+        """See `Maps`."""
+        empty = values.new_zeros(*self.shown.shape, *values.shape[1:])
+        return empty.index_put((self.row, self.modality), values)
 
-    number: int
-    prior: DiagonalGaussian
-    experts: DiagonalGaussian
-    posterior: DiagonalGaussian
+    def decode(self, shown: Shown, targets: Sequence[int], draw: Draw) -> TargetPlanes:
+        """See `Encoding`."""
+        finest = self.network.descend(self.select(shown), shown, draw)
+        return torch.stack([self.network.heads[target](finest) for target in targets], dim=1)
+
+    def cut(self) -> Encoded:
+        """Return the same maps as leaves, in which gradients gather."""
+        return replace(self, maps=[entry.detach().requires_grad_() for entry in self.maps])
+
+    def backward(self, leaves: Encoded) -> None:
+        """Carry the gradients that gathered in `leaves` on into the encoders."""
+        pairs = zip(self.maps, leaves.maps, strict=True)
+        reached = [(entry, leaf.grad) for entry, leaf in pairs if leaf.grad is not None]  # a depth may lack latents
+        if reached:
+            torch.autograd.backward([entry for entry, _ in reached], [gradient for _, gradient in reached])
 
 
 class Step(nn.Module):
-    """One step down: twice the size, a residual cell, and, where the level carries latents, the heads that emit its distributions."""
+    """One step down: twice the size, a residual cell and, where the level carries latents, the heads of its distributions."""
 
     def __init__(self, channels_in: int, channels: int, expansion: int, *, has_latents: bool) -> None:
         super().__init__()
@@ -138,21 +113,26 @@ class Step(nn.Module):
         self.expert: ExpertHead | None = ExpertHead(2 * channels, channels) if has_latents else None
 
 
-class MMHVAE(UnifiedModel):
+class MMHVAE(Network):
     """The hierarchical mixture of products of experts, for 1 to 16 modalities."""
 
-    def __init__(self, modalities: tuple[str, ...], settings: MMHVAESettings) -> None:
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        settings: MMHVAESettings,
+        objective: MMHVAEObjective | None = None,
+        fusion: Fusion = PRODUCT_OF_EXPERTS,
+    ) -> None:
         super().__init__()
         if not 1 <= len(modalities) <= MOST_MODALITIES or len(set(modalities)) != len(modalities):
             raise ValueError(f"between 1 and {MOST_MODALITIES} different modalities are needed")
-        widths, levels = settings.widths, settings.levels
-        self.modalities = tuple(modalities)
-        self.settings = settings
-        self.context, self.stride = settings.context_slices, settings.stride
-        self.fixed_size = settings.image_size if settings.top == "vector" else None
-        channels_in = (1 + 2 * settings.context_slices) * settings.unshuffle**2
+        self.settings, self.objective, self.fusion = settings, objective or MMHVAEObjective(), fusion
+        size, widths = settings.image_size, settings.widths
+        fixed_size = size if settings.top == "vector" else None
+        self.spec = InputSpec(tuple(modalities), size, settings.context_slices, settings.stride, fixed_size)
+        channels_in = self.spec.channels * settings.unshuffle**2
         self.encoders = nn.ModuleList(ModalityEncoder(channels_in, widths) for _ in modalities)
-        coarsest = (settings.image_size[0] // settings.stride, settings.image_size[1] // settings.stride)
+        coarsest = (size[0] // settings.stride, size[1] // settings.stride)
         self.top = (
             VectorTop(widths[-1], coarsest, 2 * widths[-1])
             if settings.top == "vector"
@@ -161,22 +141,21 @@ class MMHVAE(UnifiedModel):
         self.steps = nn.ModuleList()
         coming = widths[-1] if settings.top == "vector" else widths[-1] // 2
         for depth in reversed(range(len(widths) - 1)):
-            has_latents = depth + 1 in levels
+            has_latents = depth + 1 in settings.levels
             self.steps.append(Step(coming, widths[depth], settings.expansion, has_latents=has_latents))
             coming = widths[depth] // 2 if has_latents else widths[depth]
-        heads = (
+        self.heads = nn.ModuleList(
             ImageHead(coming, settings.head_channels, settings.head_blocks, settings.head_kernel, settings.unshuffle)
             for _ in modalities
         )
-        self.heads = nn.ModuleList(heads)
         scale_means(self.top.emit, settings.expert_gain)
-        for step in self._descent():
+        for step in self._steps_down():
             if step.expert is not None:
                 scale_means(step.expert.emit, settings.expert_gain)
 
-    def encode(self, images: Images, shown: Shown) -> Features:
-        """Return the maps of the shown images; one encoding serves every subset of `shown`."""
-        self._check_size(images)
+    def encode(self, images: Images, shown: Shown) -> Encoded:
+        """Return the maps of the shown images."""
+        self.spec.check(images)
         packed, rows, numbers = [], [], []
         for number, encoder in enumerate(self.encoders):
             row = shown[:, number].nonzero()[:, 0]
@@ -185,157 +164,105 @@ class MMHVAE(UnifiedModel):
                 rows.append(row)
                 numbers.append(torch.full_like(row, number))
         if not packed:
-            return Features([], shown.new_zeros(0, dtype=torch.long), shown.new_zeros(0, dtype=torch.long))
+            raise ValueError("at least one image must be shown")
         maps = [torch.cat(depth) for depth in zip(*packed, strict=True)]
-        return Features(maps, torch.cat(rows), torch.cat(numbers))
-
-    def encoded(self, images: Images, shown: Shown) -> Decode:
-        """Return what decodes any part of `shown` of these images, encoded once."""
-        return partial(self.decode, self.encode(images, shown))
-
-    def decode(
-        self, features: Features, shown: Shown, targets: tuple[int, ...], temperature: float, noise: Noise | None
-    ) -> TargetPlanes:
-        """Return the images of `targets` given the part `shown` of what was encoded, in (-1, 1), not masked."""
-        finest = self.descend(features, shown, temperature, noise)
-        return torch.stack([self.heads[target](finest) for target in targets], dim=1)
-
-    def synthesize(
-        self, images: Images, shown: Shown, targets: tuple[int, ...], temperature: float, noise: Noise | None
-    ) -> TargetPlanes:
-        """Return the images of `targets` (positions in `modalities`) for every row, in (-1, 1), not masked."""
-        return self.decode(self.encode(images, shown), shown, targets, temperature, noise)
+        return Encoded(self, maps, torch.cat(rows), torch.cat(numbers), shown)
 
     def descend(
         self,
-        features: Features,
-        shown: Shown,
-        temperature: float,
-        noise: Noise | None,
+        images: Maps,
+        shown: Tensor,
+        draw: Callable[[int, DiagonalGaussian], Tensor],
+        product: Product = product_of_experts,
         visit: Callable[[Level], None] = lambda level: None,
     ) -> Tensor:
-        """Draw z_L to z_1 from the posterior given `shown` and return what the image heads see; `visit` is told each level's distributions.
+        """Draw z_L to z_1 from the posterior given `shown` (b, m) and return the map that the image heads see.
 
-        A row that shows nothing is refused: that would be a draw from the prior. Shapes of a latent: (b, c, h, w), or (b, c) for a vector.
+        `draw` makes a latent (b, *latent) of a level's number and posterior; `product` fuses experts; `visit` sees each level.
         """
-        if not bool(shown.any(1).all()):
-            raise ValueError("every row must show at least one modality")
-        features = features.select(shown)
+        fuse = self.fusion.adapt(product)
+
+        def latent(number: int, prior: DiagonalGaussian | None, emitted: Tensor) -> Tensor:
+            experts = self._experts(emitted, images)
+            prior = standard_gaussian(experts.mean[:, 0]) if prior is None else prior
+            level = Level(number, prior, experts, fuse(prior, experts, shown))
+            visit(level)
+            return draw(number, level.posterior)
+
         coarsest = len(self.settings.widths)
-        experts = self._spread(self.top(features.maps[-1]), features, shown)
-        prior = standard_gaussian(experts.mean[:, 0])
-        z = self._draw_level(
-            Level(coarsest, prior, experts, product_of_experts(prior, experts, shown)), temperature, noise, visit
-        )
-        h = self.top.to_map(z) if isinstance(self.top, VectorTop) else z
-        for number, step in zip(range(coarsest - 1, 0, -1), self._descent(), strict=True):
+        h = latent(coarsest, None, self.top(images.maps[-1]))
+        if isinstance(self.top, VectorTop):
+            h = self.top.to_map(h)
+        for number, step in zip(range(coarsest - 1, 0, -1), self._steps_down(), strict=True):
             h = step.cell(step.upsample(h))
             if step.prior is not None and step.expert is not None:
-                prior = as_gaussian(step.prior(h), self.settings.soft_limit)
-                # index_select, not h[row]: on several threads the gradient of indexing adds equal rows in any order.
-                emitted = step.expert.beside(
-                    h, features.maps[number - 1], lambda rows: rows.index_select(0, features.row)
-                )
-                experts = self._spread(emitted, features, shown)
-                posterior = product_of_experts(prior, experts, shown)
-                h = self._draw_level(Level(number, prior, experts, posterior), temperature, noise, visit)
+                prior = self._gaussian(step.prior(h))
+                h = latent(number, prior, step.expert.beside(h, images.maps[number - 1], images.beside))
         return h
 
-    def encoded_for_draws(self, images: Images, shown: Shown) -> tuple[Features, Callable[[], None]]:
-        """Return the features, cut off from the encoders, and what carries the gradients that they gathered on into these."""
-        features = self.encode(images, shown)
-        cut = replace(features, maps=[entry.detach().requires_grad_() for entry in features.maps])
-
-        def carry_on() -> None:
-            maps = list(zip(features.maps, cut.maps, strict=True))
-            reached = [(entry, leaf.grad) for entry, leaf in maps if leaf.grad is not None]  # a depth may lack latents
-            torch.autograd.backward([entry for entry, _ in reached], [gradient for _, gradient in reached])
-
-        return cut, carry_on
-
-    def losses(
-        self,
-        batch: Batch,
-        shown_per_draw: ShownPerDraw,
-        noise: Noise,
-        objective: Objective,
-        encoding: Features | None = None,
-    ) -> Outcome:
-        """Return reconstruction and divergence (method, section 7), means over draws and rows, and the images (draw, b, m, h, w).
+    def losses(self, batch: Batch, draws: Draws) -> Iterator[Losses]:
+        """Yield reconstruction and divergence of each draw (method, section 7), means over rows.
 
         Everything observed counts in the reconstruction, also what was not shown: that makes the posterior estimate what it does not see.
         """
-        wanted = torch.ones_like(batch.observed) if objective.unobserved else batch.observed
-        # No gradient of an error is finite where a target is not, not even one that counts for nothing.
-        targets = torch.where(batch.observed[:, :, None, None], batch.targets, -1.0)
-        weight = torch.where(batch.label[:, None], objective.label_weight, 1.0)
-        features = self.encode(batch.images, shown_per_draw.any(0)) if encoding is None else encoding
-        images, errors, divergences = [], [], dict[int, list[Tensor]]()
-        for shown in shown_per_draw:
-            divergence = dict[int, Tensor]()
+        encoded = self.encode(batch.images, draws.shown.any(0))
+        leaves = encoded.cut()
+        for shown, noise in zip(draws.shown, draws.noises, strict=True):
+            yield self._losses_of_draw(leaves.select(shown), batch, shown, noise, draws)
+        encoded.backward(leaves)
 
-            def visit(level: Level, shown: Tensor = shown, divergence: dict[int, Tensor] = divergence) -> None:
-                divergence[level.number] = self._divergence(level, shown).flatten(1).sum(1).mean()
-
-            finest = self.descend(features, shown, 1.0, noise, visit)
-            drawn = self._wanted_images(finest, wanted)
-            images.append(masked(drawn, shown_foreground(batch.foreground, shown)))
-            error = objective.error(targets, images[-1]) * weight
-            errors.append(mean_over_observed(error, batch.observed))
-            for number, nats in divergence.items():
-                divergences.setdefault(number, []).append(nats)
+    def _losses_of_draw(self, encoded: Encoded, batch: Batch, shown: Shown, noise: Noise, draws: Draws) -> Losses:
+        objective, nats = self.objective, dict[int, Tensor]()
         pixels = batch.targets[0].numel()  # N M: the divergence is counted per pixel and modality
-        per_level = {number: torch.stack(nats).mean() / pixels for number, nats in divergences.items()}
-        terms = {
-            "reconstruction": torch.stack(errors).mean(),
-            "divergence": objective.kl_weight
-            * torch.stack([objective.level_weight(number) * nats for number, nats in per_level.items()]).sum(),
-        }
-        return Outcome(terms, torch.stack(images), {number: nats.detach() for number, nats in per_level.items()})
 
-    def _descent(self) -> list[Step]:
+        def visit(level: Level) -> None:
+            nats[level.number] = self.fusion.divergence(level, shown).flatten(1).sum(1).mean() / pixels
+
+        finest = self.descend(encoded, shown, Draw(1.0, noise), visit=visit)
+        images = masked(self._wanted_images(finest, draws.wanted), shown_foreground(batch.foreground, shown))
+        # No gradient of an error is finite where a target is not, not even one that counts for nothing.
+        targets = torch.where(batch.observed[:, :, None, None], batch.targets_of(shown), -1.0)
+        error = objective.error(targets, images) * torch.where(batch.label[:, None], objective.label_weight, 1.0)
+        weighted = torch.stack([objective.level_weight(number) * value for number, value in nats.items()]).sum()
+        terms = {
+            "reconstruction": mean_over_observed(error, batch.observed),
+            "divergence": objective.kl_weight_at(draws.step) * weighted,
+        }
+        return Losses(terms, images, {f"nats_level_{number}": value.detach() for number, value in nats.items()})
+
+    def graph(self) -> nn.Module:
+        """Return one graph for every subset, its weight normalization folded."""
+        return WholeGraph(self)
+
+    def part(self, name: str) -> Part:
+        """Return `encoder-0` .. `encoder-M-1`, `decoder` (means), `sampler` (draws), `head-0` .. `head-M-1`."""
+        return make_part(self, name)
+
+    def assembled(self, run: Callable[[str], Run]) -> Synthesizes:
+        """Return a model that runs the encoders and heads it needs and one of decoder and sampler."""
+        return Assembled(self.spec, self.settings, run)
+
+    def _steps_down(self) -> list[Step]:
         """Return the steps from the second coarsest level to the finest (a ModuleList does not know its members' type)."""
         return [step for step in self.steps if isinstance(step, Step)]
 
     def _wanted_images(self, finest: Tensor, wanted: Tensor) -> Tensor:
         """Return (b, m, h, w) images from the finest latent, each head run only on the rows that want it; -1 elsewhere."""
+        size = [side * self.settings.unshuffle for side in finest.shape[-2:]]
         planes = []
         for number, head in enumerate(self.heads):
             row = wanted[:, number].nonzero()[:, 0]
-            size = [side * self.settings.unshuffle for side in finest.shape[-2:]]
             plane = finest.new_full((len(finest), *size), -1.0)
             planes.append(
                 plane.index_copy(0, row, head(finest.index_select(0, row)).to(plane.dtype)) if len(row) else plane
             )
         return torch.stack(planes, dim=1)
 
-    def _spread(self, emitted: Tensor, features: Features, shown: Tensor) -> DiagonalGaussian:
-        """Return the packed experts unpacked to (b, m, *latent); zeros where nothing was encoded."""
-        distribution = as_gaussian(emitted, self.settings.soft_limit)
-        packed = DiagonalGaussian(distribution.mean, distribution.log_variance + self.settings.expert_log_variance)
-        empty = packed.mean.new_zeros(*shown.shape, *packed.mean.shape[1:])
-        index = (features.row, features.modality)
-        return DiagonalGaussian(empty.index_put(index, packed.mean), empty.index_put(index, packed.log_variance))
+    def _experts(self, emitted: Tensor, images: Maps) -> DiagonalGaussian:
+        """Return the experts (b, m, *latent) from what a head emitted for the images (n, *twice the latent)."""
+        packed = self._gaussian(emitted)
+        log_variance = packed.log_variance + self.settings.expert_log_variance
+        return DiagonalGaussian(images.by_row(packed.mean), images.by_row(log_variance))
 
-    def _draw_level(
-        self, level: Level, temperature: float, noise: Noise | None, visit: Callable[[Level], None]
-    ) -> Tensor:
-        visit(level)
-        mean = level.posterior.mean
-        epsilon = noise(level.number, tuple(mean.shape)) if noise is not None and temperature > 0 else None
-        return draw(self._drawn_from(level), epsilon, temperature)
-
-    def _drawn_from(self, level: Level) -> DiagonalGaussian:
-        """Return the distribution that a level's latent is drawn from."""
-        return level.posterior
-
-    def _divergence(self, level: Level, shown: Tensor) -> Tensor:
-        """Return KL[posterior || prior] of a level in nats, element by element."""
-        return divergence_from_prior(level.prior, level.experts, shown)
-
-    def _check_size(self, images: Tensor) -> None:
-        size = tuple(images.shape[-2:])
-        if self.fixed_size is not None and size != self.fixed_size:
-            raise ValueError(f"this model takes slices of {self.fixed_size} pixels, not {size}: pad or crop them")
-        if any(side % self.stride for side in size):
-            raise ValueError(f"slices of {size} pixels do not divide by {self.stride}: pad or crop them")
+    def _gaussian(self, emitted: Tensor) -> DiagonalGaussian:
+        return as_gaussian(emitted, self.settings.soft_limit, self.fusion.log_variance_per_output)

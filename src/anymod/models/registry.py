@@ -1,17 +1,81 @@
-"""The closed list of architectures: a model folder names one of these and can name nothing else."""
+"""The closed list of architectures: a recipe or a model folder names one of these and can name nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from anymod.configuration import validate
+from pydantic import Discriminator, Tag, field_validator, model_validator
+
+from anymod.configuration import Settings, validate
 from anymod.errors import AnymodError, ConfigurationError
-from anymod.models.dorent2024 import AuthorsMMHVAE
-from anymod.models.interface import UnifiedModel
-from anymod.models.mmhvae import MMHVAE, MMHVAESettings
+from anymod.models.interface import Network
+from anymod.models.levels import INVERSE_DEVIATIONS
+from anymod.models.mmhvae import MMHVAE
+from anymod.models.mmhvae_settings import DORENT2024, MMHVAEObjective, MMHVAESettings
 
-ARCHITECTURES = {"mmhvae": (MMHVAE, MMHVAESettings), "authors": (AuthorsMMHVAE, MMHVAESettings)}
+OLDER_NAMES = {"authors": "dorent2024"}  # in model folders and recipes of version 0.1
+
+
+class MMHVAEModel(Settings):
+    """The hierarchical mixture of products of experts."""
+
+    architecture: Literal["mmhvae"] = "mmhvae"
+    settings: MMHVAESettings = MMHVAESettings()
+    objective: MMHVAEObjective = MMHVAEObjective()
+
+    @model_validator(mode="after")
+    def _weighs_every_level(self) -> MMHVAEModel:
+        self.objective.check_levels(len(self.settings.widths))
+        return self
+
+    def build(self, modalities: Sequence[str]) -> Network:
+        """Return an untrained network; raise ValueError where it cannot have these modalities."""
+        return MMHVAE(modalities, self.settings, self.objective)
+
+
+class Dorent2024Model(Settings):
+    """The published network of the paper, which fuses experts in its own way (deviations A1 and A2)."""
+
+    architecture: Literal["dorent2024"] = "dorent2024"
+    settings: MMHVAESettings = DORENT2024
+    objective: MMHVAEObjective = MMHVAEObjective()
+
+    @field_validator("architecture", mode="before")
+    @classmethod
+    def _newer_name(cls, name: Any) -> Any:
+        return OLDER_NAMES.get(name, name)
+
+    @model_validator(mode="after")
+    def _weighs_every_level(self) -> Dorent2024Model:
+        self.objective.check_levels(len(self.settings.widths))
+        return self
+
+    def build(self, modalities: Sequence[str]) -> Network:
+        """Return an untrained network; raise ValueError where it cannot have these modalities."""
+        return MMHVAE(modalities, self.settings, self.objective, INVERSE_DEVIATIONS)
+
+
+ARCHITECTURES: dict[str, type[MMHVAEModel] | type[Dorent2024Model]] = {
+    "mmhvae": MMHVAEModel,
+    "dorent2024": Dorent2024Model,
+}
+
+
+def _architecture(section: Any) -> Any:
+    name = section.get("architecture", "mmhvae") if isinstance(section, dict) else section.architecture
+    return OLDER_NAMES.get(name, name)
+
+
+Model = Annotated[
+    Annotated[MMHVAEModel, Tag("mmhvae")] | Annotated[Dorent2024Model, Tag("dorent2024")], Discriminator(_architecture)
+]
+"""The section `model` of a recipe: an architecture with its settings and its objective."""
+
+
+def default_model() -> MMHVAEModel:
+    """Return the section `model` of a recipe that gives none."""
+    return MMHVAEModel()
 
 
 def build_model(
@@ -21,15 +85,22 @@ def build_model(
     where: str,
     *,
     error: type[AnymodError] = ConfigurationError,
-) -> UnifiedModel:
+) -> Network:
     """Return an untrained network; raise `error` that names `where` for an unknown architecture or settings that do not fit."""
     if architecture not in ARCHITECTURES:
-        raise error(
-            "unknown architecture", where, f"'{architecture}' does not exist", f"known are {', '.join(ARCHITECTURES)}"
-        )
-    network, settings_type = ARCHITECTURES[architecture]
-    shape = validate(settings_type, settings, where, error=error)
+        known = ", ".join(ARCHITECTURES)
+        raise error("unknown architecture", where, f"'{architecture}' does not exist", f"known are {known}")
+    section = validate(
+        ARCHITECTURES[architecture], {"architecture": architecture, "settings": settings}, where, error=error
+    )
+    return built(section, modalities, where, error=error)
+
+
+def built(
+    section: MMHVAEModel | Dorent2024Model, modalities: Sequence[str], where: str, *, error: type[AnymodError]
+) -> Network:
+    """Return the untrained network of a section `model`; raise `error` where the modalities cannot be used."""
     try:
-        return network(tuple(modalities), shape)
+        return section.build(modalities)
     except ValueError as problem:
         raise error("unusable modalities", where, str(problem), "list each modality once") from problem

@@ -12,12 +12,13 @@ from anymod.core.gaussians import DiagonalGaussian, soft_limit
 from anymod.nn.cells import InstanceNorm, SqueezeExcite, in_full_precision
 
 
-def as_gaussian(features: Tensor, limit: float) -> DiagonalGaussian:
-    """Return the distribution whose mean is the first half of the channels and whose log-variance is the second, both softly limited.
+def as_gaussian(features: Tensor, limit: float, log_variance_per_output: int = 1) -> DiagonalGaussian:
+    """Return the distribution whose mean is the first half of the channels and whose log-variance is a multiple of the second.
 
-    Half precision is widened to float32: fusion and divergence need it (method, section 10).
+    Both halves are softly limited first. Half precision is widened to float32: fusion and divergence need it (method, section 10).
     """
-    return DiagonalGaussian(*soft_limit(in_full_precision(features), limit).chunk(2, dim=1))
+    mean, output = soft_limit(in_full_precision(features), limit).chunk(2, dim=1)
+    return DiagonalGaussian(mean, output if log_variance_per_output == 1 else log_variance_per_output * output)
 
 
 def scale_means(emit: nn.Module, gain: float) -> None:

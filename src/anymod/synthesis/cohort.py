@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from anymod.cohorts import Cohort, Subject
-from anymod.engines.backends import Backend, backend_name
+from anymod.engines.backends import Backend
 from anymod.errors import AnymodError, CohortError, ModalityError, OutputError
 from anymod.executors import completed, subject_executor
 from anymod.files import claim_folder, staged_folder, write_json
@@ -73,7 +73,7 @@ def synthesize_cohort(
         before = _stored(out / REQUEST, {"backend": None}) or {}
         request = replace(request, backend=before.get("backend", "auto"))
     synthesizer = _synthesizer(request.model, request.device, request.backend)
-    request = replace(request, backend=backend_name(synthesizer.model))  # one choice for all processes
+    request = replace(request, backend=synthesizer.backend)  # one choice for all processes
     known = synthesizer.description.names
     synthesizer.targets(request.show or known[:1], request.options.targets or known)
     _claim(out, request, synthesizer, overwrite=overwrite, keep=(cohort.root, find_model(request.model)))

@@ -8,20 +8,27 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from anymod.core.noise import Noise, shared_noise
-from anymod.models import Decode, UnifiedModel
+from anymod.core.noise import Draw, Noise, shared_noise
+from anymod.models import Encoding, Synthesizes
 from anymod.synthesis.options import SynthesisOptions
 
 
-def encoded(model: UnifiedModel, images: Tensor, shown: Tensor, *, mirror: bool = False) -> Decode:
-    """Return what decodes any part of `shown` (b, m) of `images` (b, m, c, h, w); encodes once where the network can.
+@dataclass(frozen=True)
+class WithMirrorImage:
+    """Encodings of a head and of its mirror image; decoded images are the mean of both, the second mirrored back."""
 
-    With `mirror` the images are the mean of two: of the head as it is, and of the head with left and right exchanged, turned back.
-    """
-    if mirror:
-        plain, turned = encoded(model, images, shown), encoded(model, images.flip(-2), shown)
-        return lambda *asked: (plain(*asked) + turned(*asked).flip(-2)) / 2
-    return model.encoded(images, shown)
+    head: Encoding
+    mirrored: Encoding
+
+    def decode(self, shown: Tensor, targets: Sequence[int], draw: Draw) -> Tensor:
+        """See `Encoding`."""
+        return (self.head.decode(shown, targets, draw) + self.mirrored.decode(shown, targets, draw).flip(-2)) / 2
+
+
+def encoded(model: Synthesizes, images: Tensor, shown: Tensor, *, mirror: bool = False) -> Encoding:
+    """Return the encoding of `images` (b, m, c, h, w), with `mirror` together with that of their mirror images."""
+    encoding = model.encode(images, shown)
+    return WithMirrorImage(encoding, model.encode(images.flip(-2), shown)) if mirror else encoding
 
 
 def with_content(shown: Tensor, foreground: Tensor) -> Tensor:
@@ -34,7 +41,7 @@ def with_content(shown: Tensor, foreground: Tensor) -> Tensor:
 
 
 def draw_images(
-    decode: Decode, shown: Tensor, targets: tuple[int, ...], options: SynthesisOptions, slices: Sequence[int]
+    encoding: Encoding, shown: Tensor, targets: tuple[int, ...], options: SynthesisOptions, slices: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Return (mean, standard deviation), each (b, t, h, w), over the samples of a chunk; the deviation of one sample is 0.
 
@@ -43,7 +50,7 @@ def draw_images(
     moments = RunningMoments()
     for sample in range(options.samples):
         noise = _noise(options, sample, slices, shown.device) if options.temperature > 0 else None
-        moments.add(decode(shown, targets, options.temperature, noise))
+        moments.add(encoding.decode(shown, targets, Draw(options.temperature, noise)))
     return moments.mean, moments.standard_deviation()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from anymod.engines.backends import Backend, backend_name
+from anymod.engines.backends import Backend
 from anymod.files import staged_folder, write_json
 from anymod.models import find_model
 from anymod.synthesis.options import SynthesisOptions
@@ -112,7 +112,7 @@ def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions
         "shown": shown,
         "wanted": list(wanted),
         **options.draws(),
-        "backend": backend_name(synthesizer.model),
+        "backend": synthesizer.backend,
         "model_sha256": description.weights_sha256,
         "model_fingerprint": description.fingerprint(),
         "scaled_errors": {name: description.expected_error(shown, name) for name in wanted},

@@ -17,7 +17,7 @@ from anymod.cohorts import SubjectImages
 from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
-from anymod.models import ModelDescription, UnifiedModel, load_model
+from anymod.models import ModelDescription, Synthesizes, load_model
 from anymod.slices.intensities import input_maps, write_row
 from anymod.slices.model_input import ModelInput, model_input
 from anymod.synthesis.drawing import draw_images, encoded, with_content
@@ -56,10 +56,16 @@ class Synthesizer:
         >>> filled = synthesizer.synthesize({"t1": read_volume("t1.nii.gz")})  # doctest: +SKIP
     """
 
-    def __init__(self, model: UnifiedModel, description: ModelDescription, device: str | torch.device = "cpu") -> None:
-        self.device = torch.device(device)
-        self.model = model.to(self.device).eval()
-        self.description = description
+    def __init__(
+        self,
+        model: Synthesizes,
+        description: ModelDescription,
+        device: str | torch.device = "cpu",
+        backend: Backend = "torch",
+    ) -> None:
+        """Take a model that lies on `device` already; `backend` says what runs it."""
+        self.model, self.description = model, description
+        self.device, self.backend = torch.device(device), backend
 
     @classmethod
     def from_folder(cls, folder: str | Path, device: str = "auto", backend: Backend = "torch") -> Synthesizer:
@@ -69,7 +75,8 @@ class Synthesizer:
         """
         chosen = resolve_device(device)
         network, description = load_model(folder, chosen)
-        return cls(with_backend(network, backend, chosen), description, chosen)
+        model, runs = with_backend(network, description.fingerprint(), backend, chosen)
+        return cls(model, description, chosen, runs)
 
     def targets(self, shown: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Return the targets: those wanted, else all that is not shown; raise ModalityError for an unknown one or none at all."""
@@ -133,7 +140,7 @@ class Synthesizer:
     def see(self, subject: SubjectImages) -> ModelInput:
         """Return a subject's images on the grid of the model, large enough for the foreground unless the model takes one size only."""
         groups = {modality.name: modality.group for modality in self.description.modalities}
-        stride = self.model.stride if self.model.fixed_size is None else None
+        stride = self.model.spec.stride if self.model.spec.fixed_size is None else None
         return model_input(subject, groups, self.description, stride)
 
     def _input_ranges(self, seen: ModelInput) -> list[IntensityRange | None]:
@@ -161,8 +168,10 @@ class Synthesizer:
         positions = tuple(self.description.position(name) for name in targets)
         for slices in _chunks(np.flatnonzero(inside.any((1, 2))), inside.shape[1] * inside.shape[2], options.chunk):
             images, shown, foreground = self.rows(seen, slices)
-            decode = encoded(self.model, images, shown, mirror=options.mirror)
-            mean, deviation = draw_images(decode, with_content(shown, foreground), positions, options, slices.tolist())
+            encoding = encoded(self.model, images, shown, mirror=options.mirror)
+            mean, deviation = draw_images(
+                encoding, with_content(shown, foreground), positions, options, slices.tolist()
+            )
             here = inside[slices]
             means[:, slices] = np.where(here, mean.transpose(0, 1).cpu().numpy(), np.float32(-1))
             if deviations is not None:
@@ -173,7 +182,9 @@ class Synthesizer:
         """Return images (b, m, c, h, w), shown (b, m) and foreground (b, m, h, w) of some slices (indices) on the device."""
         count, modalities, height, width = seen.planes.shape
         maps = input_maps(self._input_ranges(seen), seen.slice_ranges, count)
-        images = np.empty((len(slices), modalities, 1 + 2 * self.model.context, height, width), dtype=np.float32)
+        images = np.empty(
+            (len(slices), modalities, 1 + 2 * self.model.spec.context_slices, height, width), dtype=np.float32
+        )
         for row, position in enumerate(slices.tolist()):
             write_row(images[row], seen.planes, seen.foreground, maps, position)
         shown = torch.tensor([scale is not None for scale in seen.scales]).expand(len(slices), -1)

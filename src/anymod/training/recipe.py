@@ -1,123 +1,126 @@
-"""A training recipe: the YAML file that `anymod train --config` reads. Every default of training lives here, once."""
+"""A training recipe: the YAML file that `anymod train --config` reads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from anymod.configuration import Settings, apply_assignments, read_yaml, validate
+from anymod.configuration import Settings, apply_assignments, merged, read_yaml, renamed, validate
 from anymod.errors import ConfigurationError
-from anymod.models import MMHVAESettings
+from anymod.models import Model, default_model
 from anymod.slices import AugmentationSettings, CacheSettings
 from anymod.volumes import IntensityRule
 
+OLDER_NAMES = {
+    **{
+        f"objective.{name}": f"model.objective.{name}"
+        for name in ("likelihood", "label_weight", "kl_weight", "level_weights", "kl_warmup_steps")
+    },
+    "objective.critic_start": "objective.discriminator_start",
+    **{f"training.critic_{name}": f"training.discriminator_{name}" for name in ("width", "depth", "learning_rate")},
+    "training.gradient_norm": "training.max_gradient_norm",
+    "training.averaging": "training.ema_decay",
+}
+"""Names of version 0.1 and what they are called now."""
+MOST_EXTENSIONS = 8
 LEAST_JUDGED = 3
 """Pixels along an axis that a discriminator's strided layers must leave: its last two layers take one each."""
 
 
-class ModelSection(Settings):
-    """Which network."""
-
-    architecture: Literal["mmhvae", "authors"] = "mmhvae"
-    settings: MMHVAESettings = MMHVAESettings()
-
-
 class DataSection(Settings):
-    """How a cohort's images become slices."""
+    """Slices of a cohort's images."""
 
     spacing_mm: float = Field(
         default=2.0, gt=0, description="of the isotropic grid that images are resampled to, in mm"
     )
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
-    min_foreground: float = Field(default=0.05, ge=0, lt=1, description="share of a slice below which it is left out")
+    min_foreground: float = Field(
+        default=0.05, ge=0, lt=1, description="smallest foreground share of a slice that is used"
+    )
     labelled_share: float = Field(
         default=0.0,
         ge=0,
         le=0.9,
-        description="of a batch, drawn among slices that label maps mark, so that rare lesions are seen",
+        description="share of a batch that is drawn from slices with a label, so that rare lesions are seen",
     )
     repeats: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default={},
-        description="globs of subjects' names, and how often their slices come in an epoch: few real subjects among many simulated",
+        description="patterns of subject names, and how often their slices come in an epoch, for few real among many simulated subjects",
     )
     augmentation: AugmentationSettings = AugmentationSettings()
     loader_processes: int = Field(
-        default=0, ge=0, description="processes that read ahead; 0 reads in the training process"
+        default=0, ge=0, description="processes that read ahead; with 0 the training process reads"
     )
 
 
 class ObjectiveSection(Settings):
-    """What is minimized (method, section 7): reconstruction + kl_weight x KL + adversarial_weight x R."""
+    """What every architecture is trained for: subsets to draw, and the adversary (method, sections 6 and 8)."""
 
-    likelihood: Literal["laplace", "normal"] = Field(
-        default="laplace", description="absolute or squared error (deviation T1)"
-    )
     shown_targets: Literal["clean", "as_shown"] = Field(
         default="clean",
-        description="what the image of a shown modality is compared with: the subject's, or what the network saw, gamma and bias field"
-        " of the augmentation included",
+        description="what the image of a shown modality is compared with: the subject's image, or the augmented one that the network"
+        " saw",
     )
-    label_weight: float = Field(
-        default=1.0, ge=1, le=100, description="how often a voxel counts that a label map marks, such as a tumour's"
-    )
-    kl_weight: float = Field(
-        default=1e-3, ge=0, description="per nat, pixel and modality; authors: 0.002 on this scale"
-    )
-    level_weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        default=(), description="how much a nat of each level counts, finest first; none given: all 1"
-    )
-    kl_warmup_steps: int = Field(default=500, ge=0, description="linear rise of kl_weight from 0")
     draws: int = Field(
-        default=1, ge=1, description="subsets a row shows in one step, stratified over its tickets; authors: 3"
+        default=1, ge=1, description="subsets a row shows in one step, stratified over its tickets; published code: 3"
     )
     mixed_ticket: bool = Field(
         default=True, description="also draw subsets across groups (method, section 8); paper: false"
     )
-    adversarial_weight: float = Field(default=0.0, ge=0, description="of R; authors: 0.1 or 0.05 on this scale")
-    adversarial_start: int = Field(default=0, ge=0, description="step at which the networks begin to see R")
+    adversarial_weight: float = Field(
+        default=0.0, ge=0, description="of the adversarial term; published code: 0.1 or 0.05 on this scale"
+    )
+    adversarial_start: int = Field(default=0, ge=0, description="step at which the adversarial term begins to count")
     discriminator_start: int = Field(default=0, ge=0, description="step at which the discriminators begin to learn")
     adversarial_subsets: Literal["partial", "all"] = Field(
-        default="partial", description="R from every drawn subset, or only where something observed is hidden (authors)"
+        default="partial",
+        description="judge the images of every drawn subset, or only of those that hide something observed (published code)",
     )
 
 
 class TrainingSection(Settings):
-    """How long, how fast, how exactly."""
+    """Length, speed and precision of a training."""
 
     start_from: str | None = Field(
-        default=None, description="model folder or bundled model whose weights to begin with; null: random ones"
+        default=None, description="model folder or bundled model with the initial weights; null: random ones"
     )
     steps: int = Field(default=6000, ge=1)
-    batch_size: int = Field(default=16, ge=1, description="slices a step, over all processes")
-    learning_rate: float = Field(default=2e-3, gt=0, description="Adamax; falls along a cosine")
+    batch_size: int = Field(default=16, ge=1, description="slices in a step, over all processes")
+    learning_rate: float = Field(default=2e-3, gt=0, description="of Adamax; falls along a cosine")
     final_learning_rate: float = Field(default=1e-4, ge=0)
-    gradient_norm: float = Field(default=1.0, gt=0, description="longer gradients are shortened to this")
-    averaging: float = Field(
-        default=0.998, ge=0, lt=1, description="decay of the running mean of the weights, which is what ships"
+    max_gradient_norm: float = Field(default=1.0, gt=0, description="longer gradients are clipped to this norm")
+    ema_decay: float = Field(
+        default=0.998,
+        ge=0,
+        lt=1,
+        description="of the exponential moving average of the weights, which becomes the model folder",
     )
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     discriminator_width: int = Field(
-        default=32, ge=1, description="channels of a discriminator's first layer; authors: 64"
+        default=32, ge=1, description="channels of a discriminator's first layer; published code: 64"
     )
-    discriminator_depth: int = Field(default=3, ge=1, description="strided layers; 3 judges patches, authors: 6")
-    discriminator_learning_rate: float = Field(default=2e-4, gt=0, description="Adam")
+    discriminator_depth: int = Field(
+        default=3, ge=1, description="strided layers of a discriminator; 3 judges patches; published code: 6"
+    )
+    discriminator_learning_rate: float = Field(default=2e-4, gt=0, description="of Adam")
     log_every: int = Field(default=20, ge=1, description="steps between rows of metrics.csv")
-    validate_every: int = Field(
-        default=500, ge=1, description="steps between looks at the validation subjects, with a picture"
-    )
+    validate_every: int = Field(default=500, ge=1, description="steps between validations, each with a picture")
     checkpoint_every: int = Field(default=100, ge=1, description="steps between checkpoints")
-    select: Literal["last", "best"] = Field(default="last", description="which weights become the model folder")
+    select: Literal["last", "best"] = Field(
+        default="last",
+        description="weights that become the model folder: the last, or those with the best validation score",
+    )
     seed: int = 0
 
 
 class Recipe(Settings):
-    """Everything that decides a training, apart from the cohort."""
+    """Everything that determines a training, apart from the cohort."""
 
-    model: ModelSection = ModelSection()
+    model: Model = Field(default_factory=default_model)
     data: DataSection = DataSection()
     objective: ObjectiveSection = ObjectiveSection()
     training: TrainingSection = TrainingSection()
@@ -126,15 +129,12 @@ class Recipe(Settings):
     def _consistent(self) -> Recipe:
         if self.objective.adversarial_start < self.objective.discriminator_start:
             raise ValueError(
-                "objective.adversarial_start comes before objective.discriminator_start: nobody could judge yet"
+                "objective.adversarial_start comes before objective.discriminator_start, when no discriminator has learnt"
             )
         if self.objective.shown_targets == "as_shown" and self.data.targets == "harmonized":
             raise ValueError(
-                "objective.shown_targets as_shown compares on the input's scale: choose data.targets percentile"
+                "objective.shown_targets as_shown compares on the scale of the input: choose data.targets percentile"
             )
-        depths = len(self.model.settings.widths)
-        if self.objective.level_weights and len(self.objective.level_weights) != depths:
-            raise ValueError(f"objective.level_weights needs one number for each of the {depths} model.settings.widths")
         smallest = LEAST_JUDGED * 2**self.training.discriminator_depth
         size = self.model.settings.image_size
         if self.objective.adversarial_weight > 0 and min(size) < smallest:
@@ -146,7 +146,7 @@ class Recipe(Settings):
 
     @property
     def cache_settings(self) -> CacheSettings:
-        """Return what the slice cache depends on."""
+        """Settings of the slice cache."""
         return CacheSettings(
             spacing_mm=self.data.spacing_mm,
             image_size=self.model.settings.image_size,
@@ -157,6 +157,26 @@ class Recipe(Settings):
 
 
 def read_recipe(path: Path, assignments: Sequence[str] = ()) -> Recipe:
-    """Return the recipe in a YAML file with each `section.key=value` laid over it; ConfigurationError names what does not fit."""
-    content = apply_assignments(read_yaml(path, error=ConfigurationError), assignments, error=ConfigurationError)
-    return validate(Recipe, content, path, error=ConfigurationError)
+    """Return the recipe in a YAML file, laid over the one that its `extends` names, with each `section.key=value` laid over both.
+
+    Raises ConfigurationError that names what does not fit.
+    """
+    changes = [
+        f"{OLDER_NAMES.get(name, name)}{equals}{value}"
+        for name, equals, value in (each.partition("=") for each in assignments)
+    ]
+    content = apply_assignments(_read_extended(path), changes, error=ConfigurationError)
+    return validate(Recipe, content, path, error=ConfigurationError, assignments=changes)
+
+
+def _read_extended(path: Path, depth: int = 0) -> dict[str, Any]:
+    content = renamed(read_yaml(path, error=ConfigurationError), OLDER_NAMES, path, error=ConfigurationError)
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise ConfigurationError("invalid value", path, "'extends' is no file name", "write extends: lean.yaml")
+    if depth == MOST_EXTENSIONS:
+        why = f"more than {MOST_EXTENSIONS} recipes extend one another"
+        raise ConfigurationError("endless recipe", path, why, "let the last one stand alone")
+    return merged(_read_extended(path.parent / base, depth + 1), content)

@@ -1,31 +1,29 @@
-"""One update of the networks and of the discriminators; gradients add up over draws and are averaged over processes."""
+"""One update of a network and of its discriminators. Gradients add up over draws and are averaged over processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from anymod.core.batch import Batch
-from anymod.core.noise import Noise
 from anymod.errors import DivergenceError
-from anymod.models import Objective, UnifiedModel
+from anymod.models import Draws, Network
 from anymod.training.adversary import discriminators_term, fakes_of, judged_rows, model_term
-from anymod.types import ShownPerDraw
 
 
 @dataclass(frozen=True)
 class Update:
-    """How gradients become an update: averaged over processes, shortened to `gradient_norm`, refused where not finite."""
+    """How gradients become an update: averaged over processes, clipped to `max_gradient_norm`, refused where not finite."""
 
     step: int
-    gradient_norm: float
+    max_gradient_norm: float
     autocast: Callable[[], Any]
     average: Callable[[Tensor], Tensor] | None = None
-    """Averages a tensor over the processes; None where there is one."""
+    """Averages a tensor over the processes; None for a single process."""
 
     def apply(
         self,
@@ -34,9 +32,9 @@ class Update:
         terms: dict[str, Tensor],
         subjects: tuple[str, ...],
     ) -> float:
-        """Take one optimizer step; return the gradient's norm before it was shortened.
+        """Take one optimizer step; return the norm of the gradient before clipping.
 
-        A parameter that nothing in the batch used gets a gradient of 0 rather than none, so that one process and several do the same.
+        A parameter that nothing in the batch used gets a gradient of 0 instead of none, so that one process and several do the same.
         Raises DivergenceError, in every process alike, that names step, terms and subjects.
         """
         held = list(parameters)
@@ -51,7 +49,7 @@ class Update:
             parts = rest.split([gradient.numel() for gradient in gradients])
             for gradient, part in zip(gradients, parts, strict=True):
                 gradient.copy_(part.view_as(gradient))
-        norm = nn.utils.clip_grad_norm_(held, self.gradient_norm)
+        norm = nn.utils.clip_grad_norm_(held, self.max_gradient_norm)
         if not bool(torch.isfinite(norm + total)):
             raise self._diverged(terms, subjects)
         optimizer.step()
@@ -60,13 +58,15 @@ class Update:
     def _diverged(self, terms: dict[str, Tensor], subjects: tuple[str, ...]) -> DivergenceError:
         bad = [name for name, term in terms.items() if not bool(torch.isfinite(term))] or ["gradient"]
         why = f"{', '.join(bad)} not finite for subjects {', '.join(dict.fromkeys(subjects))}"
-        remedy = "look at these subjects with 'anymod check', or lower training.learning_rate, and go on with --resume"
+        remedy = (
+            "look at these subjects with 'anymod check', or lower training.learning_rate, and continue with --resume"
+        )
         return DivergenceError("training diverged", f"step {self.step}", why, remedy)
 
 
 @dataclass(frozen=True)
 class Adversary:
-    """The discriminators, how much their word weighs now, and whether every subset is judged."""
+    """The discriminators, the weight of their term, and whether the images of every subset are judged."""
 
     discriminators: nn.ModuleList
     weight: float
@@ -74,68 +74,48 @@ class Adversary:
 
 
 @dataclass(frozen=True)
-class StepPlan:
-    """What a step does: the subsets its rows show, (k, b, m), the noise of each draw, and what is minimized.
-
-    With `as_shown` a shown image is compared with what the network saw of it, the augmentation's changes of brightness included.
-    """
-
-    shown_per_draw: ShownPerDraw
-    noises: Sequence[Noise]
-    objective: Objective
-    adversary: Adversary
-    as_shown: bool = False
-
-
-@dataclass(frozen=True)
 class StepReport:
-    """Weighted loss terms, nats per pixel and modality of each level, the gradient's norm, and the fakes per modality."""
+    """Means over draws of the loss terms and of the model's other numbers, the gradient norm, and synthetic slices of each modality."""
 
     terms: dict[str, float]
     gradient_norm: float
     fakes: list[Tensor]
 
 
-def batch_as_shown(batch: Batch, shown: Tensor) -> Batch:
-    """Return the batch with the images themselves as targets of what `shown` (b, m) shows; hidden ones keep theirs."""
-    middle = batch.images[:, :, batch.images.shape[2] // 2]
-    return replace(batch, targets=torch.where((shown & batch.observed)[:, :, None, None], middle, batch.targets))
-
-
 def model_step(
-    model: UnifiedModel, optimizer: torch.optim.Optimizer, batch: Batch, plan: StepPlan, update: Update
+    model: Network,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    draws: Draws,
+    adversary: Adversary,
+    update: Update,
 ) -> StepReport:
-    """Update the model once: the images encoded once, the gradients of the draws added up one after the other.
-
-    So memory is that of one draw, and of the encoders.
-    """
+    """Update the model once. Each draw goes backward before the next, so peak memory is one draw plus the encoders."""
     optimizer.zero_grad(set_to_none=True)
-    draws = len(plan.shown_per_draw)
+    count = len(draws.shown)
     totals: dict[str, Tensor] = {}
     measured: dict[str, Tensor] = {}
     fakes = []
-    with update.autocast():
-        encoding, carry_on = model.encoded_for_draws(batch.images, plan.shown_per_draw.any(0))
-    for shown, noise in zip(plan.shown_per_draw, plan.noises, strict=True):
+    of_draws = model.losses(batch, draws)
+    for shown in draws.shown:
         with update.autocast():
-            compared = batch_as_shown(batch, shown) if plan.as_shown else batch
-            outcome = model.losses(compared, shown[None], noise, plan.objective, encoding)
-            terms = dict(outcome.terms)
-            if plan.adversary.weight > 0:
-                rows = judged_rows(shown, batch.observed, everything=plan.adversary.everything)
-                judged = model_term(plan.adversary.discriminators, outcome.images[0], rows)
-                terms["adversary"] = plan.adversary.weight * judged
-        (torch.stack(list(terms.values())).sum() / draws).backward()
-        _add(totals, terms, draws)
-        _add(measured, {f"nats_level_{number}": nats for number, nats in outcome.divergences.items()}, draws)
-        fakes.append(fakes_of(outcome.images[0], shown))
-    carry_on()
+            losses = next(of_draws)
+            terms = dict(losses.terms)
+            if adversary.weight > 0:
+                rows = judged_rows(shown, batch.observed, everything=adversary.everything)
+                terms["adversary"] = adversary.weight * model_term(adversary.discriminators, losses.images, rows)
+        (torch.stack(list(terms.values())).sum() / count).backward()
+        _add(totals, terms, count)
+        _add(measured, losses.measured, count)
+        fakes.append(fakes_of(losses.images, shown))
+    for _ in of_draws:  # the end of the iteration carries the gradients on into the encoders
+        raise RuntimeError("a model yielded losses for more draws than it was given")
     norm = update.apply(model.parameters(), optimizer, totals, batch.subjects)
     pooled = [torch.cat(modality) for modality in zip(*fakes, strict=True)]
     return StepReport({name: float(value) for name, value in {**totals, **measured}.items()}, norm, pooled)
 
 
-def _add(totals: dict[str, Tensor], values: dict[str, Tensor], draws: int) -> None:
+def _add(totals: dict[str, Tensor], values: Mapping[str, Tensor], draws: int) -> None:
     """Add each value's share of a mean over draws to its total."""
     for name, value in values.items():
         totals[name] = totals.get(name, torch.zeros_like(value.detach())) + value.detach() / draws

@@ -15,7 +15,6 @@ from .intensity import unscale as unscale
 from .orientation import orient as orient
 from .orientation import orient_grid as orient_grid
 from .reading import image_fingerprint as image_fingerprint
-from .reading import inspect_volume as inspect_volume
 from .reading import read_labels as read_labels
 from .reading import read_volume as read_volume
 from .resampling import resample as resample

@@ -1,0 +1,121 @@
+"""Settings of the MMHVAE: the shape of the network and its objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from anymod.configuration import Settings
+from anymod.core.objectives import absolute_error, squared_error
+from anymod.models.interface import NetworkSettings
+
+ERRORS = {"laplace": absolute_error, "normal": squared_error}
+
+
+class MMHVAESettings(NetworkSettings):
+    """Shape of the network. `DORENT2024` has the published one; the defaults are a lean one for small machines."""
+
+    widths: tuple[int, ...] = Field(
+        default=(16, 32, 64, 128, 128), min_length=2, description="channels at each depth, finest first; even"
+    )
+    unshuffle: Literal[1, 2, 4] = Field(
+        default=2, description="pixels folded into channels before the encoders; the paper: 1"
+    )
+    top: Literal["map", "vector"] = Field(default="map", description="form of the coarsest latent; the paper: vector")
+    latent_levels: tuple[int, ...] | None = Field(default=None, description="levels with latents, 1 finest; None: all")
+    expansion: int = Field(default=2, ge=1, description="widening inside a decoder cell; the paper: 6")
+    head_channels: int = Field(default=16, ge=1, description="channels inside an image head; the paper: 8")
+    head_blocks: int = Field(
+        default=2, ge=0, description="residual blocks of an image head; paper's text 5, published code 6"
+    )
+    head_kernel: Literal[3, 5, 7] = Field(
+        default=3, description="width of an image head's last two convolutions; the paper: 7"
+    )
+    expert_gain: float = Field(default=1.0, gt=0, description="initial scale of the experts' means; the paper: 1")
+    expert_log_variance: float = Field(
+        default=0.0,
+        ge=-10,
+        le=0,
+        description="added to the experts' log-variances: below 0 they begin more certain; the paper: 0",
+    )
+    soft_limit: float = Field(
+        default=10.0,
+        gt=0,
+        description="means and log-variances stay within +- this (deviation A3), before expert_log_variance is added",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> MMHVAESettings:
+        if any(width < 2 or width % 2 for width in self.widths):
+            raise ValueError("widths must be even: half the channels are means, half log-variances")
+        levels = self.levels
+        if list(levels) != sorted(set(levels)) or levels[-1] != len(self.widths) or levels[0] < 1:
+            raise ValueError(
+                f"latent_levels must increase from at least 1 to {len(self.widths)}, the coarsest, which carries latents"
+            )
+        if any(size <= 0 or size % self.stride for size in self.image_size):
+            raise ValueError(f"image_size must be multiples of {self.stride} (unshuffle x 2^(number of widths - 1))")
+        if self.image_size[0] * self.image_size[1] < 2 * self.stride**2:
+            raise ValueError("image_size leaves one pixel at the coarsest depth; use fewer widths or larger images")
+        return self
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Levels that carry latents, finest first."""
+        return self.latent_levels or tuple(range(1, len(self.widths) + 1))
+
+    @property
+    def stride(self) -> int:
+        """Number that rows and columns must be multiples of."""
+        return self.unshuffle * 2 ** (len(self.widths) - 1)
+
+
+DORENT2024 = MMHVAESettings(
+    widths=(16, 32, 64, 128, 128, 128, 128),
+    image_size=(192, 192),
+    unshuffle=1,
+    top="vector",
+    expansion=6,
+    head_channels=8,
+    head_blocks=6,
+    head_kernel=7,
+)
+
+
+class MMHVAEObjective(Settings):
+    """Reconstruction + kl_weight * divergence (method, section 7)."""
+
+    likelihood: Literal["laplace", "normal"] = Field(
+        default="laplace", description="absolute or squared error (deviation T1)"
+    )
+    label_weight: float = Field(
+        default=1.0, ge=1, le=100, description="how often a voxel counts that a label map marks, such as a tumour's"
+    )
+    kl_weight: float = Field(
+        default=1e-3, ge=0, description="per nat, pixel and modality; published code: 0.002 on this scale"
+    )
+    level_weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(), description="weight of a nat of each level, finest first; none given: all 1"
+    )
+    kl_warmup_steps: int = Field(default=500, ge=0, description="linear rise of kl_weight from 0")
+
+    def check_levels(self, depths: int) -> None:
+        """Raise ValueError where the weights of levels are given, but not one for each depth of the network."""
+        if self.level_weights and len(self.level_weights) != depths:
+            raise ValueError(f"objective.level_weights needs one number for each of the {depths} settings.widths")
+
+    @property
+    def error(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Function that compares image and prediction pixel by pixel."""
+        return ERRORS[self.likelihood]
+
+    def kl_weight_at(self, step: int) -> float:
+        """Return the weight of the divergence at a step (from 0): a linear rise over `kl_warmup_steps`, then constant."""
+        return self.kl_weight * min(1.0, (step + 1) / max(1, self.kl_warmup_steps))
+
+    def level_weight(self, number: int) -> float:
+        """Return the weight of a nat of a level (1 finest)."""
+        return self.level_weights[number - 1] if self.level_weights else 1.0
