@@ -64,3 +64,10 @@ def test_psnr_is_that_of_the_pooled_squared_error(cohort: Cohort, tmp_path: Path
     expected = 10 * np.log10(4 / torch.cat(errors).double().mean().item())
     assert values["validation_hidden_psnr_db"] == pytest.approx(expected, rel=1e-6)
     assert (tmp_path / "look.png").stat().st_size > 1000
+
+
+def test_a_perfect_model_has_100_db(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, model = make_look(cohort, tmp_path), make_model()
+    answers = (batch.targets for batch, _ in look.batches())
+    monkeypatch.setattr(model, "synthesize", lambda *_: next(answers))
+    assert validate(model, look, CPU, tmp_path / "look.png")["validation_shown_psnr_db"] == 100

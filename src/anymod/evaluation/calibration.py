@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from anymod.configuration import write_yaml
-from anymod.core.fidelity import DATA_RANGE
+from anymod.core.fidelity import squared_error_of
 from anymod.core.subsets import parse_subset
 from anymod.errors import ReportError
 from anymod.evaluation.scores import MODEL
@@ -61,7 +61,7 @@ def calibration_of(facts: Mapping[str, Any], rows: Iterable[Mapping[str, str]]) 
     for row in rows:
         if row["method"] == MODEL:
             subjects.add(row["subject"])
-            squared[row["shown"]][row["target"]].append(DATA_RANGE**2 * 10 ** (-float(row["psnr_db"]) / 10))
+            squared[row["shown"]][row["target"]].append(squared_error_of(float(row["psnr_db"])))
     errors = {
         shown: {target: round(float(np.sqrt(np.mean(values))), 5) for target, values in targets.items()}
         for shown, targets in squared.items()

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from anymod.cohorts import Cohort
-from anymod.core.fidelity import row_ssim
+from anymod.core.fidelity import psnr, row_ssim
 from anymod.core.noise import USUAL_TEMPERATURE
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets
 from anymod.evaluation.protocol import EvaluationOptions, measured, nothing_to_measure
@@ -125,16 +125,13 @@ def as_bytes(images: Tensor) -> Tensor:
 
 
 def slice_scores(image: Tensor, truth: Tensor) -> tuple[float, float, float]:
-    """Return (PSNR [dB], SSIM by rows, mean absolute error) of two (h, w) images of 0 to 255; the range is the true slice's own.
+    """Return (PSNR [dB], SSIM by rows, mean absolute error) of two (h, w) images from 0 to 255; the data range is that of the true slice.
 
-    PSNR of equal images is infinite; of a true slice of one value both are NaN.
+    PSNR and SSIM are NaN where the true slice is constant.
     """
-    data_range = float(truth.max() - truth.min())
-    squared, absolute = float((image - truth).square().mean()), float((image - truth).abs().mean())
-    if data_range == 0:
-        return math.nan, math.nan, absolute
-    psnr_db = 10 * math.log10(data_range**2 / squared) if squared else math.inf
-    return psnr_db, row_ssim(image, truth, data_range), absolute
+    data_range, error = float(truth.max() - truth.min()), image - truth
+    similarity = row_ssim(image, truth, data_range) if data_range else math.nan
+    return psnr(float(error.square().mean()), data_range), similarity, float(error.abs().mean())
 
 
 def summarize_as_authors(scores: Sequence[SliceScore], seed: int) -> list[AuthorsLine]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from anymod.core.batch import Batch
-from anymod.core.fidelity import DATA_RANGE
+from anymod.core.fidelity import psnr
 from anymod.files import atomic_write
 from anymod.models import UnifiedModel, masked, shown_foreground
 from anymod.slices import SliceCache
@@ -97,9 +96,7 @@ def validate(model: UnifiedModel, look: Look, device: torch.device, picture: Pat
     if examples:
         write_picture(picture, examples, model.modalities)
     return {
-        f"validation_{kind}_psnr_db": 10 * math.log10(DATA_RANGE**2 * count / total)
-        for kind, (total, count) in squared.items()
-        if count and total > 0
+        f"validation_{kind}_psnr_db": psnr(total / count) for kind, (total, count) in squared.items() if count
     }
 
 
