@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny_models import tiny_model
 
-from anymod.synthesis import SynthesisOptions, draw_images, encoded, with_content
+from anymod.core.foregrounds import with_content
+from anymod.synthesis import SynthesisOptions, draw_images, encoded
 from anymod.synthesis.drawing import RunningMoments
 
 

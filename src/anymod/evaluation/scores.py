@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from anymod.arrays import Array
 from anymod.core.batch import Batch
+from anymod.core.foregrounds import masked, shown_foreground, with_content
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets, subset_name
 from anymod.evaluation.regression import TrainingMoments, predict_affine
 from anymod.evaluation.tally import Tally
 from anymod.models import UnifiedModel
 from anymod.slices import SliceCache
-from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once, with_content
+from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once
 
 MODEL, MEAN_IMAGE, AFFINE = "model", "mean-image", "affine-regression"
 METHODS = (MODEL, MEAN_IMAGE, AFFINE)
@@ -94,8 +95,7 @@ def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]
     for start in range(0, len(slices), size):
         chunk = slices[start : start + size]
         batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.context)
-        for subset, images in _draw_subsets(reading, batch, subsets, targets, chunk.tolist()):
-            region = _union(batch.foreground, subset)
+        for subset, region, images in _draw_subsets(reading, batch, subsets, targets, chunk.tolist()):
             if example_slice in chunk:
                 _keep_example(example, batch, subset, targets, images, chunk.tolist().index(example_slice))
             for number, target in enumerate(targets):
@@ -108,17 +108,16 @@ def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]
 
 def _draw_subsets(
     reading: Reading, batch: Batch, subsets: Sequence[int], targets: tuple[int, ...], slices: list[int]
-) -> list[tuple[int, Tensor]]:
-    """Return (subset, images (b, t, h, w), background -1) for each subset, all from one encoding."""
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield each subset with its foreground (b, h, w) and its images (b, t, h, w), background -1, all from one encoding."""
     on_device = batch.to(reading.device)
     decode = encoded(reading.model, on_device.images, on_device.observed, mirror=reading.options.mirror)
-    drawn = []
     for subset in subsets:
-        row = torch.tensor(as_row(subset, batch.observed.shape[1]), device=reading.device)
-        shown = with_content(row.expand(len(slices), -1), on_device.foreground)
-        images, _ = draw_images(decode, shown, targets, reading.options, slices)
-        drawn.append((subset, torch.where(_union(batch.foreground, subset)[:, None], images.cpu(), -1.0)))
-    return drawn
+        shown = torch.tensor(as_row(subset, batch.observed.shape[1])).expand(len(slices), -1)
+        region = shown_foreground(batch.foreground, shown)
+        filled = with_content(shown.to(reading.device), on_device.foreground)
+        images, _ = draw_images(decode, filled, targets, reading.options, slices)
+        yield subset, region, masked(images.cpu(), region)
 
 
 def _predictions(reading: Reading, batch: Batch, subset: int, target: int, drawn: Tensor) -> dict[str, Tensor]:
@@ -151,8 +150,3 @@ def _as_score(cache: SliceCache, subject: int, key: tuple[int, int, str], tally:
         method=method,
         **tally.values(),  # type: ignore[arg-type]
     )
-
-
-def _union(foreground: Tensor, subset: int) -> Tensor:
-    """Return (b, h, w): where any modality of a subset (a bit mask) has foreground."""
-    return foreground[:, as_row(subset, foreground.shape[1])].any(1)

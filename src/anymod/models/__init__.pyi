@@ -13,8 +13,6 @@ from .interface import Decode as Decode
 from .interface import Objective as Objective
 from .interface import Outcome as Outcome
 from .interface import UnifiedModel as UnifiedModel
-from .interface import masked as masked
-from .interface import shown_foreground as shown_foreground
 from .mmhvae import AUTHORS as AUTHORS
 from .mmhvae import MMHVAE as MMHVAE
 from .mmhvae import MMHVAESettings as MMHVAESettings

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from anymod.core.batch import Batch
@@ -87,13 +86,3 @@ class UnifiedModel(nn.Module, ABC):
         self, batch: Batch, shown_per_draw: ShownPerDraw, noise: Noise, objective: Objective, encoding: Any = None
     ) -> Outcome:
         """Return the loss terms of a batch, averaged over draws and rows, and the images; `encoding` spares the encoders' work."""
-
-
-def shown_foreground(foreground: Tensor, shown: Tensor) -> Tensor:
-    """Return the union of the foregrounds of what is shown (method section 9): (b, h, w) from (b, m, h, w) and (b, m)."""
-    return (foreground & shown[:, :, None, None]).any(1)
-
-
-def masked(images: Tensor, foreground: Tensor) -> Tensor:
-    """Return images (b, t, h, w) with -1, the background, outside the foreground (b, h, w)."""
-    return torch.where(foreground[:, None], images, -1.0)

@@ -19,10 +19,11 @@ from torch.nn.functional import pixel_unshuffle
 from anymod.configuration import Settings
 from anymod.core.batch import Batch
 from anymod.core.experts import divergence_from_prior, product_of_experts
+from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.gaussians import DiagonalGaussian, draw, standard_gaussian
 from anymod.core.noise import Noise
 from anymod.core.objectives import mean_over_observed
-from anymod.models.interface import Decode, Objective, Outcome, UnifiedModel, masked, shown_foreground
+from anymod.models.interface import Decode, Objective, Outcome, UnifiedModel
 from anymod.nn.cells import DecoderCell, ModalityEncoder, Upsample
 from anymod.nn.heads import ExpertHead, ImageHead, PriorHead, VectorTop, as_gaussian, scale_means
 from anymod.types import Images, Shown, ShownPerDraw, TargetPlanes

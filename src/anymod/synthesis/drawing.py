@@ -24,15 +24,6 @@ def encoded(model: UnifiedModel, images: Tensor, shown: Tensor, *, mirror: bool 
     return model.encoded(images, shown)
 
 
-def with_content(shown: Tensor, foreground: Tensor) -> Tensor:
-    """Return `shown` (b, m) without the images that are blank in a slice: one that shows nothing says nothing (pitfall A6).
-
-    Shape: foreground (b, m, h, w). A row where all shown images are blank stays as it is; its result is background anyway.
-    """
-    filled = shown & foreground.flatten(2).any(2)
-    return torch.where(filled.any(1, keepdim=True), filled, shown)
-
-
 def draw_images(
     decode: Decode, shown: Tensor, targets: tuple[int, ...], options: SynthesisOptions, slices: Sequence[int]
 ) -> tuple[Tensor, Tensor]:

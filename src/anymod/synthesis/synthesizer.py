@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from anymod.arrays import Array
+from anymod.core.foregrounds import with_content
 from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, UnifiedModel, load_model
-from anymod.synthesis.drawing import draw_images, encoded, with_content
+from anymod.synthesis.drawing import draw_images, encoded
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.placement import Placed, check_one_grid, place, raw_per_scaled, raw_planes, raw_units
 from anymod.volumes import Grid, Volume

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from anymod.core.batch import Batch
 from anymod.core.fidelity import psnr
+from anymod.core.foregrounds import masked, shown_foreground
 from anymod.files import atomic_write
-from anymod.models import UnifiedModel, masked, shown_foreground
+from anymod.models import UnifiedModel
 from anymod.slices import SliceCache
 
 SLICES_PER_SUBJECT = 12
@@ -95,9 +96,7 @@ def validate(model: UnifiedModel, look: Look, device: torch.device, picture: Pat
         seen += len(shown)
     if examples:
         write_picture(picture, examples, model.modalities)
-    return {
-        f"validation_{kind}_psnr_db": psnr(total / count) for kind, (total, count) in squared.items() if count
-    }
+    return {f"validation_{kind}_psnr_db": psnr(total / count) for kind, (total, count) in squared.items() if count}
 
 
 def write_picture(path: Path, examples: list[Example], modalities: tuple[str, ...]) -> None:
