@@ -121,5 +121,5 @@ def test_both_protocols_share_a_cache(model: Path, tmp_path: Path) -> None:
 
 def test_what_nobody_shows_is_told(model: Path, cohort: Cohort) -> None:
     only_b = replace(cohort, subjects=tuple(each for each in cohort.subjects if each.name == "b"))
-    with pytest.raises(CohortError, match="no subject shows what was asked for"):
+    with pytest.raises(CohortError, match="no subject has all images of a requested subset"):
         evaluate_as_authors(model, only_b, replace(OPTIONS, show=("t2",)))

@@ -53,7 +53,7 @@ def test_a_model_that_is_measured_on_its_own_training_subjects_is_told(
     trained = {"cohort": "tiny", "subjects": ["a", "z"]}
     folder = save_tiny_model(tmp_path / "model", training=trained)
     evaluate(folder, cohort, replace(OPTIONS, show=("t1",)))
-    assert "trained on 1 of the subjects it is measured on, such as a" in caplog.text
+    assert "trained on 1 of the measured subjects, for example a" in caplog.text
 
 
 def test_the_model_s_own_constants_scale_another_cohort(cohort: Cohort, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_what_is_printed_has_the_references_beside_the_model(evaluation: Evaluat
     assert "references fitted on 2 subjects of split 'train' of cohort 'tiny'" in text
     for method in ("model", "mean-image", "affine-regression"):
         assert f"| {method} " in text
-    assert "Model less mean-image, same subjects:" in text
+    assert "Model minus mean-image, same subjects:" in text
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_subject_without_a_usable_slice_is_left_out_and_named(
     for name in ("t1", "flair"):
         write_volume(cohort.path(cohort.subject("b"), name), Volume(speck, GRID))
     assert {each.subject for each in evaluate(model, cohort, OPTIONS).scores} == {"a"}
-    assert "no slice of it has enough foreground: b" in caplog.text
+    assert "subject b: left out, because no slice has enough foreground" in caplog.text
 
 
 def test_a_kept_cache_serves_again_and_that_of_others_is_not_touched(

@@ -1,10 +1,10 @@
-"""One subject measured: every subset of what is observed, every observed target, the model and its references."""
+"""Scores of one subject: every shown subset, every observed target, the model and its reference predictors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from anymod.arrays import Array
 from anymod.core.batch import Batch
 from anymod.core.foregrounds import masked, shown_foreground, with_content
-from anymod.core.subsets import as_mask, as_row, non_empty_subsets, subset_name
+from anymod.core.subsets import as_mask, as_row, non_empty_subsets, positions, subset_name
 from anymod.evaluation.regression import TrainingMoments, predict_affine
 from anymod.evaluation.tally import Tally
 from anymod.models import UnifiedModel
@@ -27,12 +27,12 @@ METHODS = (MODEL, MEAN_IMAGE, AFFINE)
 
 @dataclass(frozen=True)
 class Score:
-    """How close one prediction came: one row of `scores.csv`. Intensities in [-1, 1]; `shown` holds names joined by `+`.
+    """Scores of one predicted volume: one row of `scores.csv`. Intensities lie in [-1, 1]; `shown` holds names joined by `+`.
 
-    `structure_psnr_db` is what PSNR would be if the volume's intensities were mapped by the best affine map first: it tells an error of
-    structure from one of scale, which is arbitrary in MR. `spectrum_error` is the largest relative deviation of the power spectrum within
-    slices from the true one, up to half of Nyquist's frequency; `through_plane` the mean change from slice to slice as a part of the true
-    one (NaN where no two slices are neighbours). Both speak of texture alone: a copy of another subject could be perfect in them.
+    `structure_psnr_db` is the PSNR after the best affine map of the volume's intensities. It separates errors of structure from errors
+    of scale, which is arbitrary in MR. `spectrum_error` is the largest relative deviation of the power spectrum within slices from the
+    true one, up to half the Nyquist frequency. `through_plane` is the mean change between neighbouring slices divided by the true one
+    (NaN without neighbouring slices). The last two measure texture only: the image of another subject could score perfectly.
     """
 
     subject: str
@@ -52,7 +52,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Example:
-    """One slice of a subject for the picture grid: (h, w) planes by target, and by (subset, target); keys are masks and positions."""
+    """One slice of a subject for the figures: planes (h, w) by target (position) and by (subset (bit mask), target)."""
 
     subject: str
     truths: dict[int, Array]
@@ -62,31 +62,36 @@ class Example:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a subject is measured with: the model, its slices, what the references learned, how the model draws, and which subsets.
+    """Model, slices, fitted references and options with which subjects are scored.
 
-    `given` holds these as positions in the order in which a user named them, which matters to the protocol `authors` alone.
+    `given` holds the shown subsets as positions in the order in which the user named them, None for every subset of each subject. The
+    order matters to the protocol `authors` only.
     """
 
     model: UnifiedModel
     cache: SliceCache
     moments: TrainingMoments
     options: SynthesisOptions
-    subsets: tuple[int, ...] | None = None
-    given: tuple[tuple[int, ...], ...] | None = None
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    given: tuple[tuple[int, ...], ...] | None
+    device: torch.device
+
+    def shown_of(self, subject: int) -> list[tuple[int, ...]]:
+        """Return the shown subsets of a subject (an index): those given that it has in full, or all of its non-empty subsets."""
+        observed = as_mask(self.cache.records[subject].observed)
+        subsets = self.given or [positions(subset) for subset in non_empty_subsets(observed)]
+        return [subset for subset in subsets if set(subset) <= set(positions(observed))]
 
 
 @torch.inference_mode()
 def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]:
-    """Return the scores of one subject (an index) and the slice with the most foreground as an example.
+    """Return the scores of one subject (an index) and, as an example, its slice with the most foreground.
 
-    A voxel counts where the target's own foreground and the union of the shown foregrounds overlap: elsewhere there is no truth, or no
-    prediction. A subset and target that overlap nowhere, or a reference without training voxels, have no row.
+    A voxel counts where the target's own foreground and the union of the shown foregrounds overlap: elsewhere the truth or the prediction
+    is missing. There is no row for a subset and target that overlap nowhere, or for a reference without training voxels.
     """
     cache = reading.cache
-    observed = as_mask(cache.records[subject].observed)
-    subsets = [subset for subset in reading.subsets or non_empty_subsets(observed) if subset & observed == subset]
-    targets = tuple(place for place in range(len(cache.modalities)) if observed >> place & 1)
+    subsets = list(dict.fromkeys(sum(1 << place for place in subset) for subset in reading.shown_of(subject)))
+    targets = positions(as_mask(cache.records[subject].observed))
     slices = cache.usable(subject)
     example_slice = max(slices.tolist(), key=lambda place: cache.records[subject].union_fractions[place])
     tallies: dict[tuple[int, int, str], Tally] = {}
