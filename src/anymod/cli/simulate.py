@@ -93,7 +93,7 @@ def simulate(
     }
     settings = validate(SimulationSettings, content, "the options of simulate", error=ConfigurationError)
     if preview is not None and out is None:
-        from anymod.evaluation.preview import preview as draw_preview
+        from anymod.demo.preview import preview as draw_preview
 
         draw_preview(preview, seed, settings, overwrite=overwrite)
         typer.echo(f"the first subject is drawn in {preview}")

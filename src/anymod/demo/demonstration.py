@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from anymod.arrays import Array
 from anymod.cohorts import Cohort, Modality, Subject, default_group, write_cohort
+from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.noise import USUAL_TEMPERATURE
 from anymod.core.subsets import as_row, parse_subset
-from anymod.demo.figure import Filled, Truth, draw_demo
 from anymod.errors import ModelFolderError
 from anymod.evaluation.protocol import Evaluation, EvaluationOptions, evaluate
 from anymod.evaluation.report import write_report
 from anymod.executors import completed, subject_executor
+from anymod.figures.demonstration import draw_demo
+from anymod.figures.examples import Example
 from anymod.progress import track
 from anymod.simulation import Patient, SimulatedSubject, SimulationSettings, simulate_subject
 from anymod.slices import SliceCache, open_cache
@@ -158,14 +159,17 @@ def _draw(
     model, names = synthesizer.model, synthesizer.description.names
     batch = cache.read([cache.subjects.index(PATIENT)], [number], model.context).to(synthesizer.device)
     decode = encoded(model, batch.images, batch.observed)
-    foreground = batch.foreground[0].cpu().numpy()
-    filled = []
+    truths, foregrounds = (
+        dict(zip(names, each[0].cpu().numpy(), strict=True)) for each in (batch.targets, batch.foreground)
+    )
+    example = Example(PATIENT, truths, foregrounds, {}, {})
     for way in ways:
-        row = as_row(parse_subset("+".join(way), names), len(names))
-        shown, everything = torch.tensor([row], device=synthesizer.device), tuple(range(len(names)))
+        shown = torch.tensor([as_row(parse_subset("+".join(way), names), len(names))], device=synthesizer.device)
+        everything = tuple(range(len(names)))
         mean, _ = draw_images(decode, shown, everything, SynthesisOptions(), [number])
-        _, spread = draw_images(decode, shown, everything, SAMPLES, [number])
-        region = foreground[row].any(0)
-        planes = (np.where(region, mean[0].cpu(), -1.0), np.where(region, spread[0].cpu(), np.nan))
-        filled.append(Filled(way, *planes))
-    draw_demo(path, Truth(names, batch.targets[0].cpu().numpy(), foreground), filled)
+        _, deviation = draw_images(decode, shown, everything, SAMPLES, [number])
+        region = shown_foreground(batch.foreground, shown)
+        planes = (masked(mean, region), deviation.where(region[:, None], torch.nan))
+        for kept, each in zip((example.predictions, example.deviations), planes, strict=True):
+            kept["+".join(way)] = dict(zip(names, each[0].cpu().numpy(), strict=True))
+    draw_demo(path, example)

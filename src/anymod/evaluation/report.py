@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from anymod.core.fidelity import DATA_RANGE
-from anymod.evaluation.figures import draw_example, draw_extremes
 from anymod.evaluation.protocol import Evaluation
-from anymod.evaluation.scores import AFFINE
+from anymod.evaluation.scores import AFFINE, MODEL
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
+from anymod.figures.examples import Case, draw_example, draw_extremes
 from anymod.files import write_json, write_text
 from anymod.reports.tables import format_mean, json_rows, markdown_table, write_rows
 
@@ -33,10 +33,25 @@ def write_report(evaluation: Evaluation, folder: Path, *, figures: int = 4) -> d
     content = {"protocol": "standard", **facts, "data_range": DATA_RANGE, "summary": json_rows(rows)}
     write_json(folder / "summary.json", content)
     for example in evaluation.examples[:figures]:
-        draw_example(folder / "figures" / f"{example.subject}.png", example, names)
-    if figures:
-        draw_extremes(folder / "best-and-worst.png", evaluation.examples, evaluation.scores, names)
+        draw_example(folder / "figures" / f"{example.subject}.png", example)
+    cases = extremes(evaluation) if figures else []
+    if cases:
+        draw_extremes(folder / "best-and-worst.png", cases, names)
     return {"format": 1, **content}
+
+
+def extremes(evaluation: Evaluation) -> list[Case]:
+    """Return the best and the worst case of each hidden target by the model's PSNR."""
+    examples = {example.subject: example for example in evaluation.examples}
+    cases = []
+    for target in evaluation.origin.description.names:
+        key = ("hidden", MODEL, target)
+        hidden = [each for each in evaluation.scores if (each.kind, each.method, each.target) == key]
+        for name, choose in (("best", max), ("worst", min)) if hidden else ():
+            score = choose(hidden, key=lambda each: each.psnr_db)
+            label = f"{target}, {name}\n{score.subject}\n{score.psnr_db:.1f} dB"
+            cases.append(Case(label, examples[score.subject], score.shown, target))
+    return cases
 
 
 def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:

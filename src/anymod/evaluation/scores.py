@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anymod.arrays import Array
 from anymod.core.batch import Batch
 from anymod.core.foregrounds import masked, shown_foreground, with_content
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets, positions, subset_name
 from anymod.evaluation.regression import TrainingMoments, predict_affine
 from anymod.evaluation.tally import Tally
+from anymod.figures.examples import Example
 from anymod.models import UnifiedModel
 from anymod.slices import SliceCache
 from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once
@@ -48,16 +48,6 @@ class Score:
     spectrum_error: float
     through_plane: float
     slices: int
-
-
-@dataclass(frozen=True)
-class Example:
-    """One slice of a subject for the figures: planes (h, w) by target (position) and by (subset (bit mask), target)."""
-
-    subject: str
-    truths: dict[int, Array]
-    insides: dict[int, Array]
-    syntheses: dict[tuple[int, int], Array]
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,11 @@ def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]
         batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.context)
         for subset, region, images in _draw_subsets(reading, batch, subsets, targets, chunk.tolist()):
             if example_slice in chunk:
-                _keep_example(example, batch, subset, targets, images, chunk.tolist().index(example_slice))
+                row, names = chunk.tolist().index(example_slice), [cache.modalities[target] for target in targets]
+                example.truths.update(zip(names, batch.targets[row, list(targets)].numpy(), strict=True))
+                example.foregrounds.update(zip(names, batch.foreground[row, list(targets)].numpy(), strict=True))
+                predicted = dict(zip(names, images[row].clone().numpy(), strict=True))
+                example.predictions[subset_name(subset, cache.modalities)] = predicted
             for number, target in enumerate(targets):
                 inside = batch.foreground[:, target] & region
                 for method, prediction in _predictions(reading, batch, subset, target, images[:, number]).items():
@@ -134,15 +128,6 @@ def _predictions(reading: Reading, batch: Batch, subset: int, target: int, drawn
         inputs = batch.images[:, :, batch.images.shape[2] // 2]
         predictions[AFFINE] = predict_affine(coefficients, subset, inputs)
     return predictions
-
-
-def _keep_example(
-    example: Example, batch: Batch, subset: int, targets: tuple[int, ...], images: Tensor, row: int
-) -> None:
-    for number, target in enumerate(targets):
-        example.truths[target] = batch.targets[row, target].numpy()
-        example.insides[target] = batch.foreground[row, target].numpy()
-        example.syntheses[subset, target] = images[row, number].clone().numpy()
 
 
 def _as_score(cache: SliceCache, subject: int, key: tuple[int, int, str], tally: Tally) -> Score:

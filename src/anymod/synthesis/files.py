@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from anymod.engines.backends import Backend, backend_name
+from anymod.figures.volumes import draw_synthesis
 from anymod.files import staged_folder, write_json
 from anymod.models import find_model
 from anymod.synthesis.options import SynthesisOptions
-from anymod.synthesis.preview import write_preview
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
-from anymod.volumes import Volume, image_fingerprint, read_labels, read_volume, write_volume
+from anymod.volumes import Volume, foreground_of, image_fingerprint, read_labels, read_volume, write_volume
 from anymod.volumes.formats.nifti import SYNTHETIC
 
 RECORD, PREVIEW = "synthesis.json", "preview.png"
@@ -81,7 +82,7 @@ def write_subject(
         logger.warning(text, inputs.subject or "the subject", 100 * synthesis.cut_off)
     start = time.perf_counter()
     outputs = _write_images(synthesis, folder)
-    write_preview(folder / PREVIEW, volumes, mask, synthesis)
+    _draw_preview(folder / PREVIEW, volumes, mask, synthesis)
     seconds = {"read": reading, **synthesis.seconds, "write": round(time.perf_counter() - start, 3)}
     record = {
         **identity(synthesizer, inputs, options),
@@ -100,6 +101,13 @@ def write_subject(
     }
     write_json(folder / RECORD, record)
     return record
+
+
+def _draw_preview(path: Path, volumes: dict[str, Volume], mask: Volume | None, synthesis: Synthesis) -> None:
+    marked = None if mask is None else mask.data
+    foreground = np.logical_or.reduce([foreground_of(volume.data, marked) for volume in volumes.values()])
+    shown = {name: volumes[name] for name in synthesis.shown}
+    draw_synthesis(path, shown, synthesis.images, synthesis.standard_deviations, foreground)
 
 
 def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions) -> dict[str, Any]:

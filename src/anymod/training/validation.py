@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from anymod.core.batch import Batch
 from anymod.core.fidelity import psnr
 from anymod.core.foregrounds import masked, shown_foreground
-from anymod.files import atomic_write
+from anymod.core.subsets import as_mask, subset_name
+from anymod.figures.examples import Example, draw_validation
 from anymod.models import UnifiedModel
 from anymod.slices import SliceCache
 
@@ -53,15 +53,6 @@ class Look:
             yield batch, shown
 
 
-@dataclass(frozen=True)
-class Example:
-    """One row of the picture: targets (m, h, w), shown (m,) and the model's images (m, h, w)."""
-
-    targets: Tensor
-    shown: Tensor
-    images: Tensor
-
-
 def _pictured(count: int) -> list[int]:
     """Return which of `count` rows the picture shows, spread evenly; nothing else is kept."""
     return np.linspace(0, count - 1, min(PICTURE_ROWS, count)).round().astype(int).tolist()
@@ -92,27 +83,19 @@ def validate(model: UnifiedModel, look: Look, device: torch.device, picture: Pat
             squared[kind][0] += float(error[inside].double().sum())
             squared[kind][1] += int(inside.sum())
         chosen = [row - seen for row in pictured if seen <= row < seen + len(shown)]
-        examples += [Example(batch.targets[row].clone(), shown[row].clone(), images[row].clone()) for row in chosen]
+        examples += [_example(batch, row, shown, images, model.modalities) for row in chosen]
         seen += len(shown)
     if examples:
-        write_picture(picture, examples, model.modalities)
+        draw_validation(picture, examples, model.modalities)
     return {f"validation_{kind}_psnr_db": psnr(total / count) for kind, (total, count) in squared.items() if count}
 
 
-def write_picture(path: Path, examples: list[Example], modalities: tuple[str, ...]) -> None:
-    """Write rows of (truth, model's image) for each modality; a blue frame marks what was shown, a dark panel what is unknown."""
-    figure = Figure(figsize=(2.2 * 2 * len(modalities), 2.4 * len(examples)), layout="compressed")
-    axes = figure.subplots(len(examples), 2 * len(modalities), squeeze=False)
-    for line, example in zip(axes, examples, strict=True):
-        for number, name in enumerate(modalities):
-            panels = ((f"{name}, true", example.targets[number]), (f"{name}, model", example.images[number]))
-            for axis, (title, plane) in zip(line[2 * number : 2 * number + 2], panels, strict=True):
-                # Planes run to the patient's right and front; on screen the patient looks up and his right is on the left.
-                axis.imshow(plane.numpy().T[::-1, ::-1], cmap="gray", vmin=-1, vmax=1)
-                given = bool(example.shown[number])
-                axis.set_title(
-                    title + (" (shown)" if given else ""), fontsize=9, color="tab:blue" if given else "black"
-                )
-                axis.set_axis_off()
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=80, format="png")
+def _example(batch: Batch, row: int, shown: Tensor, images: Tensor, names: Sequence[str]) -> Example:
+    """Return one row of a batch with the model's images (b, m, h, w) for the picture."""
+    observed = [(place, name) for place, name in enumerate(names) if batch.observed[row, place]]
+    return Example(
+        batch.subjects[row],
+        {name: batch.targets[row, place].clone().numpy() for place, name in observed},
+        {name: batch.foreground[row, place].clone().numpy() for place, name in observed},
+        {subset_name(as_mask(shown[row].tolist()), names): dict(zip(names, images[row].clone().numpy(), strict=True))},
+    )
