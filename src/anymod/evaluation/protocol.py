@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +16,12 @@ from anymod.engines import Backend, backend_name
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
-from anymod.executors import completed, subject_executor
+from anymod.executors import for_each_subject, subject_executor
 from anymod.models import ModelDescription
 from anymod.progress import track
 from anymod.slices import CacheSettings, SliceCache, build_cache, check_same_slices
 from anymod.synthesis import SynthesisOptions, Synthesizer, slices_at_once
+from anymod.synthesis.cohort import synthesizer_of_process
 
 logger = logging.getLogger(__name__)
 
@@ -257,23 +257,13 @@ def _parse_subsets(show: Sequence[str] | None, description: ModelDescription) ->
 
 
 def _score_all(tasks: list[_Task], options: EvaluationOptions) -> list[Any]:
-    results = {}
+    named = {task.cache.subjects[task.subject]: task for task in tasks}
     with subject_executor(options.workers, options.scheduler) as executor:
-        for task, result in track(completed(executor, _score, tasks), "scoring", len(tasks)):
-            if isinstance(result, Exception):
-                raise result
-            results[task.subject] = result
-    return [results[task.subject] for task in tasks]
+        return list(for_each_subject(executor, _score, named, "scoring", stop_on=(Exception,)).results.values())
 
 
 def _score(task: _Task) -> Any:
     options = task.options
-    synthesizer = _synthesizer(task.model, options.device, options.backend)
+    synthesizer = synthesizer_of_process(task.model, options.device, options.backend)
     model, device = synthesizer.model, synthesizer.device
     return task.score(Reading(model, task.cache, task.moments, options.draws, task.given, device), task.subject)
-
-
-@lru_cache(maxsize=1)
-def _synthesizer(model: Path, device: str, backend: Backend) -> Synthesizer:
-    """Return the model of this process: loaded once, not once a subject."""
-    return Synthesizer.from_folder(model, device, backend)
