@@ -149,7 +149,7 @@ def check_claim(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> No
         raise OutputError("cannot write", path, "it holds a result already", "choose another --out or add --overwrite")
     precious = (Path.home(), Path.cwd(), *(place.resolve() for place in keep))
     if any(place.is_relative_to(path.resolve()) for place in precious):
-        raise OutputError("cannot overwrite", path, "more than a result lies in it", "choose another --out")
+        raise OutputError("cannot overwrite", path, "it contains more than a result", "choose another --out")
 
 
 @contextmanager

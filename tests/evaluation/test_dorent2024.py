@@ -1,4 +1,4 @@
-"""The protocol `authors`: their scores of a reference slice, their background, and a report."""
+"""The protocol `authors`: scores of a reference slice, the background rule, and a report."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_equal_images_and_a_truth_of_one_value() -> None:
 
 
 def test_scores_follow_from_their_recipe(model: Path, cohort: Cohort, tmp_path: Path) -> None:
-    """The same by hand: the first given image decides the background, and blank images count as shown."""
+    """Computed step by step: the first given image decides the background, and blank images count as shown."""
     found = evaluate_as_authors(model, cohort, replace(OPTIONS, show=("flair,t1",), seed=4), tmp_path / "cache").scores
     assert {score.subject for score in found} == {"a", "b"} and {score.shown for score in found} == {"flair+t1"}
     network, cache = load_model(model)[0], open_cache(tmp_path / "cache")
@@ -97,11 +97,11 @@ def test_the_order_of_what_is_given_decides_the_background(shared: Path) -> None
 
 def test_the_report_holds_slices_and_means(model: Path, cohort: Cohort, tmp_path: Path) -> None:
     evaluation = evaluate_as_authors(model, cohort, OPTIONS)
-    told = write_authors_report(evaluation, tmp_path)
+    content = write_authors_report(evaluation, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"scores.csv", "summary.csv", "summary.md", "summary.json"}
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     cell = [row for row in rows if (row["shown"], row["target"]) == ("t1", "flair")]
-    line = next(each for each in told["summary"] if (each["shown"], each["target"]) == ("t1", "flair"))
+    line = next(each for each in content["summary"] if (each["shown"], each["target"]) == ("t1", "flair"))
     values = np.array([float(row["psnr_db"]) for row in cell])
     assert line["slices"] == len(cell) and line["kind"] == "hidden"
     np.testing.assert_allclose([line["psnr_db"], line["psnr_db_deviation"]], [values.mean(), values.std()], rtol=1e-4)
@@ -119,7 +119,7 @@ def test_both_protocols_share_a_cache(model: Path, tmp_path: Path) -> None:
     assert {score.subject for score in found.scores} == {"a"}
 
 
-def test_what_nobody_shows_is_told(model: Path, cohort: Cohort) -> None:
+def test_a_subset_that_no_subject_has_is_an_error(model: Path, cohort: Cohort) -> None:
     only_b = replace(cohort, subjects=tuple(each for each in cohort.subjects if each.name == "b"))
     with pytest.raises(CohortError, match="no subject has all images of a requested subset"):
         evaluate_as_authors(model, only_b, replace(OPTIONS, show=("t2",)))

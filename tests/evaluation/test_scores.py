@@ -1,4 +1,4 @@
-"""One subject measured: which rows there are, and that chunks change nothing."""
+"""Scores of one volume: chunks change nothing, and each score has its known value."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_structure_is_what_the_best_affine_map_leaves() -> None:
     assert tally.values()["structure_psnr_db"] > tally.values()["psnr_db"]
 
 
-def test_an_error_of_scale_alone_leaves_the_structure_whole() -> None:
+def test_an_error_of_scale_leaves_the_structure_perfect() -> None:
     inside = torch.ones(6, 24, 24, dtype=torch.bool)
     tally = Tally()
     tally.add(-0.3 * stack(0).double() + 0.2, stack(0).double(), inside)
@@ -83,7 +83,7 @@ def test_a_tally_of_nothing_stays_empty() -> None:
     assert (tally.voxels, tally.slices, tally.predicted_change, float(tally.true_power.sum())) == (0, 0, 0, 0)
 
 
-def test_texture_does_not_ask_for_the_same_voxels() -> None:
+def test_texture_scores_ignore_where_the_texture_is() -> None:
     inside = torch.ones(6, 24, 24, dtype=torch.bool)
     wide = torch.nn.functional.interpolate(stack(0)[None], size=(24, 24), mode="bilinear")[0]
     blurred = torch.nn.functional.avg_pool2d(wide, 5, stride=1, padding=2)

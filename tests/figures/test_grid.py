@@ -1,4 +1,4 @@
-"""Planes as a radiologist looks at them, and the grid that shows them."""
+"""Planes in radiological display, and grids of pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at the validation subjects: how close hidden and shown targets come, and a picture of some."""
+"""Validation during training: PSNR of hidden and of shown targets, and a picture of a few rows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Look:
 
 
 def _pictured(count: int) -> list[int]:
-    """Return which of `count` rows the picture shows, spread evenly; nothing else is kept."""
+    """Return the evenly spaced rows, of `count`, that the picture shows."""
     return np.linspace(0, count - 1, min(PICTURE_ROWS, count)).round().astype(int).tolist()
 
 
@@ -65,9 +65,9 @@ def _spread(positions: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def validate(model: UnifiedModel, look: Look, device: torch.device, picture: Path) -> dict[str, float]:
-    """Return PSNR in dB over the foreground of hidden and of shown targets at temperature 0, and write a picture of a few rows.
+    """Return the PSNR in dB over the foreground of hidden and of shown targets at temperature 0, and draw a few rows.
 
-    Every observed modality is hidden in turn; mean squared errors are pooled over all slices. Hidden and shown are never mixed.
+    Every observed modality is hidden in turn; squared errors are pooled over all slices, separately for hidden and shown targets.
     """
     targets = tuple(range(len(model.modalities)))
     squared = {"hidden": [0.0, 0], "shown": [0.0, 0]}
