@@ -142,9 +142,8 @@ def measured(
         folder = cache_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anymod-")))
         together = list(dict.fromkeys(subject.name for subject in (*training, *chosen)))
         subjects, settings = [cohort.subject(name) for name in together], cache_settings(description)
-        check_same_slices(
-            cohort, subjects, settings, folder
-        )  # never overwrites the cache of other subjects, such as a run's own
+        # The cache of other subjects, such as a run's own, is never overwritten.
+        check_same_slices(cohort, subjects, settings, folder)
         cache = build_cache(cohort, subjects, settings, folder, options.workers)
         chosen = _with_slices(cache, chosen, together)
         moments = fit_references(cache, [together.index(each.name) for each in training] if references else [])

@@ -32,7 +32,7 @@ def write_report(evaluation: Evaluation, folder: Path, *, figures: int = 4) -> d
     facts = {**evaluation.origin.facts(evaluation.scores), "references_fitted_on": evaluation.training}
     content = {"protocol": "standard", **facts, "data_range": DATA_RANGE, "summary": json_rows(rows)}
     write_json(folder / "summary.json", content)
-    for example in evaluation.examples[:figures]:
+    for example in [each for each in evaluation.examples if each.predictions][:figures]:
         draw_example(folder / "figures" / f"{example.subject}.png", example)
     cases = extremes(evaluation) if figures else []
     if cases:
@@ -75,7 +75,7 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
     for kind, title in KINDS.items():
         chosen = [line for line in lines if line.kind == kind]
         if chosen:
-            parts += [f"## {title}", "", overall_text(evaluation, chosen), ""]
+            parts += [f"## {title}", "", _overall_text(evaluation, chosen), ""]
             parts += ["### By target, over all shown subsets", "", _table(_select(chosen, overall=False)), ""]
             parts += ["### By shown subset", "", _table([line for line in chosen if line.shown != ALL]), ""]
     return "\n".join(parts)
@@ -88,11 +88,11 @@ def printed_text(evaluation: Evaluation) -> str:
     for kind, title in KINDS.items():
         chosen = [line for line in lines if line.kind == kind]
         if chosen:
-            parts += [f"\n{title}", overall_text(evaluation, chosen), "", _table(_select(chosen, overall=False))]
+            parts += [f"\n{title}", _overall_text(evaluation, chosen), "", _table(_select(chosen, overall=False))]
     return "\n".join(parts)
 
 
-def overall_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
+def _overall_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
     """Return the table over all subsets and targets of one kind, and the differences between the model and its references."""
     overall = _select(lines, overall=True)
     if not overall:
