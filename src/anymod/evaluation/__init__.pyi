@@ -5,11 +5,8 @@ from .dorent2024 import write_authors_report as write_authors_report
 from .options import EvaluationOptions as EvaluationOptions
 from .protocol import Evaluation as Evaluation
 from .protocol import evaluate as evaluate
-from .regression import TrainingMoments as TrainingMoments
-from .report import overall_text as overall_text
 from .report import printed_text as printed_text
 from .report import write_report as write_report
 from .scores import Score as Score
-from .scores import score_subject as score_subject
 from .summary import SummaryLine as SummaryLine
 from .summary import summarize as summarize
