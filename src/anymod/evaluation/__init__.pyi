@@ -1,7 +1,7 @@
 from .calibration import calibrate as calibrate
-from .dorent2024 import authors_text as authors_text
-from .dorent2024 import evaluate_as_authors as evaluate_as_authors
-from .dorent2024 import write_authors_report as write_authors_report
+from .dorent2024 import dorent2024_text as dorent2024_text
+from .dorent2024 import evaluate_dorent2024 as evaluate_dorent2024
+from .dorent2024 import write_dorent2024_report as write_dorent2024_report
 from .options import EvaluationOptions as EvaluationOptions
 from .protocol import Evaluation as Evaluation
 from .protocol import evaluate as evaluate

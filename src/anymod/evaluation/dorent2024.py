@@ -50,7 +50,7 @@ class SliceScore:
 
 
 @dataclass(frozen=True)
-class AuthorsLine:
+class SliceLine:
     """One line of the table: mean and standard deviation over slices, as in the paper, and the mean over subjects with its interval."""
 
     shown: str
@@ -62,16 +62,16 @@ class AuthorsLine:
 
 
 @dataclass(frozen=True)
-class AuthorsEvaluation:
+class Dorent2024Evaluation:
     """The scores of a model on a split by the protocol `dorent2024`."""
 
     scores: list[SliceScore]
     origin: Origin
 
 
-def evaluate_as_authors(
+def evaluate_dorent2024(
     model: str | Path, cohort: Cohort, options: EvaluationOptions, cache_folder: Path | None = None
-) -> AuthorsEvaluation:
+) -> Dorent2024Evaluation:
     """Return the scores of every slice. The first image that `options.show` names in a subset decides the background."""
     draws = SynthesisOptions(temperature=USUAL_TEMPERATURE, seed=options.seed, noise="slice")
     options = replace(options, draws=draws)
@@ -79,7 +79,7 @@ def evaluate_as_authors(
     scores = [score for each in results for score in each]
     if not scores:
         raise nothing_to_measure(cohort)
-    return AuthorsEvaluation(scores, origin)
+    return Dorent2024Evaluation(scores, origin)
 
 
 @torch.inference_mode()
@@ -126,7 +126,7 @@ def slice_scores(image: Tensor, truth: Tensor) -> tuple[float, float, float]:
     return psnr(float(error.square().mean()), data_range), similarity, float(error.abs().mean())
 
 
-def summarize_as_authors(scores: Sequence[SliceScore], seed: int) -> list[AuthorsLine]:
+def summarize_slices(scores: Sequence[SliceScore], seed: int) -> list[SliceLine]:
     """Return one line for each shown subset and target, in the order of the scores."""
     cells: dict[tuple[str, str, str], list[SliceScore]] = defaultdict(list)
     for score in scores:
@@ -139,28 +139,28 @@ def summarize_as_authors(scores: Sequence[SliceScore], seed: int) -> list[Author
             slices = [value for _, value in values]
             over_slices[metric] = (float(np.nanmean(slices)), float(np.nanstd(slices)))
             over_subjects[metric] = bootstrap_mean(subject_means(values), seed)
-        lines.append(AuthorsLine(*cell, len(group), over_slices, over_subjects))
+        lines.append(SliceLine(*cell, len(group), over_slices, over_subjects))
     return lines
 
 
-def write_authors_report(evaluation: AuthorsEvaluation, folder: Path) -> dict[str, Any]:
+def write_dorent2024_report(evaluation: Dorent2024Evaluation, folder: Path) -> dict[str, Any]:
     """Write `scores.csv` (a row per slice) and `summary.{csv,md,json}` into a folder; return the content of the JSON."""
-    rows = [_as_row(line) for line in summarize_as_authors(evaluation.scores, evaluation.origin.options.seed)]
+    rows = [_as_row(line) for line in summarize_slices(evaluation.scores, evaluation.origin.options.seed)]
     write_rows(folder / "scores.csv", [asdict(score) for score in evaluation.scores])
     write_rows(folder / "summary.csv", rows)
     facts = {**evaluation.origin.facts(evaluation.scores), "targets": evaluation.origin.description.targets}
     content = {"protocol": "dorent2024", **facts, "summary": json_rows(rows)}
     write_json(folder / "summary.json", content)
-    write_text(folder / "summary.md", authors_text(evaluation))
+    write_text(folder / "summary.md", dorent2024_text(evaluation))
     return {"format": 1, **content}
 
 
-def authors_text(evaluation: AuthorsEvaluation) -> str:
+def dorent2024_text(evaluation: Dorent2024Evaluation) -> str:
     """Return the report's page in Markdown."""
     titles = [title for title, _ in METRICS.values()]
     header = ["shown", "target", "kind", *titles, "slices", *(f"{title}, subjects" for title in titles)]
     rows = []
-    for line in summarize_as_authors(evaluation.scores, evaluation.origin.options.seed):
+    for line in summarize_slices(evaluation.scores, evaluation.origin.options.seed):
         cells = ["{:{s}} ({:{s}})".format(*line.over_slices[metric], s=spec) for metric, (_, spec) in METRICS.items()]
         means = [format_mean(line.over_subjects[metric], spec) for metric, (_, spec) in METRICS.items()]
         rows.append([line.shown, line.target, line.kind, *cells, str(line.slices), *means])
@@ -181,7 +181,7 @@ def authors_text(evaluation: AuthorsEvaluation) -> str:
     )
 
 
-def _as_row(line: AuthorsLine) -> dict[str, Any]:
+def _as_row(line: SliceLine) -> dict[str, Any]:
     row: dict[str, Any] = {"shown": line.shown, "target": line.target, "kind": line.kind, "slices": line.slices}
     for metric in METRICS:
         mean, deviation = line.over_slices[metric]
