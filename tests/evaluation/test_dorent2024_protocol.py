@@ -74,7 +74,7 @@ def test_scores_follow_from_their_recipe(model: Path, cohort: Cohort, tmp_path: 
     row = torch.tensor([True, False, True]).expand(len(every), -1)
     draws = SynthesisOptions(temperature=0.7, seed=4, noise="slice")
     with torch.inference_mode():
-        images, _ = draw_images(network.encoded(batch.images, row), row, (0, 1, 2), draws, list(every))
+        images, _ = draw_images(network.encode(batch.images, row), row, (0, 1, 2), draws, list(every))
     images = torch.where(first_foreground(batch.images[:, :, 0], (2, 0))[:, None], images, -1.0)
     truths = as_bytes(batch.targets)
     expected = {

@@ -9,7 +9,7 @@ from anymod.types import Masks, RowMasks, Shown
 
 
 def shown_foreground(foreground: Masks, shown: Shown) -> RowMasks:
-    """Return the union of the foregrounds of the shown images (method section 9)."""
+    """Return the union of the foregrounds of the shown images (method, section 9)."""
     return (foreground & shown[:, :, None, None]).any(1)
 
 
