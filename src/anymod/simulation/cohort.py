@@ -1,4 +1,4 @@
-"""A folder of simulated subjects in the cohort format, some of their modalities missing."""
+"""Simulated cohorts: a folder of subjects in the cohort format, some of them with missing modalities."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from anymod.simulation.settings import SimulationSettings
 from anymod.simulation.tissues import FREESURFER_VALUES, Tissue
 from anymod.volumes import write_volume
 
-MISSING_DRAWS = 1000  # enough that a subject without any image, drawn again, is not met in practice
+MISSING_DRAWS = 1000  # attempts to draw a subject with at least one image
 
 RECORD = "simulation.json"
 LANDMARK_COLUMNS = "id,mr_x,mr_y,mr_z,us_x,us_y,us_z"  # RAS+ millimetres
@@ -49,18 +49,18 @@ def simulate_cohort(
     scheduler: str | None = None,
     overwrite: bool = False,
 ) -> Cohort:
-    """Write a cohort of `subjects` simulated subjects and return it; the same for any number of workers.
+    """Write a cohort of `subjects` simulated subjects and return it; the number of workers changes nothing in it.
 
-    A call that was interrupted leaves the subjects that it finished, and the next one for the same cohort goes on from them.
+    After an interruption, the next call for the same cohort continues with the finished subjects.
 
     Raises:
-        ConfigurationError: fewer than one subject.
-        OutputError: `out` holds something already and `overwrite` is False.
-        VolumeError: the settings' folder of label maps has none.
+        ConfigurationError: Fewer than one subject.
+        OutputError: `out` is not empty and `overwrite` is False.
+        VolumeError: The settings' folder of label maps has none.
     """
     settings = settings or SimulationSettings()
     if subjects < 1:
-        raise ConfigurationError("nothing to simulate", "--subjects", f"{subjects} is asked for", "ask for 1 or more")
+        raise ConfigurationError("nothing to simulate", "--subjects", f"it is {subjects}", "give 1 or more")
     maps = [] if settings.anatomy is None else find_label_maps(settings.anatomy)
     names = [subject_name(index) for index in range(subjects)]
     strata = {name: "+".join(draw_observed(seed, index, settings)) for index, name in enumerate(names)}
@@ -102,7 +102,7 @@ def _cohort(
 
 
 def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[str, ...]:
-    """Return the modalities that a subject has: each is missing at the settings' rate, and at least one stays."""
+    """Return the modalities of a subject: each is missing at the settings' rate, and at least one is kept."""
     generator = numpy_generator(seed, "subject", index, "missing")
     rates = np.array([settings.missing_rate(name) for name in settings.modalities])
     for _ in range(MISSING_DRAWS):
@@ -148,7 +148,7 @@ def write_subject(task: SubjectTask) -> None:
 
 
 def _write_surgery(folder: Path, surgery: Surgery) -> None:
-    """Write what is known of a shifted brain: the transform, landmarks, and the maps as they lie in the ultrasound."""
+    """Write the true brain shift: transform, landmarks, and the maps in the space of the ultrasound."""
     surgery.shift.write(folder / "us_to_mr.tfm")
     rows = [(number, *mr, *us) for number, (us, mr) in enumerate(surgery.landmarks, start=1)]
     lines = [",".join([str(row[0]), *(f"{value:.4f}" for value in row[1:])]) for row in rows]
@@ -158,7 +158,7 @@ def _write_surgery(folder: Path, surgery: Surgery) -> None:
 
 
 def _white_matter_medians(subject: SimulatedSubject, observed: tuple[str, ...]) -> dict[str, float]:
-    """Return the median of white matter of each observed MR image that shows some."""
+    """Return the median of the white matter of each observed MR image that contains some."""
     white = np.isin(subject.tissue.data, FREESURFER_VALUES[Tissue.WHITE])
     names = [name for name in observed if name != "us" and white.any()]
     return {name: float(np.median(subject.images[name].data[white])) for name in names}
@@ -178,6 +178,6 @@ def _subject(name: str, split: str, observed: tuple[str, ...]) -> Subject:
 
 def _provenance(seed: int, settings: SimulationSettings) -> dict[str, Any]:
     content = settings.model_dump(mode="json")
-    # The folder's name only: where it lay on the machine that simulated is nobody's business.
+    # The folder's name only, because the path would reveal the machine that simulated.
     content["anatomy"] = None if settings.anatomy is None else settings.anatomy.name
     return {"simulated": True, "seed": seed, "settings": content}
