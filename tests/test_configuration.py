@@ -159,5 +159,26 @@ def test_an_assignment_that_makes_no_sense_is_named(assignment: str) -> None:
         apply_assignments({"steps": 10}, [assignment], error=ConfigurationError)
 
 
+@pytest.mark.parametrize(
+    ("assignments", "named"),
+    [
+        (["objective.adversarial=1"], "unknown key in --set objective.adversarial=1: 'objective.adversarial'"),
+        (["objectve.kl=1"], "unknown key in --set objectve.kl=1: 'objectve' does not exist"),
+        (["steps=ten", "rate=1"], "invalid value in --set steps=ten"),
+        (["objective=3"], "invalid value in --set objective=3"),
+    ],
+)
+def test_an_assignment_that_does_not_fit_is_named_instead_of_the_file(assignments: list[str], named: str) -> None:
+    content = apply_assignments({}, assignments, error=ConfigurationError)
+    with pytest.raises(ConfigurationError) as raised:
+        validate(Recipe, content, "config.yaml", error=ConfigurationError, assignments=assignments)
+    assert str(raised.value).startswith(named)
+
+
+def test_what_the_file_gave_is_not_blamed_on_an_assignment() -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown key in config\.yaml"):
+        validate(Recipe, {"stepz": 1}, "config.yaml", error=ConfigurationError, assignments=["steps=3"])
+
+
 def test_with_no_near_word_all_are_named() -> None:
     assert nearest("xyz", ["t1", "flair"]) == "known are t1, flair"

@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from anymod.volumes import Grid, Volume, read_volume, write_volume
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-VERBS = typer.main.get_command(app).commands
+GROUP: Any = typer.main.get_command(app)
+VERBS = {name: GROUP.get_command(None, name) for name in GROUP.list_commands(None)}
 GLOBAL_OPTIONS = {"--traceback", "--version"}
 
 
@@ -42,9 +44,15 @@ def inline_commands(page: Path) -> list[list[str]]:
     return [shlex.split(words) for words in re.findall(r"`anymod ([^`<]+)`", text)]
 
 
+def today(command: list[str]) -> list[str]:
+    """Return a command without options of the program, and `synthesize --cohort` as `impute`, which it stands for."""
+    words = [word for word in command if word not in GLOBAL_OPTIONS]
+    return ["impute", *words[1:]] if words[:1] == ["synthesize"] and "--cohort" in words else words
+
+
 def unknown_words(command: list[str]) -> list[str]:
     """Return the verb or the options of a command that the command line does not know."""
-    words = [word for word in command if word not in GLOBAL_OPTIONS]
+    words = today(command)
     if not words or words == ["--help"]:
         return []
     if words[0] not in VERBS:
@@ -55,7 +63,7 @@ def unknown_words(command: list[str]) -> list[str]:
 
 def missing_options(command: list[str]) -> list[str]:
     """Return the options that the verb cannot do without and the command does not give."""
-    words = [word for word in command if word not in GLOBAL_OPTIONS]
+    words = today(command)
     if words[0] not in VERBS or "--help" in words:
         return []
     required = [

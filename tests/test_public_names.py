@@ -54,3 +54,17 @@ def test_every_name_that_a_room_lists_can_be_had(room: str) -> None:
     module = importlib.import_module(f"anymod.{room}")
     assert module.__all__
     assert all(getattr(module, name) is not None for name in module.__all__)
+
+
+def test_rooms_without_tensors_load_no_torch() -> None:
+    code = """
+import importlib, pkgutil, sys
+for room in ("volumes", "cohorts", "simulation", "preparation"):
+    package = importlib.import_module(f"anymod.{room}")
+    for name in package.__all__:
+        getattr(package, name)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+        assert "torch" not in sys.modules, module.name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

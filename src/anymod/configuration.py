@@ -9,10 +9,10 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from anymod.errors import AnymodError
 from anymod.files import write_text
@@ -30,6 +30,26 @@ class Settings(BaseModel):
 
 
 SettingsType = TypeVar("SettingsType", bound=BaseModel)
+Bound = int | float | None
+
+
+def option(
+    text: str, placeholder: str | None = None, *, ge: Bound = None, le: Bound = None, pattern: str | None = None
+) -> Any:
+    """Return what `Annotated` tells of a field that users choose: its help, a placeholder for its value, and bounds (as pydantic's)."""
+    return Field(description=text, title=placeholder, ge=ge, le=le, pattern=pattern)
+
+
+def split_names(value: object) -> object:
+    """Return the names in texts such as `t1, flair`; what holds no texts as it is."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return value
+    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
+"""Names, also from one text that separates them by commas."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -143,15 +163,24 @@ def renamed(
 
 
 def validate(
-    model: type[SettingsType], content: dict[str, Any], where: str | Path, *, error: type[AnymodError]
+    model: type[SettingsType],
+    content: dict[str, Any],
+    where: str | Path,
+    *,
+    error: type[AnymodError],
+    assignments: Sequence[str] = (),
 ) -> SettingsType:
-    """Return `content` as `model`; raise `error` that names the first field in trouble and, for an unknown key, the nearest known one."""
+    """Return `content` as `model`; raise `error` that names the first field in trouble and, for an unknown key, the nearest known one.
+
+    `assignments` are those that were applied to `content`: one of them is named instead of `where` if it gave the field its value.
+    """
     try:
         # JSON mode: a list may stand for a tuple, as YAML has no tuples; numbers and booleans stay strict.
         return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as problem:
         first = problem.errors()[0]
         field = ".".join(_named(model, first["loc"]))
+        where = _assigned(first["loc"], assignments) or where
         if first["type"] == "extra_forbidden":
             remedy = nearest(str(first["loc"][-1]), known_keys(model, first["loc"][:-1]))
             raise error("unknown key", where, f"'{field}' does not exist", remedy) from None
@@ -173,6 +202,18 @@ def _named(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
                 _section(section.model_fields[part].annotation) if section and part in section.model_fields else section
             )
     return parts
+
+
+def _assigned(location: Sequence[str | int], assignments: Sequence[str]) -> str | None:
+    """Return the `--set` that gave the value at a location, if one did: its key leads to, or beyond, that location."""
+    for assignment in reversed(assignments):
+        keys = assignment.partition("=")[0].strip().split(".")
+        # A location may hold parts that no key names, such as the tag of a union's member.
+        shorter, longer = sorted(([str(part) for part in location], keys), key=len)
+        rest = iter(longer)
+        if shorter[:1] == longer[:1] and all(part in rest for part in shorter):
+            return f"--set {assignment}"
+    return None
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -6,32 +6,18 @@ import csv
 from pathlib import Path
 
 import pytest
-import typer
 from matplotlib.image import imread
 from tiny_models import save_tiny_model
 from typer.testing import CliRunner
 
-from anymod.cli.demo import demo
-from anymod.cli.verbs import Verbs
-
-
-def program() -> typer.Typer:
-    """Return a program of this one verb."""
-    only = typer.Typer(cls=Verbs, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-    @only.callback()
-    def root(traceback: bool = False) -> None:
-        pass
-
-    only.command()(demo)
-    return only
+from anymod.cli import app
 
 
 @pytest.mark.slow
 def test_it_simulates_hides_fills_in_measures_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_tiny_model(tmp_path / "model", spacing_mm=8.0)
-    result = CliRunner().invoke(program(), ["demo", "--model", "model", "--out", "out", "--device", "cpu", "--quiet"])
+    result = CliRunner().invoke(app, ["demo", "--model", "model", "--out", "out", "--device", "cpu", "--quiet"])
     assert result.exit_code == 0, result.stderr
     assert "references fitted on 4 subjects" in result.stdout
     assert "Look at out/demo.png" in result.stdout
@@ -48,14 +34,14 @@ def test_it_simulates_hides_fills_in_measures_and_draws(tmp_path: Path, monkeypa
 def test_overwriting_never_deletes_the_model(tmp_path: Path) -> None:
     model = save_tiny_model(tmp_path / "run/model", spacing_mm=8.0)
     arguments = ["demo", "--model", str(model), "--out", str(tmp_path / "run"), "--overwrite"]
-    result = CliRunner().invoke(program(), arguments)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1 and "more than a result lies in it" in result.stderr
     assert (model / "model.yaml").is_file()
 
 
 def test_a_model_that_is_not_there_is_one_line_and_no_folder(tmp_path: Path) -> None:
     arguments = ["demo", "--model", "no-such-model", "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(program(), arguments)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
     assert "no-such-model" in result.stderr
     assert not (tmp_path / "out").exists()

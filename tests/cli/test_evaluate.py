@@ -43,24 +43,27 @@ def test_json_is_all_that_is_printed(place: Path) -> None:
     assert not (place / "report/figures").exists()
 
 
-def test_the_authors_protocol_needs_no_training_subjects(place: Path) -> None:
-    result = invoke("--protocol", "authors", "--show", "t2,t1", "--split", "train")
+@pytest.mark.parametrize("name", ["dorent2024", "authors"])
+def test_the_authors_protocol_needs_no_training_subjects(place: Path, name: str) -> None:
+    result = invoke("--protocol", name, "--show", "t2,t1", "--split", "train")
     assert result.exit_code == 0, result.stderr
-    assert "protocol authors" in result.stdout and "| t2+t1 | t1 " in result.stdout
+    assert "protocol dorent2024" in result.stdout and "| t2+t1 | t1 " in result.stdout
     assert "row_ssim" in (place / "report/scores.csv").read_text()
 
 
-AUTHORS = ["--protocol", "authors"]
+AUTHORS = ["--protocol", "dorent2024"]
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--samples", "2"],
+        ["--samples", "2", "--temperature", "0"],
         ["--mirror", "--temperature", "0.5"],
         [*AUTHORS, "--mirror"],
         [*AUTHORS, "--temperature", "0"],
         [*AUTHORS, "--figures", "2"],
+        ["--protocol", "authors", "--samples", "2"],
+        ["--fold", "0", "--split", "test"],
     ],
 )
 def test_draws_that_make_no_sense_are_status_2(place: Path, arguments: list[str]) -> None:

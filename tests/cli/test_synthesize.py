@@ -1,4 +1,4 @@
-"""`anymod synthesize`: files or a cohort in, volumes out, and how it refuses."""
+"""`anymod synthesize`: files in, volumes out, and how it refuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_models import head, save_tiny_model, write_tiny_cohort
+from tiny_models import head, save_tiny_model
 from typer.testing import CliRunner, Result
 
 from anymod.cli import app
@@ -15,10 +15,9 @@ from anymod.volumes import Volume, write_volume
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with `model`, `t1.nii.gz` and `cohort`, where the program runs."""
+    """Return a folder with `model` and `t1.nii.gz`, where the program runs."""
     save_tiny_model(tmp_path / "model")
     write_volume(tmp_path / "t1.nii.gz", head(0))
-    write_tiny_cohort(tmp_path / "cohort", {"a": ("t1", "t2"), "b": ("t1",)}, {"b": "train"})
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -41,41 +40,13 @@ def test_several_samples_have_a_spread_by_default(place: Path) -> None:
     assert record["outputs"] == ["t2.nii.gz", "t2_sd.nii.gz"]
 
 
-def test_a_cohort_and_again(place: Path) -> None:
-    first = invoke("--cohort", "cohort", "--out", "out")
-    assert first.stdout == "written 2, finished before 0, complete already 0, failed 0\n"
-    again = invoke("--cohort", "cohort", "--out", "out")
-    assert again.stdout == "written 0, finished before 2, complete already 0, failed 0\n"
-
-
-def test_names_of_what_is_shown_may_have_blanks_between(place: Path) -> None:
-    result = invoke("--cohort", "cohort", "--show", "t2, t1", "--out", "out", "--json")
-    told = json.loads(result.stdout)
-    assert list(told)[:2] == ["format", "anymod"]
-    assert told["written"] == ["a", "b"]
-
-
-def test_one_split_of_a_cohort(place: Path) -> None:
-    result = invoke("--cohort", "cohort", "--split", "train", "--out", "out", "--json")
-    assert json.loads(result.stdout)["written"] == ["b"]
-
-
-def test_a_failed_subject_is_named_and_the_status_is_1(place: Path) -> None:
-    result = invoke("--cohort", "cohort", "--show", "t2", "--out", "out")
-    assert result.exit_code == 1
-    assert "written 1," in result.stdout
-    assert "error: subject 'b': no image to show" in result.stderr
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
         [],
         ["--input", "t1"],
         ["--input", "t1=t1.nii.gz", "--input", "t1=t1.nii.gz"],
-        ["--input", "t1=t1.nii.gz", "--cohort", "cohort"],
         ["--input", "t1=t1.nii.gz", "--split", "test"],
-        ["--cohort", "cohort", "--mask", "mask.nii.gz"],
         ["--input", "t1=t1.nii.gz", "--samples", "3", "--temperature", "0"],
         ["--input", "t1=t1.nii.gz", "--samples", "3", "--mirror"],
     ],
@@ -91,7 +62,6 @@ def test_wrong_usage_is_status_2(place: Path, arguments: list[str]) -> None:
         (["--input", "pd=t1.nii.gz"], "pd"),
         (["--input", "t1=t1.nii.gz", "--target", "ct"], "ct"),
         (["--input", "t1=none.nii.gz"], "none.nii.gz"),
-        (["--cohort", "none"], "none"),
     ],
 )
 def test_an_error_is_one_line_with_status_1_and_no_folder(place: Path, arguments: list[str], named: str) -> None:

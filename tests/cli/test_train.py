@@ -34,10 +34,10 @@ def test_training_prints_the_model_folder(tmp_path: Path) -> None:
     assert resolved["training"]["seed"] == 3
 
 
-def test_a_key_that_does_not_exist_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    result = run(tmp_path, "--set", "training.stepps=2")
+def test_a_key_that_does_not_exist_is_named_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    result = run(tmp_path, "--set", "training.stepz=3")
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: unknown key in ")
+    assert result.stderr.startswith("error: unknown key in --set training.stepz=3: ")
     assert "did you mean 'steps'?" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()

@@ -15,6 +15,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from anymod.cli import app
+from anymod.cohorts import SubjectImages
 from anymod.core.experts import Product, by_inverse_deviation, product_by_sums, product_of_experts
 from anymod.core.gaussians import DiagonalGaussian, log_density
 from anymod.core.noise import MEAN, Draw
@@ -24,7 +25,7 @@ from anymod.models import DORENT2024, MMHVAE, import_weights, load_model
 from anymod.models.dorent2024 import G, V, first_foreground, inferred, modern_name, names, translated
 from anymod.models.levels import INVERSE_DEVIATIONS, Level
 from anymod.nn.discriminators import Discriminator
-from anymod.synthesis import placement
+from anymod.synthesis import Synthesizer
 from anymod.volumes import Grid, Volume, read_volume, write_volume
 
 MODALITIES = ("us", "t2", "cet1", "flair")
@@ -413,7 +414,6 @@ def test_slices_run_where_the_model_wants_them(file: Path, tmp_path: Path) -> No
     stored_us = Volume(head(1, Grid((64, 128, 3), np.diag([0.5, 0.5, 0.5, 1.0]))).data, grid)
     for orientation, expected in (("LPS", stored_us.data), ("RAS", stored_us.data[::-1, ::-1])):
         import_weights(file, tmp_path / orientation, image_size=SIZE, orientation=orientation)  # type: ignore[arg-type]
-        model, description = load_model(tmp_path / orientation)
-        placed = placement.place({"us": stored_us}, None, model.spec, description)
-        inside = placed.foregrounds["us"].transpose(1, 2, 0)
+        seen = Synthesizer(*load_model(tmp_path / orientation)).see(SubjectImages.of({"us": stored_us}, "the images"))
+        inside = seen.foreground[:, 0].transpose(1, 2, 0)
         np.testing.assert_array_equal(inside, expected > 0)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from anymod.cli import app
-from anymod.cli.prepare import Source
 from anymod.cohorts import read_cohort
 from anymod.errors import CohortError
 from anymod.preparation import ARCHIVES, find_in_archive
+from anymod.preparation.options import SourceName
 from anymod.volumes import Grid, Volume, write_volume
 
 # archive, its tree, {subject: {column: path}}, {path that is skipped: part of the reason}
@@ -58,7 +59,7 @@ TREES: list[tuple[str, list[str], dict[str, dict[str, str]], dict[str, str]]] = 
                 "label": "HGG/brats_2013_pat0001_1/VSD.Brain_3more.XX.O.OT.54517/VSD.Brain_3more.XX.O.OT.54517.mha",
             },
         },
-        {"BraTS-GLI-00000-000/BraTS-GLI-00000-000-t1n-voided.nii.gz": "cut out", "notes.nii.gz": "none that is known"},
+        {"BraTS-GLI-00000-000/BraTS-GLI-00000-000-t1n-voided.nii.gz": "cut out", "notes.nii.gz": "is unknown in"},
     ),
     (
         "upenn_gbm",
@@ -83,7 +84,7 @@ TREES: list[tuple[str, list[str], dict[str, dict[str, str]], dict[str, str]]] = 
             },
         },
         {
-            "NIfTI-files/automated_segm/UPENN-GBM-00001_11_automated_approx_segm.nii.gz": "11_segm.nii.gz is taken",
+            "NIfTI-files/automated_segm/UPENN-GBM-00001_11_automated_approx_segm.nii.gz": "11_segm.nii.gz is used",
             "NIfTI-files/automated_segm/UPENN-GBM-00009_11_automated_approx_segm.nii.gz": "has no image",
             "NIfTI-files/images_structural_unstripped/UPENN-GBM-00001_11/UPENN-GBM-00001_11_T1_unstripped.nii.gz": "stripped",
             "NIfTI-files/images_DTI/UPENN-GBM-00001_11/UPENN-GBM-00001_11_DTI_FA.nii.gz": "diffusion",
@@ -132,7 +133,7 @@ TREES: list[tuple[str, list[str], dict[str, dict[str, str]], dict[str, str]]] = 
             },
         },
         {
-            "sub-01/ses-post/anat/sub-01_ses-post_acq-3d_run-2_FLAIR.nii.gz": "is taken for flair",
+            "sub-01/ses-post/anat/sub-01_ses-post_acq-3d_run-2_FLAIR.nii.gz": "is used for flair",
             "sub-02/anat/sub-02_space-MNI152_T2w.nii.gz": "template",
             "sub-02/func": "anatomical",
             "derivatives": "derivative",
@@ -164,7 +165,7 @@ TREES: list[tuple[str, list[str], dict[str, dict[str, str]], dict[str, str]]] = 
         {
             "ReMIND/ReMIND-001/12-25-1982-NA-Preop-73219/300.000000-tumor seg - MR ref 3DAXT2SPACE-22944": "segmentations",
             "ReMIND/ReMIND-001/12-25-1982-NA-Intraop-90478/2.000000-USpostdura-21105": "before the dura",
-            "ReMIND/ReMIND-001/12-25-1982-NA-Intraop-90478/5.000000-2DAXT2FLAIR-27182": "MR before surgery",
+            "ReMIND/ReMIND-001/12-25-1982-NA-Intraop-90478/5.000000-2DAXT2FLAIR-27182": "from before surgery",
         },
     ),
     (
@@ -197,7 +198,7 @@ TREES: list[tuple[str, list[str], dict[str, dict[str, str]], dict[str, str]]] = 
         },
         {
             "RESECT/NIFTI/Case1/US/Case1-US-during.nii.gz": "before resection",
-            "RESECT/MINC/Case1/US/Case1-US-before.mnc": "is taken for us",
+            "RESECT/MINC/Case1/US/Case1-US-before.mnc": "is used for us",
             "RESECT/MINC/Case2/US/Case2-US-after.mnc": "before resection",
         },
     ),
@@ -229,7 +230,7 @@ def test_an_archive_is_recognized_by_its_names(
 
 
 def test_every_archive_has_a_tree_and_an_option() -> None:
-    assert {each[0] for each in TREES} == set(ARCHIVES) == {source.value for source in Source} - {"folder"}
+    assert {each[0] for each in TREES} == set(ARCHIVES) == set(get_args(SourceName)) - {"folder"}
 
 
 def test_the_folder_above_or_below_does_not_matter(tmp_path: Path) -> None:
@@ -238,15 +239,15 @@ def test_the_folder_above_or_below_does_not_matter(tmp_path: Path) -> None:
         assert [each.name for each in find_in_archive(raw, ARCHIVES["brats"])[0]] == ["BraTS2021_00000"]
 
 
-def test_derivatives_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
+def test_derivatives_are_used_if_raw_is_their_folder(tmp_path: Path) -> None:
     plant(tmp_path, ["derivatives/prep/sub-1/anat/sub-1_desc-preproc_T1w.nii.gz"])
-    with pytest.raises(CohortError, match="no file is named as in bids"):
+    with pytest.raises(CohortError, match="no file name matches bids"):
         find_in_archive(tmp_path, ARCHIVES["bids"])
     found, _ = find_in_archive(tmp_path / "derivatives/prep", ARCHIVES["bids"])
     assert set(found[0].files) == {"t1"}
 
 
-def test_the_verb_makes_a_cohort_and_tells_what_it_left_out(tmp_path: Path) -> None:
+def test_the_verb_makes_a_cohort_and_reports_skipped_files(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "cohort"
     data = np.random.default_rng(0).integers(1, 500, (12, 12, 8)).astype(np.int16)
     for name, spacing in (("US/Case1-US-before", 1.0), ("US/Case1-US-during", 1.0), ("MRI/Case1-FLAIR", 1.5)):
@@ -255,7 +256,7 @@ def test_the_verb_makes_a_cohort_and_tells_what_it_left_out(tmp_path: Path) -> N
     arguments = ["prepare", "--source", "resect_seg", "--raw", str(raw), "--out", str(out)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "skipped Case1/US/Case1-US-during.nii.gz: ultrasound before resection is taken" in result.stdout
+    assert "skipped Case1/US/Case1-US-during.nii.gz: only ultrasound from before resection is used" in result.stdout
     cohort = read_cohort(out)
     assert cohort.modality_names == ("us", "flair") and cohort.reference == "us"
     assert cohort.provenance["source"] == "resect_seg"

@@ -54,7 +54,7 @@ def test_sound_cohort_has_no_findings(cohort: Cohort) -> None:
     assert report.table().splitlines()[2].split()[:2] == ["b", "test"]
 
 
-def test_subjects_that_were_left_out_are_told(cohort: Cohort) -> None:
+def test_subjects_that_were_left_out_are_reported(cohort: Cohort) -> None:
     write_json(cohort.root / "failures.json", {"failures": {"c": "no t1 <here>"}})
     report = check_cohort(cohort.root)
     assert [finding.line().split(";")[0] for finding in report.all_findings] == [
@@ -164,7 +164,7 @@ def test_the_page_begins_with_what_is_wrong_and_what_is_there(cohort: Cohort) ->
     assert page.count("<svg") == sum(len(subject.images) for subject in report.subjects)
 
 
-def test_alignments_are_shown_and_doubts_told(cohort: Cohort) -> None:
+def test_alignments_are_shown_and_doubts_reported(cohort: Cohort) -> None:
     row = AlignmentRow("a", "t2", "mutual-information", 0.4, 0.1, 3.25, 0.05, 0.9, "it is flat")
     write_table([row], cohort.root)
     (cohort.root / row.picture).parent.mkdir(parents=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymod.errors import CohortError
-from anymod.preparation import find_subjects, parse_patterns, unused_folders
+from anymod.preparation import Source, find_subjects, unused_folders
 from anymod.preparation.folder_source import subject_pattern
 
 PATTERNS = {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"}
@@ -83,20 +83,7 @@ def test_absent_folder_and_unusable_name_patterns_are_refused(tmp_path: Path) ->
         find_subjects(touch(tmp_path, "a/t1.nii.gz"), {"t1": "**/t1.nii.gz"}, "sub-{subject}/")
 
 
-def test_patterns_are_read_from_texts() -> None:
-    assert parse_patterns(["t1=**/t1.nii.gz", "us=*=x.nii"]) == {"t1": "**/t1.nii.gz", "us": "*=x.nii"}
-
-
-@pytest.mark.parametrize(
-    ("texts", "message"),
-    [
-        (["t1"], "unreadable pattern"),
-        (["t1="], "unreadable pattern"),
-        (["t1=a", "t1=b"], "has a pattern already"),
-        (["mask=a"], "unusable modality name"),
-        (["a/b=c"], "unusable modality name"),
-    ],
-)
-def test_unreadable_patterns_are_refused(texts: list[str], message: str) -> None:
-    with pytest.raises(CohortError, match=message):
-        parse_patterns(texts)
+@pytest.mark.parametrize("name", ["mask", "a/b"])
+def test_a_name_that_no_modality_can_have_is_refused(name: str) -> None:
+    with pytest.raises(CohortError, match="unusable modality name"):
+        Source(Path("raw"), patterns={name: "*"})

@@ -126,7 +126,7 @@ def test_spacing_makes_voxels_cubic(archive: Path) -> None:
     assert cohort.spacing_mm == (2.0, 2.0, 2.0)
 
 
-def test_each_bad_subject_is_told_and_nothing_is_left(archive: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_bad_subject_is_reported_and_nothing_is_left(archive: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("p2/t1.nii.gz", "p3/t1.nii.gz"):
         (archive / name).write_bytes((archive / name).read_bytes()[:150])
     with pytest.raises(CohortError, match=r"2 of 3 subjects cannot be used, the first for: .*p2/t1\.nii\.gz"):
@@ -135,7 +135,7 @@ def test_each_bad_subject_is_told_and_nothing_is_left(archive: Path, caplog: pyt
     assert sorted(entry.name for entry in archive.parent.iterdir()) == ["raw"]
 
 
-def test_existing_result_is_kept_unless_told_otherwise(archive: Path) -> None:
+def test_an_existing_result_is_kept_without_overwrite(archive: Path) -> None:
     before = prepare(archive)
     with pytest.raises(OutputError, match="--overwrite"):
         prepare(archive)
@@ -145,7 +145,7 @@ def test_existing_result_is_kept_unless_told_otherwise(archive: Path) -> None:
     assert read_cohort(before.root) == before
 
 
-def test_place_that_cannot_be_written_is_told(archive: Path, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_an_error(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found, options = find_subjects(archive, PATTERNS), PreparationOptions(("t1", "t2"))
     with pytest.raises(OutputError, match="cannot write"):
@@ -172,7 +172,7 @@ def visits(*names: str) -> list[FoundSubject]:
 @pytest.mark.parametrize("seed", range(5))
 def test_visits_of_a_patient_stay_together(seed: int) -> None:
     found = visits(*(f"sub-{patient}_ses-{visit}" for patient in range(10) for visit in "ab"))
-    splits = SplitChoice(seed, 0.2, 0.3).of(found)
+    splits = SplitChoice(seed=seed, validation=0.2, test=0.3).of(found)
     assert all(splits[f"sub-{patient}_ses-a"] == splits[f"sub-{patient}_ses-b"] for patient in range(10))
     assert list(splits.values()).count("test") == 6
 
@@ -184,7 +184,7 @@ def test_naming_one_visit_of_a_patient_for_the_test_is_refused() -> None:
     assert SplitChoice(test_subjects=("sub-1_ses-a", "sub-1_ses-b")).of(found)["sub-1_ses-b"] == "test"
 
 
-def test_a_bad_subject_is_left_out_and_told(archive: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bad_subject_is_left_out_and_reported(archive: Path, caplog: pytest.LogCaptureFixture) -> None:
     (archive / "p2/t1.nii.gz").write_bytes((archive / "p2/t1.nii.gz").read_bytes()[:150])
     prepared = prepare_cohort(
         find_subjects(archive, PATTERNS), PreparationOptions(("t1", "t2")), archive.parent / "cohort", {}
@@ -228,7 +228,7 @@ def test_registration_undoes_a_movement_and_maps_follow_their_image(archive: Pat
     assert found == pytest.approx((-8.0, 10.0, 13.0), abs=0.3)  # LPS: x and y change their sign
 
 
-def test_an_interrupted_preparation_goes_on(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_preparation_can_be_continued(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
 
     def interrupted(task: ConversionTask) -> ConvertedSubject:

@@ -31,12 +31,9 @@ def cache_of(usable: list[tuple[int, int]], labelled: int = 0) -> SliceCache:
             SubjectSlices(
                 name=f"s{number}",
                 key="",
-                observed=tuple(count > 0 for count in counts),
-                volume_ranges=(None, None),
-                backgrounds=(None, None),
+                scales=(None, None),
                 slice_ranges=None,
                 white_matter=(None, None),
-                cores=(None, None),
                 foreground_fractions=fractions,
                 union_fractions=tuple(max(row) for row in fractions),
                 labelled=tuple(place >= total - labelled for place in range(total)),

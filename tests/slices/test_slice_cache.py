@@ -22,9 +22,9 @@ from anymod.volumes import (
     Grid,
     IntensityRule,
     Volume,
+    anchored_range,
     core_median,
     foreground_of,
-    measure_harmonized_range,
     measure_range,
     read_labels,
     read_volume,
@@ -43,7 +43,7 @@ def build(cohort: Cohort, chosen: CacheSettings = SETTINGS) -> SliceCache:
 
 def test_slices_are_the_volume_scaled_by_the_rule(make_cohort: MakeCohort) -> None:
     cohort = make_cohort({"a": ("t1", "t2")})
-    batch = build(cohort).read([0, 0], [3, 5], context=0)
+    batch = build(cohort).read([0, 0], [2, 4], context=0)  # the first slice of the volume has no foreground
     data = read_volume(cohort.path(cohort.subjects[0], "t1")).data
     foreground = foreground_of(data)
     expected = scale(data, measure_range(data, foreground, 99.95), foreground)
@@ -73,12 +73,13 @@ def test_absent_modalities_are_background_and_not_observed(make_cohort: MakeCoho
     assert (batch.targets[~batch.foreground] == -1).all()
 
 
-def test_neighbours_stand_around_the_slice_and_repeat_at_the_ends(make_cohort: MakeCohort) -> None:
+def test_neighbours_stand_around_the_slice_and_beyond_the_ends_is_background(make_cohort: MakeCohort) -> None:
     cache = build(make_cohort({"a": ("t1",)}))
-    wide = cache.read([0, 0, 0], [0, 4, 7], context=2).images[:, 0]
-    single = cache.read([0] * 8, list(range(8)), context=0).images[:, 0, 0]
-    for row, neighbours in enumerate([[0, 0, 0, 1, 2], [2, 3, 4, 5, 6], [5, 6, 7, 7, 7]]):
-        assert torch.equal(wide[row], single[neighbours])
+    wide = cache.read([0, 0, 0], [0, 3, 4], context=2).images[:, 0]
+    single = cache.read([0] * 6, list(range(6)), context=0).images[:, 0, 0]
+    padded = torch.nn.functional.pad(single, (0, 0, 0, 0, 2, 2), value=-1.0)
+    for row, position in enumerate([0, 3, 4]):
+        assert torch.equal(wide[row], padded[position : position + 5])
 
 
 def test_mask_is_the_foreground_where_the_background_is_not_zero(make_cohort: MakeCohort) -> None:
@@ -88,7 +89,7 @@ def test_mask_is_the_foreground_where_the_background_is_not_zero(make_cohort: Ma
     path = cohort.path(cohort.subjects[0], "t1")
     volume = read_volume(path)
     write_volume(path, Volume(volume.data - 75.5, volume.grid))
-    batch = build(cohort).read([0], [3], context=0)
+    batch = build(cohort).read([0], [1], context=0)
     np.testing.assert_array_equal(batch.foreground[0, 0].numpy(), mask[:, :, 3] == 1)
     assert (batch.images[0, 0, 0][~batch.foreground[0, 0]] == -1).all()
 
@@ -99,7 +100,10 @@ def test_the_background_of_each_image_is_known(make_cohort: MakeCohort) -> None:
         volume = read_volume(cohort.path(subject, "t1"))
         write_volume(cohort.path(subject, "t1"), Volume(volume.data - below, volume.grid))
     cache = build(cohort)
-    assert [record.backgrounds for record in cache.records] == [(-100, None), (-50, 0)]
+    assert [[scale and scale.background for scale in record.scales] for record in cache.records] == [
+        [-100, None],
+        [-50, 0],
+    ]
     assert cache.typical_backgrounds([0, 1]) == {"t1": -75, "us": 0}
 
 
@@ -107,8 +111,8 @@ def test_slices_that_a_label_map_marks_are_known(make_cohort: MakeCohort) -> Non
     label = np.zeros((12, 10, 8), dtype=np.int16)
     label[5, 5, 2] = label[6, 4, 5] = 4
     cache = build(make_cohort({"a": ("t1",)}, extras={"label": label}))
-    assert np.flatnonzero(cache.records[0].labelled).tolist() == [2, 5]
-    np.testing.assert_array_equal(cache.read([0] * 8, range(8), 0).label.numpy(), label.transpose(2, 0, 1) != 0)
+    assert np.flatnonzero(cache.records[0].labelled).tolist() == [1, 4]
+    np.testing.assert_array_equal(cache.read([0] * 6, range(6), 0).label.numpy(), label.transpose(2, 0, 1)[1:7] != 0)
     assert open_cache(cache.folder).records == cache.records
     assert not any(build(make_cohort({"a": ("t1",)}, folder="without")).records[0].labelled)
 
@@ -144,22 +148,22 @@ def test_smaller_slices_are_cut_about_the_foreground_with_a_warning(
 def test_larger_slices_and_voxels_keep_the_background(make_cohort: MakeCohort) -> None:
     cache = build(make_cohort({"a": ("t1",)}), CacheSettings(image_size=(16, 8), spacing_mm=2.0))
     batch = cache.read([0], [3], context=0)
-    assert cache.slice_count(0) == 8
+    assert cache.slice_count(0) == 6
     assert int(batch.foreground.sum()) == 4 * 3
     assert (batch.images[0, 0, 0][~batch.foreground[0, 0]] == -1).all()
 
 
 def test_slices_with_almost_no_foreground_are_not_usable(make_cohort: MakeCohort) -> None:
     cohort = make_cohort({"a": ("t1",)})
-    assert build(cohort).usable(0).tolist() == [1, 2, 3, 4, 5, 6]
+    assert build(cohort).usable(0).tolist() == [0, 1, 2, 3, 4, 5]
     assert build(cohort, CacheSettings(image_size=(12, 10), min_foreground=0.41)).usable(0).tolist() == []
     assert build(cohort, CacheSettings(image_size=(12, 10), min_foreground=0.0)).usable(0, 0).tolist() == [
+        0,
         1,
         2,
         3,
         4,
         5,
-        6,
     ]
 
 
@@ -173,7 +177,6 @@ def test_slice_scope_gives_each_slice_its_own_range_and_targets_the_volume_s(mak
         assert inside.min() == pytest.approx(FLOOR, abs=1e-6)
         assert inside.max() == pytest.approx(1.0, abs=1e-6)
     assert not torch.equal(batch.targets, batch.images[:, :, 0])
-    assert (cache.read([0], [0], context=0).images == -1).all()
 
 
 def test_slice_of_one_value_is_background_in_slice_scope(make_cohort: MakeCohort) -> None:
@@ -184,14 +187,14 @@ def test_slice_of_one_value_is_background_in_slice_scope(make_cohort: MakeCohort
     data[2:10, 2:8, 3] = 80
     write_volume(path, Volume(data, volume.grid))
     cache = build(cohort, CacheSettings(image_size=(12, 10), intensity=IntensityRule(scope="slice")))
-    assert (cache.read([0], [3], context=0).images == -1).all()
+    assert (cache.read([0], [2], context=0).images == -1).all()
 
 
 def test_harmonized_white_matter_lies_at_the_constant(make_cohort: MakeCohort, tissue_map: np.ndarray) -> None:
     cohort = make_cohort({"a": ("t1", "us")}, extras={"tissue": tissue_map}, medians={"t1": 0.6})
     cache = build(cohort, CacheSettings(image_size=(12, 10), targets="harmonized"))
-    batch = cache.read([0] * 8, range(8), context=0)
-    white = torch.from_numpy(np.isin(tissue_map, (2, 41)).transpose(2, 0, 1))
+    batch = cache.read([0] * 6, range(6), context=0)
+    white = torch.from_numpy(np.isin(tissue_map, (2, 41)).transpose(2, 0, 1)[1:7])
     # An even count of voxels: the median of torch is the lower one, NumPy's the mean of two.
     assert np.median(batch.targets[:, 0][white].numpy()) == pytest.approx(2 * 0.6 - 1, abs=1e-5)
     assert batch.targets[:, 0][batch.foreground[:, 0]].min() == pytest.approx(-1.0, abs=1e-6)
@@ -205,7 +208,7 @@ def test_harmonized_range_is_the_one_of_the_volumes_room(make_cohort: MakeCohort
     data = read_volume(cohort.path(cohort.subjects[0], "t1")).data
     labels = read_labels(cohort.path(cohort.subjects[0], "tissue")).data
     median = float(np.median(data[np.isin(labels, (2, 41))]))
-    assert cache.target_range(0, 0) == measure_harmonized_range(data, data > 0, median, 0.6)
+    assert cache.target_range(0, 0) == anchored_range(float(data[data > 0].min()), median, 0.6)
 
 
 def test_constants_are_measured_on_training_subjects_alone(make_cohort: MakeCohort, tissue_map: np.ndarray) -> None:
@@ -236,9 +239,9 @@ def test_an_anchored_core_lies_at_the_constant_in_inputs_and_targets(make_cohort
         volume = read_volume(cohort.path(cohort.subjects[subject], "t1"))
         foreground = foreground_of(volume.data)
         median = core_median(volume.data, foreground, volume.spacing_mm)
-        expected = measure_harmonized_range(volume.data, foreground, median, 0.4, floor=FLOOR, lower_percentile=lowest)
-        batch = cache.read([subject] * 8, range(8), context=0)
-        scaled = scale(volume.data, expected, foreground).transpose(2, 0, 1)
+        expected = anchored_range(float(np.percentile(volume.data[foreground], lowest)), median, 0.4, FLOOR)
+        batch = cache.read([subject] * 6, range(6), context=0)
+        scaled = scale(volume.data, expected, foreground).transpose(2, 0, 1)[1:7]
         np.testing.assert_allclose(batch.images[:, 0, 0].numpy(), scaled, atol=1e-6)
         torch.testing.assert_close(batch.targets, batch.images[:, :, 0])
     plain = build(
@@ -252,8 +255,7 @@ def test_an_anchored_core_lies_at_the_constant_in_inputs_and_targets(make_cohort
 def test_the_core_s_constant_is_measured_on_training_subjects(make_cohort: MakeCohort) -> None:
     cohort = make_cohort({"a": ("t1",), "b": ("t1",), "c": ("t1",)}, {"c": "validation"})
     cache = build(cohort, CacheSettings(image_size=(12, 10), intensity=IntensityRule(anchor="core")))
-    shares = [record.cores[0].share for record in cache.records if record.cores[0]]
-    assert len(shares) == 3
+    shares = [record.scales[0].core.share for record in cache.records]
     assert cache.harmonized_medians[0] == pytest.approx((shares[0] + shares[1]) / 2)
     assert open_cache(cache.folder).input_range(2, 0) == cache.input_range(2, 0)
 
@@ -273,15 +275,15 @@ def test_tissue_maps_and_cores_can_scale_targets_and_inputs(make_cohort: MakeCoh
     rule = IntensityRule(anchor="core")
     cache = build(cohort, CacheSettings(image_size=(12, 10), intensity=rule, targets="harmonized"))
     record, inputs, targets = cache.records[0], cache.input_range(0, 0), cache.target_range(0, 0)
-    assert record.cores[0] and record.white_matter[0] and inputs and targets
+    assert record.scales[0].core and record.white_matter[0] and inputs and targets
     assert cache.harmonized_medians[0] == record.white_matter[0].share
-    for anchor, found in ((record.cores[0], inputs), (record.white_matter[0], targets)):
+    for anchor, found in ((record.scales[0].core, inputs), (record.white_matter[0], targets)):
         assert (anchor.median - found.low) / (found.high - found.low) == pytest.approx(cache.harmonized_medians[0])
 
 
 def test_typical_ranges_are_medians_over_subjects(make_cohort: MakeCohort) -> None:
     cache = build(make_cohort({"a": ("t1",), "b": ("t1", "t2"), "c": ("t1",)}))
-    highs = sorted(pair[1] for record in cache.records if (pair := record.volume_ranges[0]))
+    highs = sorted(record.scales[0].range[1] for record in cache.records)
     assert cache.typical_ranges()["t1"].high == highs[1]
     assert set(cache.typical_ranges([0])) == {"t1"}
 
@@ -338,7 +340,7 @@ def test_images_on_different_grids_are_refused(make_cohort: MakeCohort) -> None:
 
 
 def test_empty_mask_is_refused(make_cohort: MakeCohort) -> None:
-    with pytest.raises(CohortError, match=r"empty mask in .*mask\.nii\.gz"):
+    with pytest.raises(VolumeError, match=r"empty mask in .*mask\.nii\.gz"):
         build(make_cohort({"a": ("t1",)}, extras={"mask": np.zeros((12, 10, 8), dtype=np.int16)}))
 
 
@@ -358,6 +360,18 @@ def test_cache_that_is_none_or_incomplete_is_refused(make_cohort: MakeCohort, tm
         open_cache(cache.folder)
     with pytest.raises(CohortError, match="no subjects"):
         build_cache(cohort, [], SETTINGS, tmp_path / "none")
+
+
+def test_slices_of_an_earlier_rule_are_made_again_or_left_alone(
+    make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = make_cohort({"a": ("t1",)})
+    cache = build(cohort)
+    monkeypatch.setattr("anymod.slices.building.RULE", 99)
+    with pytest.raises(CohortError, match="slices of another version"):
+        check_same_slices(cohort, cohort.subjects, SETTINGS, cache.folder)
+    monkeypatch.setattr("anymod.slices.slicing.RULE", 99)
+    assert build(cohort).fingerprint != cache.fingerprint
 
 
 @pytest.mark.slow

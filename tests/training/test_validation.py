@@ -1,4 +1,4 @@
-"""The look at the validation subjects: what is hidden, what is measured, what is kept for the picture."""
+"""The slices at the validation subjects: what is hidden, what is measured, what is kept for the picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anymod.cohorts import Cohort
 from anymod.core.noise import MEAN
 from anymod.models import MMHVAE
 from anymod.slices import build_cache
-from anymod.training.validation import Look, validate
+from anymod.training.validation import ValidationSlices, validate
 
 CPU = torch.device("cpu")
 
@@ -23,10 +23,10 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return make_cohort(tmp_path_factory.mktemp("cohort"))
 
 
-def make_look(cohort: Cohort, folder: Path, min_foreground: float = 0.05) -> Look:
+def make_slices(cohort: Cohort, folder: Path, min_foreground: float = 0.05) -> ValidationSlices:
     settings = make_recipe().cache_settings.model_copy(update={"min_foreground": min_foreground})
     cache = build_cache(cohort, cohort.subjects, settings, folder)
-    return Look(cache, cache.of_split("train", "validation"), 0)
+    return ValidationSlices(cache, cache.of_split("train", "validation"), 0)
 
 
 def make_model() -> MMHVAE:
@@ -38,9 +38,9 @@ def make_model() -> MMHVAE:
 def test_every_observed_modality_is_hidden_in_turn_or_shown_where_it_is_all_there_is(
     cohort: Cohort, tmp_path: Path
 ) -> None:
-    look = make_look(cohort, tmp_path)
+    slices = make_slices(cohort, tmp_path)
     hidden: dict[str, set[tuple[int, ...]]] = {}
-    for batch, shown in look.batches():
+    for batch, shown in slices.batches():
         assert shown.any(1).all()
         for subject, row in zip(batch.subjects, (batch.observed & ~shown).tolist(), strict=True):
             hidden.setdefault(subject, set()).add(tuple(np.flatnonzero(row).tolist()))
@@ -48,20 +48,20 @@ def test_every_observed_modality_is_hidden_in_turn_or_shown_where_it_is_all_ther
 
 
 def test_without_a_usable_slice_nothing_is_measured_and_no_picture_written(cohort: Cohort, tmp_path: Path) -> None:
-    look = make_look(cohort, tmp_path, min_foreground=0.99)
-    assert validate(make_model(), look, CPU, tmp_path / "look.png") == {}
-    assert not (tmp_path / "look.png").exists()
+    slices = make_slices(cohort, tmp_path, min_foreground=0.99)
+    assert validate(make_model(), slices, CPU, tmp_path / "slices.png") == {}
+    assert not (tmp_path / "slices.png").exists()
 
 
 def test_psnr_is_that_of_the_pooled_squared_error(cohort: Cohort, tmp_path: Path) -> None:
-    look, model = make_look(cohort, tmp_path), make_model()
-    values = validate(model, look, CPU, tmp_path / "look.png")
+    slices, model = make_slices(cohort, tmp_path), make_model()
+    values = validate(model, slices, CPU, tmp_path / "slices.png")
     errors = []
-    for batch, shown in look.batches():
+    for batch, shown in slices.batches():
         images = model.encode(batch.images, shown).decode(shown, (0, 1, 2), MEAN)
         anywhere = (batch.foreground & shown[:, :, None, None]).any(1, keepdim=True)
         error = (torch.where(anywhere, images, -1.0) - batch.targets).square()
         errors.append(error[batch.foreground & (batch.observed & ~shown)[:, :, None, None]].detach())
     expected = 10 * np.log10(4 / torch.cat(errors).double().mean().item())
     assert values["validation_hidden_psnr_db"] == pytest.approx(expected, rel=1e-6)
-    assert (tmp_path / "look.png").stat().st_size > 1000
+    assert (tmp_path / "slices.png").stat().st_size > 1000

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from anymod.errors import VolumeError
-from anymod.volumes import inspect_volume, read_labels, read_volume
+from anymod.volumes import read_labels, read_volume
 
 SHAPE = (6, 7, 8)
 AFFINE = np.array([[-1.0, 0, 0, 10], [0, 1.0, 0, -20], [0, 0, 1.0, 30], [0, 0, 0, 1]])
@@ -44,8 +44,8 @@ def with_fields(**fields: object) -> bytes:
     return bytes(content)
 
 
-def refused(path: Path, content: bytes, pattern: str) -> VolumeError:
-    """Assert that a file of this content is refused by a line that names it, and return the error."""
+def refused(path: Path, content: bytes, pattern: str) -> None:
+    """Assert that a file of this content is refused by one line that names it."""
     path.write_bytes(content)
     with pytest.raises(VolumeError, match=pattern) as caught:
         read_volume(path)
@@ -53,7 +53,6 @@ def refused(path: Path, content: bytes, pattern: str) -> VolumeError:
     assert str(path) in message
     assert "\n" not in message
     assert ";" in message
-    return caught.value
 
 
 def accepted_with_note(path: Path, content: bytes, pattern: str, caplog: pytest.LogCaptureFixture):
@@ -84,9 +83,7 @@ def test_gzip_with_a_flipped_bit_fails_its_checksum(tmp_path: Path):
 
 
 def test_voxels_shorter_than_the_header_says(tmp_path: Path):
-    error = refused(tmp_path / "a.nii", bytes(plain_bytes()[:-100]), "cannot hold")
-    with pytest.raises(VolumeError, match="cannot hold"):
-        inspect_volume(error.where)
+    refused(tmp_path / "a.nii", bytes(plain_bytes()[:-100]), "cannot hold")
 
 
 def test_voxels_shorter_than_the_header_says_inside_of_gzip(tmp_path: Path):
@@ -112,8 +109,6 @@ def test_broken_magic(tmp_path: Path):
 def test_header_claims_more_than_the_file_can_hold(tmp_path: Path, name: str):
     content = with_fields(dim=[3, 30000, 30000, 30000, 1, 1, 1, 1])
     refused(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content, "claims 54000000000")
-    with pytest.raises(VolumeError, match="claims"):
-        inspect_volume(tmp_path / name)
 
 
 def test_gzip_bomb_is_refused_before_it_is_expanded(tmp_path: Path):
@@ -140,7 +135,7 @@ def test_sizes_that_are_none(tmp_path: Path, dim: list[int]):
 
 def test_sform_of_zeros_falls_back_to_the_qform(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     content = with_fields(srow_x=0, srow_y=0, srow_z=0)
-    volume = accepted_with_note(tmp_path / "a.nii", content, "qform was taken", caplog)
+    volume = accepted_with_note(tmp_path / "a.nii", content, "qform was used", caplog)
     np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-5)
 
 
@@ -163,7 +158,6 @@ def test_sheared_sform_is_resampled_to_right_angles_and_says_so(tmp_path: Path, 
     volume = accepted_with_note(tmp_path / "a.nii", content, "not perpendicular", caplog)
     axes = volume.affine[:3, :3] / volume.spacing_mm
     np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-9)
-    assert inspect_volume(tmp_path / "a.nii").same_as(volume.grid)
     # The point where the brightest voxel was is still bright: nothing was moved.
     sheared = np.array([[-1, 0.3, 0, 10], [0, 1, 0, -20], [0, 0, 1, 30], [0, 0, 0, 1]])
     middle = sheared @ [*(np.array(SHAPE) - 1) / 2, 1]
@@ -310,7 +304,7 @@ def test_a_file_that_is_no_image(tmp_path: Path, name: str):
 
 
 def test_a_file_that_is_not_there(tmp_path: Path):
-    with pytest.raises(VolumeError, match="nothing is there"):
+    with pytest.raises(VolumeError, match="does not exist"):
         read_volume(tmp_path / "a.nii")
     with pytest.raises(VolumeError, match="no such file"):
         read_volume("a\0b")

@@ -13,10 +13,12 @@ from anymod.volumes import (
     IntensityRange,
     IntensityRule,
     Volume,
+    anchored_range,
+    background_of,
     check_image,
     core_median,
+    foreground_box,
     foreground_of,
-    measure_harmonized_range,
     measure_range,
     scale,
     unscale,
@@ -31,7 +33,7 @@ def head(background: float = 0.0, darkest: float = 10.0) -> np.ndarray:
     return data
 
 
-def test_the_value_of_the_faces_is_background():
+def test_the_value_of_the_edges_is_background():
     np.testing.assert_array_equal(foreground_of(head()), head() != 0)
     assert foreground_of(head(background=-4.75)).sum() == 64
 
@@ -51,6 +53,38 @@ def test_a_head_cut_by_some_faces_keeps_its_background():
     data = head()
     data[:, 2:6, 2:6] = 50.0  # touches two of the six faces
     assert foreground_of(data).sum() == 8 * 16
+
+
+def test_a_thin_slab_of_a_head_keeps_its_background_with_voxels_below_it():
+    x, y = np.meshgrid(np.linspace(-1, 1, 21), np.linspace(-1, 1, 25), indexing="ij")
+    inside = np.repeat((x**2 + y**2 <= 1)[..., None], 4, axis=2)  # most of the six faces
+    data = np.where(inside, 50.0, 0.0)
+    data[10, 12, 2] = -5.0
+    np.testing.assert_array_equal(foreground_of(data), inside)
+
+
+def test_the_box_of_a_foreground_ends_with_it_or_with_the_array():
+    data = head()
+    assert foreground_box(data > 0) == (slice(2, 6),) * 3
+    assert foreground_box(data > 0, margin=3) == (slice(0, 8),) * 3
+    assert foreground_box(data > 1e9) == (slice(0, 8),) * 3
+
+
+def test_the_background_is_the_commonest_value_outside_and_else_the_minimum():
+    data = head(background=-4.75)
+    assert background_of(data, data > 0) == -4.75
+    assert background_of(data, np.ones(data.shape, dtype=bool)) == -4.75
+
+
+@pytest.mark.parametrize("spacing_mm", [0.8, 2 / 1.5])
+def test_the_core_depends_neither_on_rounded_spacings_nor_on_the_size_of_the_background(spacing_mm: float):
+    data, foreground = ball((1.7, 2.1, 1.9), core_mm=20.0)
+    data[foreground] += np.random.default_rng(0).uniform(0, 500, foreground.sum())
+    expected = core_median(data, foreground, (spacing_mm,) * 3)
+    margins = [(1, 0), (2, 5), (3, 0)]
+    padded = np.pad(data, margins), np.pad(foreground, margins)
+    for rounded in (spacing_mm * (1 - 1e-7), spacing_mm * (1 + 1e-7)):
+        assert core_median(*padded, (rounded, spacing_mm, spacing_mm)) == expected
 
 
 def test_a_mask_decides_where_one_is_given():
@@ -78,8 +112,6 @@ def test_an_overshoot_does_not_decide_the_range_with_a_lower_percentile():
     measured = measure_range(data, everywhere, 99.0, lower_percentile=1.0)
     assert (measured.low, measured.high) == (10.0, 990.0)
     assert measured == IntensityRule(lower_percentile=1.0, upper_percentile=99.0).measure(data, everywhere)
-    anchored = measure_harmonized_range(data, everywhere, 500.0, 0.5, lower_percentile=1.0)
-    assert (anchored.low, anchored.high) == (10.0, pytest.approx(990.0))
     assert measure_range(data, everywhere, 99.0).low == -1000.0
 
 
@@ -129,8 +161,7 @@ def test_scaling_does_not_depend_on_offset_and_gain_of_the_scanner():
 
 
 def test_a_harmonized_target_has_white_matter_at_its_constant():
-    data = head()
-    intensities = measure_harmonized_range(data, data > 0, 120.0, 0.6)
+    intensities = anchored_range(10.0, 120.0, 0.6)
     scaled = scale(np.array([10, 120, 1e6], np.float32), intensities, np.ones(3, dtype=bool))
     np.testing.assert_allclose((scaled + 1) / 2, [0.0, 0.6, 1.0], atol=1e-6)
     assert unscale(np.array([0.2], np.float32), intensities)[0] == pytest.approx(120.0, rel=1e-5)
@@ -191,11 +222,10 @@ def test_an_empty_or_constant_foreground_is_refused(foreground: np.ndarray):
         measure_range(head(), foreground, 99.95, "flair.nii.gz")
 
 
-def test_white_matter_darker_than_everything_is_refused():
-    with pytest.raises(VolumeError, match="white-matter"):
-        measure_harmonized_range(head(), head() > 0, 10.0, 0.6)
-    with pytest.raises(ValueError, match="white matter"):
-        measure_harmonized_range(head(), head() > 0, 100.0, 1.5)
+@pytest.mark.parametrize(("median", "constant"), [(10.0, 0.6), (100.0, 1.5)])
+def test_an_anchor_that_is_darkest_or_beyond_the_scale_is_refused(median: float, constant: float):
+    with pytest.raises(ValueError, match="anchored"):
+        anchored_range(10.0, median, constant)
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))])

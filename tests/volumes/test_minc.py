@@ -16,9 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anymod.errors import AnymodError, VolumeError
-from anymod.volumes import inspect_volume, orient, read_labels, read_volume
+from anymod.volumes import orient, read_labels, read_volume
 from anymod.volumes.formats.minc import parse_minc
-from anymod.volumes.formats.sandbox import _limits
+from anymod.volumes.formats.sandbox import parse_in_sandbox
+
+pytestmark = pytest.mark.usefixtures("no_sandbox")
 
 SAMPLES = (
     Path(nibabel.__file__).parent / "tests" / "data"
@@ -70,15 +72,12 @@ def test_files_of_the_minc_tools(name, shape, spacing, first, low, high, mean):
     np.testing.assert_allclose(volume.spacing_mm, spacing)
     np.testing.assert_allclose(volume.grid.affine[:3, 3], first)
     np.testing.assert_allclose([volume.data.min(), volume.data.max(), volume.data.mean()], [low, high, mean], rtol=1e-5)
-    inspected = inspect_volume(SAMPLES / name)
-    assert inspected.shape == shape
-    np.testing.assert_array_equal(inspected.affine, volume.grid.affine)
     # Their x runs to the right, y to the front, z upwards: turned to RAS, the axes are x, y, z.
     assert orient(volume, "RAS").shape == shape[::-1]
 
 
 @needs_samples
-def test_packed_minc_1_reads_alike(tmp_path: Path):
+def test_gzipped_minc_1_reads_alike(tmp_path: Path):
     packed = tmp_path / "tiny.mnc.gz"
     packed.write_bytes(gzip.compress((SAMPLES / "tiny.mnc").read_bytes()))
     np.testing.assert_array_equal(read_volume(packed).data, read_volume(SAMPLES / "tiny.mnc").data)
@@ -90,10 +89,10 @@ def test_packed_minc_1_reads_alike(tmp_path: Path):
     [
         ("minc1_4d.mnc", "several volumes"),
         ("minc2-4d-d.mnc", "several volumes"),
-        ("minc1-no-att.mnc", "states no step"),
+        ("minc1-no-att.mnc", "has no step"),
     ],
 )
-def test_what_is_no_single_volume_or_has_no_size_is_refused(name: str, why: str):
+def test_several_volumes_and_missing_steps_are_refused(name: str, why: str):
     with pytest.raises(VolumeError, match=why):
         read_volume(SAMPLES / name)
 
@@ -124,7 +123,7 @@ def test_what_a_small_file_claims_is_not_believed(tmp_path: Path):
         read_volume(huge)
     bomb = minc2(tmp_path / "bomb.mnc", ramp(), shape=(900, 900, 900), chunks=(64, 64, 64))
     with pytest.raises(VolumeError, match="expand to"):
-        inspect_volume(bomb)
+        read_volume(bomb)
 
 
 def test_other_hdf5_and_irregular_spacing_are_refused(tmp_path: Path):
@@ -181,7 +180,7 @@ def linked(file: h5py.File) -> None:
     ("change", "why"),
     [
         (irregular, "zspace is spaced 'irregular'"),
-        (long_direction, "no vector of length 1"),
+        (long_direction, "not a vector of length 1"),
         (scales_of_no_dimension, "which dimension it runs along"),
         (kept_elsewhere, "kept in another file"),
         (linked, "is a link"),
@@ -203,19 +202,11 @@ def test_a_gzip_bomb_and_packed_minc_2_are_refused(tmp_path: Path, monkeypatch: 
         parse_minc(bomb)
     packed = tmp_path / "packed.mnc.gz"
     packed.write_bytes(gzip.compress(minc2(tmp_path / "a.mnc", ramp()).read_bytes()))
-    with pytest.raises(VolumeError, match="unpack it"):
+    with pytest.raises(VolumeError, match="decompress it"):
         read_volume(packed)
 
 
-def test_the_childs_limits_do_not_grow_with_what_lies_beside(tmp_path: Path):
-    path = minc2(tmp_path / "a.mnc", ramp())
-    before = _limits(path, 0, alone=True)
-    with (tmp_path / "large.bin").open("wb") as file:
-        file.truncate(2**33)
-    assert _limits(path, 0, alone=True) == before < _limits(path, 0, alone=False)
-
-
-def test_without_h5py_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_h5py_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = minc2(tmp_path / "a.mnc", ramp())
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(VolumeError, match="h5py is not installed") as error:
@@ -233,7 +224,7 @@ def damaged(path: Path, sample: str, data: st.DataObject) -> Path:
 
 @needs_samples
 @given(st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_minc_1_ends_in_a_clear_error_or_is_read(tmp_path: Path, data: st.DataObject):
     with suppress(AnymodError):
         parse_minc(damaged(tmp_path / "damaged.mnc", "tiny.mnc", data)).values()
@@ -241,7 +232,7 @@ def test_damaged_minc_1_ends_in_a_clear_error_or_is_read(tmp_path: Path, data: s
 
 @needs_samples
 @given(st.data())
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_minc_2_never_ends_the_program(tmp_path: Path, data: st.DataObject):
     with suppress(AnymodError):  # a library in C: only its child may die
-        read_volume(damaged(tmp_path / "damaged.mnc", "minc2_1_scale.mnc", data))
+        parse_in_sandbox(damaged(tmp_path / "damaged.mnc", "minc2_1_scale.mnc", data))

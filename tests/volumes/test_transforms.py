@@ -65,10 +65,10 @@ def test_a_written_transform_reads_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.tfm", None, "nothing is there"),
+        ("t.tfm", None, "does not exist"),
         ("t.tfm", b"", "does not begin"),
         ("t.tfm", b"\xff\xfe\x00", "unreadable transform"),
-        ("t.h5", b"#Insight Transform File V1.0", "no text file"),
+        ("t.h5", b"#Insight Transform File V1.0", "no ITK transform in text form"),
         ("t.tfm", b"#Insight Transform File V1.0\nTransform: Nothing_double_3_3\nParameters: 1\n", "unreadable"),
         (
             "t.tfm",

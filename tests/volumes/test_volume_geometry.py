@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anymod.volumes import Grid, Volume, foreground_centre_mm, model_grid, orient, orient_grid, resample
+from anymod.volumes import Grid, Volume, model_grid, orient, orient_grid, resample
 
 ORIENTATIONS = ("RAS", "LPS", "LAS", "LIA", "LIP", "ASL")
 
@@ -101,7 +101,7 @@ def test_a_point_in_millimetres_stays_on_the_way_to_the_model_and_back(orientati
     grid = oblique_grid(orientation, degrees, spacing=(1.0, 0.8, 1.3))
     point = np.array([8.0, -9.0, 17.0])
     volume = ball_at(grid, point, 3.0)
-    shown = resample(volume, model_grid(grid, 1.1, (48, 64)))
+    shown = resample(volume, model_grid(grid, 1.1, (48, 64, 48)))
     back = resample(shown, grid)
     np.testing.assert_allclose(mass_centre_mm(shown), point, atol=0.05)
     np.testing.assert_allclose(mass_centre_mm(back), point, atol=0.05)
@@ -139,39 +139,27 @@ def test_a_model_grid_is_canonical_and_covers_the_box(orientation, degrees, shap
 def test_where_the_spacing_is_kept_the_voxels_are_copied_and_not_blurred(orientation: str):
     grid = orient_grid(oblique_grid("RAS", (3, 4, 5), (15, 17, 9)), orientation)
     volume = Volume(np.random.default_rng(0).normal(size=grid.shape).astype(np.float32), grid)
-    shown = model_grid(grid, 1.0, (32, 24))
-    assert shown.shape == (32, 24, 9)
+    shown = model_grid(grid, 1.0, (32, 24, 9))
     back = resample(resample(volume, shown), grid)
     np.testing.assert_array_equal(back.data, volume.data)
 
 
-def test_sizes_in_the_plane_are_rounded_up_to_the_multiple():
-    assert model_grid(oblique_grid(shape=(33, 64, 7)), None, multiple=16).shape == (48, 64, 7)
+@pytest.mark.parametrize("size", [15, 16, 17, 18])
+def test_where_the_spacing_is_kept_the_centre_gives_way_in_one_direction_whatever_the_size(size: int):
+    grid = Grid((16, 15, 9), np.eye(4))
+    moved = model_grid(grid, 1.0, (size, size, size)).centre_mm - grid.centre_mm
+    assert moved.tolist() == [-0.5 if (size - own) % 2 else 0.0 for own in grid.shape]
 
 
-def test_the_slice_axis_can_be_any():
-    assert model_grid(oblique_grid(), 1.0, (50, 60), slice_axis=0).shape == (40, 50, 60)
+@pytest.mark.parametrize("rounded", [1 - 1e-7, 1.0, 1 + 1e-7])
+def test_a_rounded_spacing_adds_no_voxel(rounded: float):
+    assert model_grid(Grid((100, 50, 30), np.diag([1.2 * rounded, 1.0, 2.0, 1.0])), 1.2).shape == (100, 42, 50)
 
 
 def test_three_millimetre_slices_keep_their_number_when_native():
     grid = oblique_grid("LPS", shape=(40, 44, 10), spacing=(1.0, 1.0, 3.0))
-    assert model_grid(grid, None, (32, 32)).shape == (32, 32, 10)
-    assert model_grid(grid, 1.0, (32, 32)).shape == (32, 32, 30)
-
-
-def test_the_plane_can_be_centred_on_the_foreground():
-    grid = oblique_grid("LAS", shape=(60, 60, 8))
-    foreground = np.zeros(grid.shape, dtype=bool)
-    foreground[5:16, 40:51, 2:4] = True
-    centre = foreground_centre_mm(foreground, grid)
-    assert centre == pytest.approx(grid.to_world(np.array([10, 45, 2.5])))
-    shown = model_grid(grid, 1.0, (16, 16), centre_mm=centre)
-    assert resample(Volume(foreground, grid), shown, labels=True).data.sum() == foreground.sum()
-    assert shown.shape == (16, 16, 8)
-
-
-def test_an_empty_foreground_has_no_centre():
-    assert foreground_centre_mm(np.zeros((3, 3, 3), dtype=bool), Grid((3, 3, 3), np.eye(4))) is None
+    assert model_grid(grid, None).shape == (40, 44, 10)
+    assert model_grid(grid, 1.0).shape == (40, 44, 30)
 
 
 def test_one_thick_slice_goes_to_the_model_and_back():
@@ -210,7 +198,7 @@ def test_labels_keep_their_values_and_type():
 def test_voxels_outside_get_the_value_asked_for():
     grid = Grid((4, 4, 4), np.eye(4))
     volume = Volume(np.ones(grid.shape, dtype=np.float32), grid)
-    result = resample(volume, model_grid(grid, 1.0, (8, 8)), outside=-1.0)
+    result = resample(volume, model_grid(grid, 1.0, (8, 8, 4)), outside=-1.0)
     assert (result.data == -1).sum() == 8 * 8 * 4 - 64
     assert result.data[2:6, 2:6].min() == 1
 

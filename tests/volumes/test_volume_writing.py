@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 import types
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 
 from anymod import volumes
 from anymod.errors import OutputError, VolumeError
-from anymod.volumes import Grid, Volume, inspect_volume, read_labels, read_volume, write_volume
+from anymod.volumes import Grid, Volume, read_labels, read_volume, write_volume
 
 AFFINE = np.array([[-0.9, 0.1, 0, 31], [0.1, 0.9, 0, -40.5], [0, 0, 2.5, 17.25], [0, 0, 0, 1]])
 
@@ -33,7 +31,6 @@ def test_an_image_comes_back_as_it_was(tmp_path: Path, name: str):
     np.testing.assert_array_equal(back.data, volume.data)
     assert back.data.dtype == np.float32
     assert back.grid.same_as(volume.grid, tolerance_mm=1e-4)
-    assert inspect_volume(tmp_path / name).same_as(back.grid, tolerance_mm=0.0)
     assert back.notes == ()
     assert back.source == str(tmp_path / name)
 
@@ -108,15 +105,9 @@ def test_a_file_that_reads_back_differently_does_not_count_as_written(tmp_path: 
     save = nib.save
     changed = nib.Nifti1Image(noise().data + 1, AFFINE)
     monkeypatch.setattr(nib, "save", lambda image, path: save(changed, path))
-    with pytest.raises(OutputError, match="read back"):
+    with pytest.raises(OutputError, match="reads back"):
         write_volume(tmp_path / "a.nii.gz", noise())
     assert list(tmp_path.iterdir()) == []
-
-
-def test_reading_and_writing_load_no_torch():
-    rooms = "checks, foreground, grid, intensity, orientation, reading, resampling, writing"
-    code = f"import sys; from anymod.volumes import {rooms}, canonical, dicom; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_room_offers_what_it_says_and_no_module_hides_a_function():

@@ -14,13 +14,13 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from anymod.synthesis.placement import place
 from anymod.synthesis.planes import axial, surroundings
 from matplotlib.figure import Figure
 
 from anymod import Synthesizer, read_volume
 from anymod.cohorts import read_cohort
 from anymod.synthesis import SynthesisOptions
-from anymod.synthesis.placement import place
 from anymod.volumes import orient, read_labels
 
 HERE = Path(__file__).parent

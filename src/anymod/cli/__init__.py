@@ -1,31 +1,83 @@
 """The command line: one file per verb, each parses, calls one room and prints.
 
-Verbs load their rooms when they run, so that `--help` and `anymod info` load no torch.
+A verb's file is loaded when the verb is asked for, and its room when it runs: `anymod --help` loads neither settings nor torch.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from anymod import __version__
-from anymod.cli import (
-    calibrate,
-    check,
-    demo,
-    evaluate,
-    export,
-    import_weights,
-    info,
-    prepare,
-    simulate,
-    synthesize,
-    train,
-)
-from anymod.cli.verbs import Verbs
+from anymod.errors import AnymodError
 
-__all__ = ["app", "main"]
+if TYPE_CHECKING:
+    from anymod.cli.verbs import Verb
+
+__all__ = ["SUMMARIES", "app", "main", "verb_of"]
+
+# In the order in which people need them.
+SUMMARIES = {
+    "info": "Show the versions and the bundled models.",
+    "demo": "Simulate a patient, hide images, fill them in, measure and draw it.",
+    "simulate": "Make a cohort of simulated brains, some images missing.",
+    "prepare": "Make a cohort from your own image files.",
+    "check": "Read every file of a cohort and list what is wrong.",
+    "train": "Train one model on a cohort, its subjects complete or not.",
+    "synthesize": "Make the missing images of one subject from its files.",
+    "impute": "Make the missing images of a whole cohort.",
+    "evaluate": "Measure a model on a cohort, beside two simple predictors.",
+    "calibrate": "Calibrate a model's uncertainty on subjects it has not seen.",
+    "export": "Write a model as one graph for programs without torch.",
+    "import-weights": "Make a model folder from the paper's published weights.",
+}
+
+
+def verb_of(name: str) -> type[Verb]:
+    """Return the class of a verb: `ImportWeights` of `anymod.cli.import_weights` for `import-weights`."""
+    module = import_module(f"anymod.cli.{name.replace('-', '_')}")
+    kind: type[Verb] = getattr(module, name.title().replace("-", ""))
+    return kind
+
+
+class Verbs(TyperGroup):
+    """The group of verbs; exit status 1 and one line on stderr for an AnymodError, unless `--traceback` asks for all."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"commands": dict.fromkeys(SUMMARIES)})  # each is loaded when it is asked for
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """Return the verb of that name."""
+        from anymod.cli.verbs import command
+
+        return command(cmd_name, SUMMARIES[cmd_name], verb_of(cmd_name)) if cmd_name in SUMMARIES else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the summaries, loading no verb."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the verb that the arguments name; `synthesize --cohort` is the older form of `impute`."""
+        if args[0] == "synthesize" and any(word.partition("=")[0] == "--cohort" for word in args):
+            if "--quiet" not in args:
+                typer.echo("anymod synthesize --cohort is called anymod impute now", err=True)
+            args = ["impute", *args[1:]]
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb that the context names."""
+        try:
+            return super().invoke(ctx)
+        except AnymodError as error:
+            if ctx.params["traceback"]:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+
 
 app = typer.Typer(
     name="anymod",
@@ -51,24 +103,10 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Fill in missing medical images: train on incomplete subjects, synthesize whatever is missing from whatever is there.
+    """Fill in missing medical images: train on incomplete subjects, synthesize the missing images from the available ones.
 
     Start with `anymod demo --out demo`. Research use only; not a medical device.
     """
-
-
-# In the order in which people need them.
-app.command()(info.info)
-app.command()(demo.demo)
-app.command()(simulate.simulate)
-app.command()(prepare.prepare)
-app.command()(check.check)
-app.command()(train.train)
-app.command()(synthesize.synthesize)
-app.command()(evaluate.evaluate)
-app.command()(calibrate.calibrate)
-app.command()(export.export)
-app.command("import-weights")(import_weights.import_weights)
 
 
 def main() -> None:

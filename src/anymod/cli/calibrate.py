@@ -1,36 +1,35 @@
-"""`anymod calibrate`: a report's errors into a model, so that its standard deviations mean something."""
+"""The verb `anymod calibrate`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from anymod.cli.verbs import Json, Model, Out, Overwrite, Verb, print_result
+from anymod.configuration import option
 
-from anymod.cli.options import OutOption, OverwriteOption, QuietOption, configure
 
+@dataclass(frozen=True)
+class Calibrate(Verb):
+    """The copy knows the errors in a report of anymod evaluate; its standard deviations (anymod synthesize --samples) include them.
 
-def calibrate(
-    *,
-    model: Annotated[Path, typer.Option(metavar="MODEL", help="Model folder, or the name of a bundled model.")],
-    report: Annotated[Path, typer.Option(metavar="DIR", help="Report of it on subjects that it was not trained on.")],
-    out: OutOption,
-    overwrite: OverwriteOption = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Write a copy of a model that knows how wrong its images are: `synthesize --samples` adds that to their spread.
-
-    Example: anymod calibrate --model RUN/model --report REPORT --out MODEL
+    Example:
+      anymod calibrate --model run/model --report report --out calibrated
     """
-    configure(quiet, verbose=False)
-    from anymod.evaluation import calibrate as write_calibrated  # loads torch
-    from anymod.files import json_text
 
-    calibration = write_calibrated(model, report, out, overwrite=overwrite)
-    if as_json:
-        typer.echo(json_text(calibration.model_dump(mode="json")))
-        return
-    typer.echo(f"root mean squared error on {len(calibration.subjects)} subjects, of images in [-1, 1]:")
-    for shown, errors in calibration.errors.items():
-        typer.echo(f"{shown}: " + ", ".join(f"{target} {error:.3f}" for target, error in errors.items()))
+    model: Model
+    report: Annotated[Path, option("Report on subjects that the model was not trained on.", "DIR")]
+    out: Out
+    overwrite: Overwrite = False
+    json: Json = False
+
+    def run(self) -> None:
+        """Write the calibrated copy and print the errors."""
+        from anymod.evaluation import calibrate  # loads torch
+
+        calibration = calibrate(self.model, self.report, self.out, overwrite=self.overwrite)
+        lines = [f"root mean squared error on {len(calibration.subjects)} subjects, of images in [-1, 1]:"]
+        for shown, errors in calibration.errors.items():
+            lines.append(f"{shown}: " + ", ".join(f"{target} {error:.3f}" for target, error in errors.items()))
+        print_result(calibration.model_dump(mode="json"), "\n".join(lines), as_json=self.json)

@@ -1,44 +1,45 @@
-"""`anymod check`: every file of a cohort read and looked at."""
+"""The verb `anymod check`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from anymod.cli.options import QuietOption, SchedulerOption, VerboseOption, WorkersOption, configure
+from anymod.cli.verbs import Json, Verb, print_result
+from anymod.compute import Workers
+from anymod.configuration import option
 
 
-def check(
-    cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="Folder with a cohort.yaml.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    workers: WorkersOption = 1,
-    scheduler: SchedulerOption = None,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
-) -> None:
-    """Read every file of a cohort, print what was found and write COHORT/report.html.
+@dataclass(frozen=True)
+class Check(Verb):
+    """Prints one line for each problem, with the subject, the file and the remedy, and writes COHORT/report.html with a picture of every
+    image. Ends with status 1 if there is a problem.
 
-    Exit status 1 when something is wrong; each problem is one line that names subject, file and remedy.
-
-    Example: anymod check cohort
+    Example:
+      anymod check cohort
     """
-    configure(quiet, verbose)
-    from anymod.errors import CohortError
-    from anymod.files import json_text
-    from anymod.preparation import check_cohort, write_report
 
-    report = check_cohort(cohort, workers, scheduler)
-    if as_json:
-        typer.echo(json_text(report.as_json()))
-    else:
-        typer.echo(report.table())
-        for finding in report.all_findings:
-            typer.echo(finding.line())
-    page = write_report(report, cohort)
-    if not as_json:
-        typer.echo(f"pictures: {page}")
-    if report.problems:
+    flags = {"cohort": "COHORT"}
+
+    cohort: Annotated[Path, option("Folder with a cohort.yaml.")]
+    work: Workers
+    json: Json = False
+
+    def run(self) -> None:
+        """Check the cohort, print what was found, and write the page with pictures."""
+        from anymod.errors import CohortError
+        from anymod.preparation import check_cohort, write_report
+
+        report = check_cohort(self.cohort, self.work.workers, self.work.scheduler)
+        lines = (finding.line() for finding in report.all_findings)
+        print_result(report.as_json(), "\n".join([report.table(), *lines]), as_json=self.json)
+        page = write_report(report, self.cohort)
+        if not self.json:
+            typer.echo(f"pictures: {page}")
         count = len(report.problems)
-        raise CohortError(f"{count} problem{'s' * (count > 1)}", cohort, "listed above", "mend them and check again")
+        if count:
+            what = f"{count} problem{'s' * (count > 1)}"
+            raise CohortError(what, self.cohort, "listed above", "mend them and check again")

@@ -1,39 +1,37 @@
-"""`anymod export`: a model for programs without torch."""
+"""The verb `anymod export`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated
 
-import typer
+from anymod.cli.verbs import Json, Model, Out, Overwrite, Verb, print_result
+from anymod.compute import Compute, GraphFormat
+from anymod.configuration import option
 
-from anymod.cli.options import OutOption, OverwriteOption, QuietOption, ThreadsOption, configure
 
-
-def export(
-    *,
-    model: Annotated[Path, typer.Option(metavar="MODEL", help="Model folder, or the name of a bundled model.")],
-    kind: Annotated[Literal["onnx", "openvino"], typer.Option("--format", help="What to write.")],
-    out: OutOption,
-    overwrite: OverwriteOption = False,
-    threads: ThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Write a model as one graph that takes any subset of the images, checked against torch, with what is needed to use it.
-
+@dataclass(frozen=True)
+class Export(Verb):
+    """The graph takes any subset of the images and is compared with torch before it is kept; a description and an example lie beside it.
     Needs the packages of anymod[export].
 
-    Example: anymod export --model RUN/model --format onnx --out exported
+    Example:
+      anymod export --model simulated-mr --format onnx --out exported
     """
-    configure(quiet, verbose=False, threads=threads)
-    from anymod.engines.export import export_model  # loads torch
-    from anymod.files import json_text
 
-    content = export_model(model, out, kind, overwrite=overwrite)
-    if as_json:
-        typer.echo(json_text(content))
-    else:
-        typer.echo(
-            f"{out / content['graph']}: differs from torch by at most {content['largest_difference_from_torch']:.1e}"
-        )
+    left_out = ("device", "backend", "workers", "scheduler")
+
+    model: Model
+    format: Annotated[GraphFormat, option("What to write.")]
+    out: Out
+    compute: Compute
+    overwrite: Overwrite = False
+    json: Json = False
+
+    def run(self) -> None:
+        """Export the model and print how far its images are from torch's."""
+        from anymod.engines import export_model  # loads torch
+
+        content = export_model(self.model, self.out, self.format, overwrite=self.overwrite)
+        difference = f"differs from torch by at most {content['largest_difference_from_torch']:.1e}"
+        print_result(content, f"{self.out / content['graph']}: {difference}", as_json=self.json)

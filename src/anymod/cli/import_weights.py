@@ -1,44 +1,57 @@
-"""`anymod import-weights`: the authors' published weights become a model folder."""
+"""The verb `anymod import-weights`."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import BeforeValidator
 
-from anymod.cli.options import OutOption, OverwriteOption, QuietOption, configure
+from anymod.cli.verbs import Out, Overwrite, Verb
+from anymod.configuration import option
 
 
-def import_weights(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' file, such as CP_main_1000.pth.")],
-    out: OutOption,
-    image_size: Annotated[
-        str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Of a slice in pixels, where it is not square.")
-    ] = None,
-    spacing: Annotated[float, typer.Option(min=0.01, metavar="MM", help="Edge of the voxels that it takes.")] = 0.5,
-    orientation: Annotated[Literal["LPS", "RAS"], typer.Option(help="Where rows, columns and slices run to.")] = "LPS",
-    overwrite: OverwriteOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Make a model folder of weights that the paper's authors trained; every verb takes it.
+def _size(text: str) -> tuple[int, int]:
+    sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if sides is None:
+        raise ValueError(f"'{text}' is not ROWSxCOLUMNS, such as 192x192")
+    return int(sides[1]), int(sides[2])
 
-    The file is read without running anything in it, and every tensor's name, shape and type is checked.
 
-    Example: anymod import-weights CP_main_1000.pth --out authors
+@dataclass(frozen=True)
+class ImportWeights(Verb):
+    """The file is read without running anything in it; the name, shape and type of every tensor is checked. All verbs take the model.
+
+    Example:
+      anymod import-weights CP_main_1000.pth --out dorent2024
     """
-    configure(quiet, verbose=False)
-    size = None
-    if image_size is not None:
-        sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", image_size)
-        if sides is None:
-            raise typer.BadParameter(f"'{image_size}' is not ROWSxCOLUMNS, such as 192x192")
-        size = int(sides[1]), int(sides[2])
-    from anymod.models.importing import import_weights as write_model  # loads torch
 
-    description = write_model(
-        file, out, image_size=size, spacing_mm=spacing, orientation=orientation, overwrite=overwrite
-    )
-    height, width = description.image_size
-    typer.echo(f"{out}: {', '.join(description.names)}; slices of {height} x {width} at {description.spacing_mm:g} mm")
+    flags = {"file": "FILE"}
+
+    file: Annotated[Path, option("The authors' file, such as CP_main_1000.pth.")]
+    out: Out
+    image_size: Annotated[
+        Annotated[tuple[int, int], BeforeValidator(_size)] | None,
+        option("Size of a slice in pixels, where it is not square.", "ROWSxCOLUMNS"),
+    ] = None
+    spacing_mm: Annotated[float, option("Edge of the cubic voxels that the network takes.", ge=0.01)] = 0.5
+    orientation: Annotated[Literal["LPS", "RAS"], option("Directions that rows, columns and slices run to.")] = "LPS"
+    overwrite: Overwrite = False
+
+    def run(self) -> None:
+        """Write the model folder and print what it takes."""
+        from anymod.models.importing import import_weights  # loads torch
+
+        description = import_weights(
+            self.file,
+            self.out,
+            image_size=self.image_size,
+            spacing_mm=self.spacing_mm,
+            orientation=self.orientation,
+            overwrite=self.overwrite,
+        )
+        (height, width), spacing = description.image_size, description.spacing_mm
+        typer.echo(f"{self.out}: {', '.join(description.names)}; slices of {height} x {width} at {spacing:g} mm")

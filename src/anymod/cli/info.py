@@ -1,15 +1,14 @@
-"""`anymod info`: what is installed, in under a second."""
+"""The verb `anymod info`."""
 
 from __future__ import annotations
 
 import platform
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from anymod import __version__
-from anymod.files import json_text
+from anymod.cli.verbs import Json, Verb, print_result
 from anymod.resources import bundled_models
 
 PACKAGES = (
@@ -26,20 +25,25 @@ PACKAGES = (
 )
 
 
-def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show the versions and the bundled models.
+@dataclass(frozen=True)
+class Info(Verb):
+    """Loads none of the packages, so it answers in an instant and also where torch is broken.
 
-    Example: anymod info
+    Example:
+      anymod info
     """
-    facts = gather_facts()
-    if as_json:
-        typer.echo(json_text(facts))
-        return
-    for name in ("anymod", "python", "platform"):
-        typer.echo(f"{name:<18} {facts[name]}")
-    for name, version in facts["packages"].items():
-        typer.echo(f"{name:<18} {version or 'not installed'}")
-    typer.echo(f"{'bundled models':<18} {', '.join(facts['models']) or 'none'}")
+
+    daily = ("json", "quiet", "verbose")
+
+    json: Json = False
+
+    def run(self) -> None:
+        """Print the facts."""
+        facts = gather_facts()
+        lines = [f"{name:<18} {facts[name]}" for name in ("anymod", "python", "platform")]
+        lines += [f"{name:<18} {version or 'not installed'}" for name, version in facts["packages"].items()]
+        lines.append(f"{'bundled models':<18} {', '.join(facts['models']) or 'none'}")
+        print_result(facts, "\n".join(lines), as_json=self.json)
 
 
 def gather_facts() -> dict[str, Any]:

@@ -1,59 +1,59 @@
-"""`anymod train`: a cohort and a recipe in, a model folder out."""
+"""The verb `anymod train`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from anymod.cli.options import (
-    DeviceOption,
-    OutOption,
-    OverwriteOption,
-    QuietOption,
-    ThreadsOption,
-    VerboseOption,
-    configure,
-)
+from anymod.cli.verbs import CohortFolder, Out, Overwrite, Verb
+from anymod.compute import Compute
+from anymod.configuration import option
 
 
-def train(
-    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Recipe, such as configs/lean.yaml.")],
-    cohort: Annotated[Path, typer.Option("--cohort", metavar="DIR", help="Folder with a cohort.yaml.")],
-    out: OutOption,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Lay a value over the recipe; may be repeated."),
-    ] = None,
-    fold: Annotated[
-        int | None, typer.Option(min=0, metavar="K", help="Train on the subjects of all folds of the cohort but this.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, or begin it.")] = False,
-    processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Processes (or GPUs) that share each batch.")
-    ] = 1,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's training.seed.")] = None,
-    overwrite: OverwriteOption = False,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = None,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
-) -> None:
-    """Train one model on the subjects of a cohort, complete or not.
+@dataclass(frozen=True)
+class Train(Verb):
+    """Writes checkpoints, curves, pictures and a model folder to DIR, and prints where the model is.
 
-    Example: anymod train --config configs/lean.yaml --cohort COHORT --out RUN
+    Example:
+      anymod train --config configs/lean.yaml --cohort cohort --out run
     """
-    configure(quiet, verbose, threads)
-    from anymod.cohorts import read_cohort
-    from anymod.training import read_recipe
-    from anymod.training import train as run_training
 
-    changes = [*(assignments or []), *([f"training.seed={seed}"] if seed is not None else [])]
-    recipe = read_recipe(config, changes)
-    table = read_cohort(cohort)
-    if fold is not None:
-        table = table.held_out(fold)
-    model = run_training(recipe, table, out, resume=resume, overwrite=overwrite, device=device, processes=processes)
-    if model is not None:
-        typer.echo(model)
+    daily = ("config", "cohort", "out", "changes", "fold", "resume", "processes", "overwrite")
+    left_out = ("backend", "workers", "scheduler")
+    flags = {"changes": "--set"}
+
+    config: Annotated[Path, option("Recipe, such as configs/lean.yaml.", "FILE")]
+    cohort: CohortFolder
+    out: Out
+    compute: Compute
+    changes: Annotated[tuple[str, ...], option("Change a value of the recipe; repeat.", "SECTION.KEY=VALUE")] = ()
+    fold: Annotated[int | None, option("Train on all folds of the cohort but this.", "K", ge=0)] = None
+    resume: Annotated[bool, option("Continue the run in --out, or begin it.")] = False
+    processes: Annotated[int, option("Processes (or GPUs) that share each batch.", ge=1)] = 1
+    seed: Annotated[int | None, option("Short for --set training.seed=N.", ge=0)] = None
+    overwrite: Overwrite = False
+
+    def run(self) -> None:
+        """Train the model and print its folder."""
+        from anymod.cohorts import read_cohort
+        from anymod.training import read_recipe, train  # loads torch
+
+        seed = [] if self.seed is None else [f"training.seed={self.seed}"]
+        recipe = read_recipe(self.config, [*self.changes, *seed])
+        cohort = read_cohort(self.cohort)
+        if self.fold is not None:
+            cohort = cohort.held_out(self.fold)
+        model = train(
+            recipe,
+            cohort,
+            self.out,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            device=self.compute.device,
+            processes=self.processes,
+        )
+        if model is not None:
+            typer.echo(model)

@@ -12,6 +12,7 @@ import torch
 
 from anymod.arrays import Array
 from anymod.cohorts import Cohort, Modality, Subject, default_group, write_cohort
+from anymod.compute import Compute
 from anymod.core.noise import USUAL_TEMPERATURE
 from anymod.core.subsets import as_row, parse_subset
 from anymod.demo.figure import Filled, Truth, draw_demo
@@ -48,16 +49,17 @@ class Demonstration:
     folders: list[Path]
 
 
-def demonstrate(model: str | Path, folder: Path, seed: int, device: str = "auto", *, workers: int = 1) -> Demonstration:
+def demonstrate(model: str | Path, folder: Path, seed: int, compute: Compute | None = None) -> Demonstration:
     """Fill `folder` with a simulated cohort, the patient's hidden images synthesized, the report and `demo.png`.
 
-    `workers` processes share the simulation; what comes out does not depend on how many.
+    Workers share the simulation; the result does not depend on how many there are.
     """
-    synthesizer = Synthesizer.from_folder(model, device)
+    compute = compute or Compute()
+    synthesizer = Synthesizer.from_folder(model, compute.device, compute.backend)
     names = synthesizer.description.names
     ways = shown_ways(names)
     settings = SimulationSettings(modalities=names, spacing_mm=synthesizer.description.spacing_mm, missing=0.0)
-    cohort, number = _simulate(folder / "cohort", seed, settings, workers)
+    cohort, number = _simulate(folder / "cohort", seed, settings, compute)
     patient = cohort.subject(PATIENT)
     folders = []
     for way in ways:
@@ -67,7 +69,9 @@ def demonstrate(model: str | Path, folder: Path, seed: int, device: str = "auto"
         write_subject(synthesizer, str(model), inputs, SynthesisOptions(), place)
         folders.append(place)
     with tempfile.TemporaryDirectory(prefix="anymod-") as temporary:
-        options = EvaluationOptions(show=tuple("+".join(way) for way in ways), seed=seed, device=device)
+        shown = tuple("+".join(way) for way in ways)
+        draws = SynthesisOptions(seed=seed)
+        options = EvaluationOptions(show=shown, draws=draws, device=compute.device, backend=compute.backend)
         evaluation = evaluate(model, cohort, options, Path(temporary))
         write_report(evaluation, folder / "report", figures=0)
         _draw(folder / FIGURE, synthesizer, open_cache(Path(temporary)), number, ways)
@@ -95,14 +99,14 @@ class _Person:
     settings: SimulationSettings
 
 
-def _simulate(root: Path, seed: int, settings: SimulationSettings, workers: int) -> tuple[Cohort, int]:
+def _simulate(root: Path, seed: int, settings: SimulationSettings, compute: Compute) -> tuple[Cohort, int]:
     """Write the references' subjects and the patient; return the cohort and the patient's slice with most of the tumour's rim."""
     seed += FIRST_SEED
     ill = settings.model_copy(update={"tumours": 1.0})
     people = [_Person(PATIENT, "test", seed, _enhancing_patient(seed, ill), ill)]
     people += [_Person(f"training-{n + 1}", "train", seed, TRIES + n, settings) for n in range(TRAINING_SUBJECTS)]
     subjects, interest = {}, 0
-    with subject_executor(workers) as executor:
+    with subject_executor(compute.workers, compute.scheduler) as executor:
         for person, simulated in track(completed(executor, _simulated, people), "simulating", len(people)):
             if isinstance(simulated, Exception):
                 raise simulated

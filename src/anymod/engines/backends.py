@@ -1,4 +1,4 @@
-"""Models run by another runtime than torch, on the processor: ONNX Runtime or OpenVINO, from graphs that are made once and kept."""
+"""Networks run by ONNX Runtime or OpenVINO instead of torch, from graphs that are made once and kept."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata, util
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from anymod.compute import Backend
 from anymod.core.noise import USUAL_TEMPERATURE, Draw, shared_noise
-from anymod.engines.export import LARGEST_DIFFERENCE, load_onnx, load_openvino, package, write_onnx
+from anymod.engines.runtimes import LARGEST_DIFFERENCE, load_onnx, load_openvino, package, write_onnx
 from anymod.errors import AnymodError, ConfigurationError, MissingExtraError, OutputError
 from anymod.files import atomic_write
 from anymod.models import Network, Run, Synthesizes
 
-Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
 LOADERS: dict[Backend, Callable[[Path, int], Run]] = {"onnxruntime": load_onnx, "openvino": load_openvino}
 NEEDED = ("onnx", "onnxscript")  # to make graphs
 CACHE = "ANYMOD_CACHE"  # environment variable that moves the folder of graphs

@@ -1,4 +1,4 @@
-"""Which device computes."""
+"""The device to compute on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from anymod.errors import ConfigurationError
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device of `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; raise ConfigurationError for one that is not there."""
+    """Return the device of `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; raise ConfigurationError for one that does not exist."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)

@@ -1,46 +1,39 @@
-"""A model as one graph for other programs: ONNX or OpenVINO, checked against torch, with all that is needed to use it."""
+"""Export of a model as one ONNX or OpenVINO graph, checked against torch, with everything that a program needs to use it."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
-import logging
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from anymod.arrays import Array
+from anymod.compute import GraphFormat
 from anymod.core.noise import MEAN
 from anymod.core.subsets import as_row, non_empty_subsets
-from anymod.errors import MissingExtraError, OutputError
+from anymod.engines.runtimes import LARGEST_DIFFERENCE, load_onnx, load_openvino, package, write_onnx
+from anymod.errors import OutputError
 from anymod.files import staged_folder, write_json, write_text
-from anymod.models import CARD, ModelDescription, Network, Run, find_model, load_model, read_card
+from anymod.models import CARD, ModelDescription, Network, find_model, load_model, read_card
 from anymod.resources import EXPORT_EXAMPLE
 
-Format = Literal["onnx", "openvino"]
 PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
 GRAPHS = {"onnx": "model.onnx", "openvino": "model.xml"}
-LARGEST_DIFFERENCE = 1e-3  # of images in [-1, 1], from torch's
 MOST_ROWS, MOST_STRIDES = 1024, 256  # of a batch, and of a side
-CHECKED_ROWS = 4  # at once: the graph has to take any number
+CHECKED_ROWS = 4  # at once: the graph must take any number
 
 Runner = Callable[[Array, Array], Array]
 """Returns synthetic images (b, m, h, w) for (images (b, m, c, h, w) float32, shown (b, m) bool)."""
 
 
-def export_model(model: str | Path, out: Path, kind: Format, *, overwrite: bool = False) -> dict[str, Any]:
-    """Write a model folder (or bundled model) as a graph with its description, card and an example; return what `export.json` says.
+def export_model(model: str | Path, out: Path, kind: GraphFormat, *, overwrite: bool = False) -> dict[str, Any]:
+    """Write a model folder (or bundled model) as a graph with description, card and an example; return the content of `export.json`.
 
-    The graph draws at temperature 0. It is run on every subset of the modalities, and refused where it differs from torch by more than
-    `LARGEST_DIFFERENCE`.
+    The graph draws at temperature 0. It is checked on every subset of the modalities. Raises OutputError where it differs from
+    torch by more than `LARGEST_DIFFERENCE`.
 
     Raises MissingExtraError where a package of `anymod[export]` is missing.
     """
@@ -51,7 +44,7 @@ def export_model(model: str | Path, out: Path, kind: Format, *, overwrite: bool 
         _write_onnx(network, folder / GRAPHS["onnx"])
         if kind == "openvino":
             openvino = package("openvino")
-            # Not by openvino's converter, which tells its makers of each use, and not in half precision.
+            # Not openvino's converter, which reports each use to its makers; not in half precision.
             converted = openvino.Core().read_model(folder / GRAPHS["onnx"])
             openvino.save_model(converted, folder / GRAPHS[kind], compress_to_fp16=False)
             (folder / GRAPHS["onnx"]).unlink()
@@ -68,36 +61,15 @@ def export_model(model: str | Path, out: Path, kind: Format, *, overwrite: bool 
 
 
 def run_onnx(folder: Path) -> Runner:
-    """Return what runs an exported folder's `model.onnx` on the processor."""
+    """Return a function that runs an exported folder's `model.onnx` on the processor."""
     run = load_onnx(folder / GRAPHS["onnx"], 1)
     return lambda images, shown: run(images, shown)[0]
 
 
 def run_openvino(folder: Path) -> Runner:
-    """Return what runs an exported folder's `model.xml` on the processor."""
+    """Return a function that runs an exported folder's `model.xml` on the processor."""
     run = load_openvino(folder / GRAPHS["openvino"], 1)
     return lambda images, shown: run(images, shown)[0]
-
-
-def load_onnx(path: Path, threads: int) -> Run:
-    """Return what ONNX Runtime makes of a graph's inputs, in their order, on the processor."""
-    onnxruntime = package("onnxruntime")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_inputs()]
-    return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
-
-
-def load_openvino(path: Path, threads: int) -> Run:
-    """Return what OpenVINO makes of a graph's inputs, in their order, on the processor, in single precision.
-
-    Left alone OpenVINO computes in bfloat16 where the processor can, and images differ by 0.06.
-    """
-    core = package("openvino").Core()
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-    compiled = core.compile_model(core.read_model(path), "CPU", settings)
-    return lambda *inputs: [np.array(each) for each in compiled(list(inputs)).values()]
 
 
 @torch.inference_mode()
@@ -109,7 +81,7 @@ def largest_difference(network: Network, run: Runner) -> float:
     for shown in rows.split(CHECKED_ROWS):
         images = network.spec.random_images(len(shown), generator)
         expected = network.encode(images, shown).decode(shown, tuple(range(count)), MEAN)
-        images[~shown] = 7.0  # what is not shown changes nothing
+        images[~shown] = 7.0  # hidden slots change nothing
         found = torch.from_numpy(run(images.numpy(), shown.numpy()))
         largest = max(largest, float((found - expected).abs().max()))
     return largest
@@ -127,59 +99,11 @@ def _write_onnx(network: Network, path: Path) -> None:
     write_onnx(network.graph(), (images, shown), (sizes, {0: rows}), path, ["images", "shown"], ["synthetic"])
 
 
-def write_onnx(
-    graph: nn.Module,
-    inputs: tuple[Any, ...],
-    open_sizes: tuple[Any, ...],
-    path: Path,
-    input_names: list[str] | None = None,
-    output_names: list[str] | None = None,
-) -> None:
-    """Write a graph as ONNX; `open_sizes` holds, for each of its inputs, the axes whose size may change."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("torch.onnx", "onnxscript"):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            graph.eval(),
-            inputs,
-            input_names=input_names,
-            output_names=output_names,
-            dynamic_shapes=open_sizes,
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise OutputError("no graph", path, "torch made none", "try another version of torch")
-    program.save(str(path))
-
-
-@contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Let through errors only of what these loggers say."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def package(name: str) -> Any:
-    """Return an imported package of `anymod[export]`; raise MissingExtraError where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        why, remedy = f"the package '{name}' is not installed", "install anymod[export]"
-        raise MissingExtraError(f"no {name}", "export", why, remedy) from None
-
-
-def _content(description: ModelDescription, network: Network, kind: Format, difference: float) -> dict[str, Any]:
-    """Return all that a program without this package needs to know."""
-    told = description.model_dump(mode="json", exclude={"settings", "training", "calibration", "anymod", "format"})
+def _content(description: ModelDescription, network: Network, kind: GraphFormat, difference: float) -> dict[str, Any]:
+    """Return everything that a program without this package needs to know."""
+    facts = description.model_dump(mode="json", exclude={"settings", "training", "calibration", "anymod", "format"})
     return {
-        **told,
+        **facts,
         "graph": GRAPHS[kind],
         "inputs": {"images": "float32 (b, m, c, h, w), in [-1, 1], background -1", "shown": "bool (b, m)"},
         "output": "synthetic: float32 (b, m, h, w), in [-1, 1]; -1 belongs outside of the foregrounds of what is shown",

@@ -2,8 +2,8 @@ from .calibration import calibrate as calibrate
 from .dorent2024 import authors_text as authors_text
 from .dorent2024 import evaluate_as_authors as evaluate_as_authors
 from .dorent2024 import write_authors_report as write_authors_report
+from .options import EvaluationOptions as EvaluationOptions
 from .protocol import Evaluation as Evaluation
-from .protocol import EvaluationOptions as EvaluationOptions
 from .protocol import evaluate as evaluate
 from .regression import TrainingMoments as TrainingMoments
 from .report import overall_text as overall_text

@@ -1,4 +1,4 @@
-"""The protocol `authors`: a model scored as the paper's authors score theirs, to be set beside their tables (deviations E1 to E6).
+"""The protocol `dorent2024`: a model scored as the paper's authors score theirs, to be set beside their tables (deviations E1 to E6).
 
 Images as 8-bit numbers, whole slices with their background, slices on which the target is not blank; the range of each target slice; SSIM
 row by row; one draw at temperature 0.7; what is shown is scored, too. An image is background where the first shown one is (deviation A5),
@@ -61,7 +61,7 @@ class AuthorsLine:
 
 @dataclass(frozen=True)
 class AuthorsEvaluation:
-    """The scores of a model on a split by the protocol `authors`."""
+    """The scores of a model on a split by the protocol `dorent2024`."""
 
     scores: list[SliceScore]
     description: ModelDescription
@@ -163,7 +163,7 @@ def write_authors_report(evaluation: AuthorsEvaluation, folder: Path) -> dict[st
     summary = [_as_row(line) for line in lines]
     write_rows(folder / "summary.csv", summary, list(summary[0]))
     told = {
-        "protocol": "authors",
+        "protocol": "dorent2024",
         "model_sha256": evaluation.description.weights_sha256,
         "model_fingerprint": evaluation.description.fingerprint(),
         "modalities": list(evaluation.description.names),
@@ -196,7 +196,7 @@ def authors_text(evaluation: AuthorsEvaluation, lines: Sequence[AuthorsLine] | N
         rows.append([line.shown, line.target, line.kind, *cells, str(line.slices), *means])
     return "\n".join(
         [
-            "# Evaluation, protocol authors",
+            "# Evaluation, protocol dorent2024",
             "",
             f"Cohort `{evaluation.cohort}`, split `{evaluation.options.split}`, {subjects} subject(s); model"
             f" `{evaluation.description.weights_sha256[:12]}`.",

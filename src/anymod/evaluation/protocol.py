@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from anymod.cohorts import Cohort, Modality, Subject
 from anymod.core.subsets import as_mask, parse_order
 from anymod.engines import Backend
 from anymod.errors import CohortError, ModalityError
+from anymod.evaluation.options import EvaluationOptions
 from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
 from anymod.executors import completed, subject_executor
@@ -26,24 +27,6 @@ from anymod.synthesis import SynthesisOptions, Synthesizer, slices_at_once
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What is measured and how.
-
-    `show`: only these subsets (names joined by `+`), None all of each subject. `draws` tells how the model draws its images.
-    """
-
-    split: str = "test"
-    training_split: str = "train"
-    show: tuple[str, ...] | None = None
-    draws: SynthesisOptions = field(default_factory=SynthesisOptions)
-    seed: int = 0
-    device: str = "auto"
-    backend: Backend = "torch"
-    workers: int = 1
-    scheduler: str | None = None
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ DIGITS = {
 KINDS = {"hidden": "Hidden targets (synthesized from other modalities)", "shown": "Shown targets (reconstructed)"}
 
 
-def write_report(evaluation: Evaluation, folder: Path, *, figures: int = 4) -> dict[str, Any]:
+def write_report(evaluation: Evaluation, folder: Path, *, figures: int) -> dict[str, Any]:
     """Write the report into a folder that exists; return what `summary.json` says.
 
     Pictures show the first `figures` subjects, and each target's best and worst case; none with `figures` 0.

@@ -63,7 +63,7 @@ class Example:
 class Reading:
     """What a subject is measured with: the model, its slices, what the references learned, how the model draws, and which subsets.
 
-    `given` holds these as positions in the order in which a user named them, which matters to the protocol `authors` alone.
+    `given` holds these as positions in the order in which a user named them, which matters to the protocol `dorent2024` alone.
     """
 
     model: Synthesizes

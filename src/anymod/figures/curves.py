@@ -1,4 +1,4 @@
-"""A picture of `metrics.csv`: loss terms, nats of each level, and the validation's PSNR over the steps."""
+"""Curves of `metrics.csv` over the steps: loss terms, nats of each level, validation PSNR."""
 
 from __future__ import annotations
 

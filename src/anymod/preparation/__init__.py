@@ -1,4 +1,4 @@
-"""From archives to a cohort: one short file for each source, one pipeline for all, and the check of any cohort. Loads no torch."""
+"""Preparation of a cohort from a folder or a known archive, and the check of any cohort. Loads no torch."""
 
 import lazy_loader as lazy
 

@@ -7,12 +7,12 @@ from .findings import Finding as Finding
 from .findings import text_table as text_table
 from .folder_source import FoundSubject as FoundSubject
 from .folder_source import find_subjects as find_subjects
-from .folder_source import parse_patterns as parse_patterns
-from .folder_source import parse_transform_patterns as parse_transform_patterns
 from .folder_source import unused_folders as unused_folders
 from .folder_source import with_transforms as with_transforms
 from .html_report import write_report as write_report
-from .pipeline import PreparationOptions as PreparationOptions
+from .options import PreparationOptions as PreparationOptions
+from .options import Source as Source
+from .options import SplitChoice as SplitChoice
 from .pipeline import Prepared as Prepared
-from .pipeline import SplitChoice as SplitChoice
 from .pipeline import prepare_cohort as prepare_cohort
+from .sources import prepare_source as prepare_source

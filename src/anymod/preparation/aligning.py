@@ -1,4 +1,4 @@
-"""A subject's images aligned to its reference where no transform was given: found, judged, drawn, written."""
+"""Alignment of a subject's images to its reference: transforms are found, checked, written, and shown as checkerboards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REGISTRATION, TABLE = "registration", "registration.csv"
 
 @dataclass(frozen=True)
 class AlignmentRow:
-    """A line of `registration.csv`: see `anymod.registration.Alignment`; `doubt` is empty where nothing looks wrong."""
+    """A row of `registration.csv`, with the fields of `anymod.registration.Alignment`; `doubt` is empty if nothing looks wrong."""
 
     subject: str
     column: str
@@ -38,16 +38,16 @@ class AlignmentRow:
 
     @property
     def picture(self) -> str:
-        """Where its checkerboard lies in the cohort's folder."""
+        """Path of its checkerboard, relative to the cohort."""
         return f"{REGISTRATION}/{self.subject}/{self.column}.png"
 
 
 def align_subject(
     name: str, volumes: Mapping[str, Volume], reference: str, kind: Kind, folder: Path
 ) -> tuple[dict[str, sitk.Transform], list[AlignmentRow]]:
-    """Return a transform for each of a subject's images but the reference, and what is to be said of each; write both below `folder`.
+    """Return a transform and a table row for each of a subject's images except the reference; transforms and pictures go below `folder`.
 
-    Maps (mask, label, tissue) are not compared: see `with_maps`.
+    Maps (mask, label, tissue) are not registered: see `with_maps`.
     """
     fixed, transforms, rows = volumes[reference], {}, []
     for column, moving in volumes.items():
@@ -69,24 +69,24 @@ def align_subject(
 def with_maps(
     volumes: Mapping[str, Volume], transforms: Mapping[str, sitk.Transform], reference: str
 ) -> dict[str, sitk.Transform]:
-    """Return the transforms of a subject's images, given or found, and those of its maps that none was given for.
+    """Return the given transforms, with those of the maps (mask, label, tissue) added.
 
-    A map (mask, label, tissue) on the reference's grid stays; on the grid of an image that moves, it moves with it.
+    A map on the grid of the reference needs none. A map on the grid of an image that moves gets the transform of that image.
 
     Raises:
-        VolumeError: A map on a grid of its own, or on that of two images that move differently: nobody can tell where it belongs.
+        VolumeError: A map without a transform lies on a grid of its own, or on the grid of several images that move.
     """
-    moving, all_of_them = [column for column in transforms if column not in EXTRA_COLUMNS], dict(transforms)
+    moving, completed = [column for column in transforms if column not in EXTRA_COLUMNS], dict(transforms)
     for column in EXTRA_COLUMNS:
         if column not in volumes or column in transforms or volumes[column].grid.same_as(volumes[reference].grid):
             continue
         sharing = [other for other in moving if volumes[other].grid.same_as(volumes[column].grid)]
         if len(sharing) != 1:
             why = f"it lies on the grid of {' and '.join(sharing) or 'no image of the subject'}, and images move"
-            remedy = f"say how it moves with --transform-pattern {column}=..., or leave --register out"
+            remedy = f"give its transform with --transform-pattern {column}=..., or leave --register out"
             raise VolumeError("unclear where a map belongs", volumes[column].source, why, remedy)
-        all_of_them[column] = transforms[sharing[0]]
-    return all_of_them
+        completed[column] = transforms[sharing[0]]
+    return completed
 
 
 def write_table(rows: Sequence[AlignmentRow], folder: Path) -> None:
@@ -99,7 +99,7 @@ def write_table(rows: Sequence[AlignmentRow], folder: Path) -> None:
 
 
 def read_rows(folder: Path) -> list[AlignmentRow]:
-    """Return the lines of a cohort's `registration.csv`; none where nothing was aligned or the file is not ours."""
+    """Return the rows of a cohort's `registration.csv`; none if there is no such file or it has other columns."""
     try:
         with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
             return [_from_line(line) for line in csv.DictReader(stream)]

@@ -1,4 +1,4 @@
-"""A cohort read file by file: integrity, grids, foreground, intensities, and no image in two splits."""
+"""Check of a cohort, file by file: integrity, grids, foreground, intensities, and images that occur twice."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from anymod.volumes import Volume, foreground_of, measure_range, read_labels, re
 
 PERCENTILE = 99.95  # docs/method.md section 9
 LEAST_FOREGROUND, MOST_FOREGROUND = 0.01, 0.95
-"""Between them lies the part of a volume that a head or a fan of ultrasound fills; outside, the foreground is likely wrong."""
-FARTHEST_OUTLIER = 20.0  # maximum over the 99.95th percentile, both counted from the minimum
-STEPS = 48  # of a histogram
+"""Range of the share of a volume that a head or an ultrasound sector fills; outside it, the foreground is probably wrong."""
+FARTHEST_OUTLIER = 20.0  # maximum divided by the 99.95th percentile, both relative to the minimum
+STEPS = 48  # bins of a histogram
 FAILURES = "failures.json"  # which subjects a preparation left out, and why
-FEWEST_VALUES = 16  # a scan has more different values than a label map
+FEWEST_VALUES = 16  # an image with fewer different values is probably a label map
 MOST_ANISOTROPIC = 10.0  # longest over shortest edge of a voxel
 SPACING_TOLERANCE_MM = 1e-3
 
 
 @dataclass(frozen=True)
 class CheckTask:
-    """One subject of a cohort."""
+    """A subject to check, with the rows of its alignments."""
 
     cohort: Cohort
     subject: Subject
@@ -42,10 +42,10 @@ class CheckTask:
 
 
 def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> CheckReport:
-    """Return what a look at every file of a cohort found; one bad subject does not stop the others.
+    """Return the findings for every file of a cohort; one bad subject does not stop the others.
 
     Raises:
-        CohortError: `cohort.yaml` or `subjects.csv` itself cannot be used.
+        CohortError: `cohort.yaml` or `subjects.csv` is unusable.
     """
     cohort = read_table(path)
     rows = read_rows(cohort.root)
@@ -63,14 +63,14 @@ def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> 
 
 
 def _unchecked(subject: Subject, error: Exception) -> SubjectFacts:
-    """Return the facts of a subject whose worker died (out of memory, killed) or met what no reader foresaw."""
+    """Return the facts of a subject whose worker died (out of memory, killed) or raised an unexpected error."""
     text = f"it could not be checked: {type(error).__name__} {error}"
-    finding = Finding("problem", subject.name, "", text, "look at its files; use fewer --workers")
+    finding = Finding("problem", subject.name, "", text, "look at its files, or use fewer --workers")
     return SubjectFacts(subject.name, subject.split, "", (), (finding,))
 
 
 def check_subject(task: CheckTask) -> SubjectFacts:
-    """Return one subject's facts; what cannot be read becomes a finding, and the rest is looked at all the same."""
+    """Return one subject's facts; a file that cannot be read becomes a finding, and the others are checked nevertheless."""
     cohort, subject = task.cohort, task.subject
     findings: list[Finding] = []
     volumes: dict[str, Volume] = {}
@@ -82,7 +82,15 @@ def check_subject(task: CheckTask) -> SubjectFacts:
     findings += _reading_notes(subject, volumes) + _grid_findings(cohort, subject, volumes)
     mask = volumes["mask"].data if "mask" in volumes else None
     if mask is not None and not mask.any():
-        findings.append(Finding("problem", subject.name, subject.files["mask"], "the mask is empty", "mend it"))
+        findings.append(
+            Finding(
+                "problem",
+                subject.name,
+                subject.files["mask"],
+                "the mask is empty",
+                "replace it or remove it from the table",
+            )
+        )
         mask = None
     images = []
     for modality in subject.paths:
@@ -96,7 +104,7 @@ def check_subject(task: CheckTask) -> SubjectFacts:
 
 
 def _alignment_notes(task: CheckTask) -> list[Finding]:
-    remedy = "look at the picture; give a transform if it is wrong"
+    remedy = "look at the picture, and give a transform if it is wrong"
     return [
         Finding("note", row.subject, row.picture, f"the alignment of {row.column} is in doubt: {row.doubt}", remedy)
         for row in task.alignments
@@ -115,7 +123,7 @@ def _checkerboards(task: CheckTask) -> tuple[tuple[str, bytes], ...]:
 
 
 def _reading_notes(subject: Subject, volumes: dict[str, Volume]) -> list[Finding]:
-    remedy = "nothing to do if that is right"
+    remedy = "check that this is right"
     return [
         Finding("note", subject.name, subject.files[column], note, remedy)
         for column, volume in volumes.items()
@@ -127,7 +135,7 @@ def _grid_findings(cohort: Cohort, subject: Subject, volumes: dict[str, Volume])
     findings = []
     if volumes:
         try:
-            check_same_grid(volumes, subject.name)
+            check_same_grid(volumes, f"subject '{subject.name}'")
         except AnymodError as error:
             findings.append(Finding("problem", subject.name, "", f"{error.what}: {error.why}", error.remedy))
         spacing = next(iter(volumes.values())).spacing_mm
@@ -136,7 +144,7 @@ def _grid_findings(cohort: Cohort, subject: Subject, volumes: dict[str, Volume])
             findings.append(Finding("note", subject.name, "", text, "expect blur across the slices"))
         declared = cohort.spacing_mm
         if declared is not None and np.abs(np.subtract(sorted(spacing), sorted(declared))).max() > SPACING_TOLERANCE_MM:
-            text = f"its voxels are {spacing} mm, cohort.yaml says {declared}"
+            text = f"its voxels are {spacing} mm, and cohort.yaml says {declared}"
             findings.append(Finding("problem", subject.name, "", text, "prepare the cohort again with --spacing"))
     return findings
 
@@ -144,7 +152,7 @@ def _grid_findings(cohort: Cohort, subject: Subject, volumes: dict[str, Volume])
 def _image_facts(
     subject: Subject, modality: str, volume: Volume, mask: Array | None
 ) -> tuple[ImageFacts | None, list[Finding]]:
-    """Return an image's facts (None where it has no usable intensities) and what is wrong with it."""
+    """Return an image's facts (None if its intensities are unusable) and its findings."""
     file, data = subject.paths[modality], volume.data
     fits = mask is not None and mask.shape == data.shape
     foreground = foreground_of(data, mask if fits else None)
@@ -156,7 +164,9 @@ def _image_facts(
     findings = []
     if not LEAST_FOREGROUND <= fraction <= MOST_FOREGROUND:
         text = f"{100 * fraction:.1f} % of the volume is foreground"
-        findings.append(Finding("note", subject.name, file, text, "look at the picture; give a mask if that is wrong"))
+        findings.append(
+            Finding("note", subject.name, file, text, "look at the picture, and give a mask if that is wrong")
+        )
     outlier = (float(data[foreground].max()) - measured.low) / (measured.high - measured.low)
     if outlier > FARTHEST_OUTLIER:
         text = f"its maximum is {outlier:.0f} times its {PERCENTILE}th percentile"
@@ -172,7 +182,7 @@ def _image_facts(
 
 
 def _shared_images(cohort: Cohort, subjects: Sequence[SubjectFacts]) -> list[Finding]:
-    """Return a finding for each image whose voxels another subject or another modality has too."""
+    """Return a finding for each image whose voxels equal those of another subject or modality."""
     findings = []
     seen: dict[str, tuple[SubjectFacts, ImageFacts]] = {}
     for subject in subjects:
@@ -180,7 +190,7 @@ def _shared_images(cohort: Cohort, subjects: Sequence[SubjectFacts]) -> list[Fin
             first, first_image = seen.setdefault(image.digest, (subject, image))
             if first_image is not image:
                 leak = first.split != subject.split
-                text = f"its voxels are those of {first_image.modality} of subject '{first.name}'"
+                text = f"its voxels equal those of {first_image.modality} of subject '{first.name}'"
                 text += f", which is in another split ({first.split}, here {subject.split})" if leak else ""
                 file = cohort.subject(subject.name).paths[image.modality]
                 findings.append(Finding("problem", subject.name, file, text, "remove one of the two"))
@@ -191,12 +201,12 @@ def _split_findings(cohort: Cohort) -> list[Finding]:
     if any(subject.split not in ("validation", "test") for subject in cohort.subjects):
         return []
     first = cohort.subjects[0].name
-    remedy = "training takes the subjects whose split is 'train', or of all folds but one"
+    remedy = "training uses the subjects whose split is 'train', or all folds but one"
     return [Finding("note", first, "", "no subject of the cohort is for training", remedy)]
 
 
 def _left_out(cohort: Cohort) -> list[Finding]:
-    """Return a note for each subject that the preparation left out; nothing where there is no record of that."""
+    """Return a note for each subject that the preparation left out, according to `failures.json`."""
     path = cohort.root / FAILURES
     if not path.is_file():
         return []
@@ -205,5 +215,5 @@ def _left_out(cohort: Cohort) -> list[Finding]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         remedy = "prepare the cohort again, or remove the file"
         return [Finding("problem", "", FAILURES, "it cannot be read as a record of subjects left out", remedy)]
-    remedy = "mend its files and prepare the cohort again if it is wanted"
+    remedy = "to include it, fix its files and prepare the cohort again"
     return [Finding("note", str(name), "", f"left out: {why}", remedy) for name, why in failures]

@@ -1,4 +1,4 @@
-"""One subject's source files as images of a cohort: read, checked, put on one grid, written as NIfTI."""
+"""Conversion of one subject: its files are read, checked, put on one grid and written as NIfTI."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from anymod.files import sha256, write_json
 from anymod.preparation.aligning import REGISTRATION, AlignmentRow, align_subject, with_maps
 from anymod.preparation.field_of_view import cut_to
 from anymod.preparation.folder_source import FoundSubject
-from anymod.preparation.white_matter import Method, tissue_map
+from anymod.preparation.options import PreparationOptions
+from anymod.preparation.white_matter import tissue_map
 from anymod.registration import Kind
 from anymod.volumes import (
     Grid,
@@ -38,29 +39,28 @@ from anymod.volumes import (
 
 logger = logging.getLogger(__name__)
 
-FINISHED = ".finished"  # folder with a file for each subject that is done
+FINISHED = ".finished"  # folder with a record for each finished subject
 
 
 @dataclass(frozen=True)
 class ConversionTask:
-    """A subject to be written below `folder` (the cohort's own).
-
-    `resample_to` and `cut_to` name modalities, `spacing_mm` is isotropic; `register` aligns images for which no transform is given.
-    """
+    """A subject to convert into `folder`, the cohort's own."""
 
     found: FoundSubject
     folder: Path
-    resample_to: str | None = None
-    spacing_mm: float | None = None
-    register: Kind | None = None
-    cut_to: str | None = None
-    white_matter: Method | None = None  # how to find it where no tissue map is given
-    strict: bool = False  # an alignment, or white matter, in doubt is an error
+    options: PreparationOptions
 
 
 @dataclass(frozen=True)
 class ConvertedSubject:
-    """What was written: paths relative to the cohort by column, each source's path and SHA-256 (empty for a folder), alignments."""
+    """A converted subject.
+
+    Attributes:
+        name: Its name.
+        files: Path of each written image, relative to the cohort, by column.
+        sources: Path and SHA-256 of the file of each image; for a map made here, how it was made and an empty text.
+        alignments: Rows of `registration.csv`.
+    """
 
     name: str
     files: dict[str, str]
@@ -69,18 +69,18 @@ class ConvertedSubject:
 
 
 def convert_subject(task: ConversionTask) -> ConvertedSubject:
-    """Write a subject's files and return where they lie; one that was finished before an interruption is only looked up.
+    """Write a subject's images and return their paths; a subject that was finished before an interruption is not converted again.
 
     Raises:
-        VolumeError: A file that cannot be used, or with `strict` an alignment in doubt.
-        GridError: Images on different grids where `resample_to` does not name one that the subject has.
+        VolumeError: A file cannot be used, or with `strict` an alignment is in doubt.
+        GridError: The images lie on different grids, and `resample_to` names none that the subject has.
     """
     record = task.folder / FINISHED / f"{task.found.name}.json"
     if record.is_file():
         finished = _from_record(record)
         if all((task.folder / file).is_file() for file in finished.files.values()):
             return finished
-    for place in ("subjects", REGISTRATION):  # what a kill has left half done
+    for place in ("subjects", REGISTRATION):  # remains of an interrupted conversion
         shutil.rmtree(task.folder / place / task.found.name, ignore_errors=True)
     converted = _convert(task)
     write_json(record, asdict(converted))
@@ -99,19 +99,19 @@ def _convert(task: ConversionTask) -> ConvertedSubject:
         column: (read_labels if column in EXTRA_COLUMNS else read_volume)(file)
         for column, file in task.found.files.items()
     }
-    files, sources = {}, dict[str, tuple[str, str]]()
-    if task.white_matter is not None and "tissue" not in volumes:
+    options, files, sources = task.options, {}, dict[str, tuple[str, str]]()
+    if options.white_matter is not None and "tissue" not in volumes:
         try:
-            volumes["tissue"], maker = tissue_map(volumes, task.white_matter)
-            sources["tissue"] = maker, ""
+            volumes["tissue"], method = tissue_map(volumes, options.white_matter)
+            sources["tissue"] = method, ""
         except VolumeError as error:
-            if task.strict:
+            if options.strict:
                 raise
             logger.warning("subject %s: %s", task.found.name, error)
-    together, rows = on_one_grid(volumes, task)
-    if task.cut_to is not None:
-        together = cut_to(together, task.cut_to)
-    for column, volume in together.items():
+    resampled, rows = _on_one_grid(volumes, task)
+    if options.cut_to is not None:
+        resampled = cut_to(resampled, options.cut_to)
+    for column, volume in resampled.items():
         files[column] = f"subjects/{task.found.name}/{column}.nii.gz"
         write_volume(task.folder / files[column], replace(volume, data=compact(volume.data)))
         if column in sources:
@@ -123,55 +123,63 @@ def _convert(task: ConversionTask) -> ConvertedSubject:
     return ConvertedSubject(task.found.name, files, sources, tuple(rows))
 
 
-def on_one_grid(volumes: Mapping[str, Volume], task: ConversionTask) -> tuple[dict[str, Volume], list[AlignmentRow]]:
-    """Return the volumes as they came where they share a grid and keep it, else resampled to the one that was asked for.
+def _on_one_grid(volumes: Mapping[str, Volume], task: ConversionTask) -> tuple[dict[str, Volume], list[AlignmentRow]]:
+    """Return the volumes on one grid, and the rows of the alignments that `register` asks for.
 
-    With `register`, also what is to be said of each alignment that was found.
+    The grid is that of `resample_to`, or the volumes' own, which they must share; `spacing_mm` then changes its spacing.
     """
-    reference, rows = task.resample_to, list[AlignmentRow]()
+    options, rows = task.options, list[AlignmentRow]()
     transforms = {column: read_transform(file) for column, file in task.found.transforms.items()}
-    if reference not in volumes and (transforms or (task.register is not None and len(volumes) > 1)):
-        why = f"it lacks {reference}, which the others would be aligned to"
-        raise VolumeError("no grid to put images on", f"subject '{task.found.name}'", why, "leave the subject out")
+    reference = options.resample_to
     if reference is None or reference not in volumes:
-        check_same_grid(dict(volumes), task.found.name)
+        if reference is not None and (transforms or (options.register is not None and len(volumes) > 1)):
+            why = f"it lacks {reference}, to which the others would be aligned"
+            raise VolumeError("no reference image", f"subject '{task.found.name}'", why, "leave the subject out")
+        check_same_grid(volumes, f"subject '{task.found.name}'")
         reference = next(iter(volumes))
-    elif task.register is not None:
-        unknown = {column: volume for column, volume in volumes.items() if column not in transforms}
-        found, rows = align_subject(task.found.name, unknown, reference, task.register, task.folder)
-        doubts = [row for row in rows if row.doubt]
-        if doubts and task.strict:
-            remedy = "look at the images, give a transform, or leave --strict out"
-            raise VolumeError("registration in doubt", volumes[doubts[0].column].source, doubts[0].doubt, remedy)
-        transforms = with_maps(volumes, transforms | found, reference)
+    elif options.register is not None:
+        transforms, rows = _aligned(volumes, transforms, task, reference, options.register)
     grid = volumes[reference].grid
-    if task.spacing_mm is not None:
-        grid = model_grid(grid, task.spacing_mm)
-    together = {
-        column: _put_on(grid, volume, column in EXTRA_COLUMNS, transforms.get(column))
+    if options.spacing_mm is not None:
+        grid = model_grid(grid, options.spacing_mm)
+    resampled = {
+        column: _resampled(grid, volume, column in EXTRA_COLUMNS, transforms.get(column))
         for column, volume in volumes.items()
     }
-    return together, rows
+    return resampled, rows
 
 
-def _put_on(grid: Grid, volume: Volume, labels: bool, transform: sitk.Transform | None) -> Volume:
+def _aligned(
+    volumes: Mapping[str, Volume], given: Mapping[str, sitk.Transform], task: ConversionTask, reference: str, kind: Kind
+) -> tuple[dict[str, sitk.Transform], list[AlignmentRow]]:
+    """Return a transform for every volume that moves, registering those without a given one, and the rows of these alignments."""
+    unknown = {column: volume for column, volume in volumes.items() if column not in given}
+    found, rows = align_subject(task.found.name, unknown, reference, kind, task.folder)
+    doubts = [row for row in rows if row.doubt]
+    if doubts and task.options.strict:
+        remedy = "look at the images, give a transform, or leave --strict out"
+        raise VolumeError("registration in doubt", volumes[doubts[0].column].source, doubts[0].doubt, remedy)
+    return with_maps(volumes, {**given, **found}, reference), rows
+
+
+def _resampled(grid: Grid, volume: Volume, labels: bool, transform: sitk.Transform | None) -> Volume:
     if transform is None and volume.grid.same_as(grid):
         return replace(volume, grid=grid)
     if labels:
         return resample(volume, grid, labels=True, transform=transform)
-    # What the scan did not cover becomes background, which need not be 0.
+    # Outside the scan is background, which need not be 0.
     background = float(np.median(volume.data[~foreground_of(volume.data)]))
-    there = resample(volume, grid, outside=background, transform=transform)
+    resampled = resample(volume, grid, outside=background, transform=transform)
     try:
-        check_image(there)
+        check_image(resampled)
     except VolumeError:
-        why = "nothing of it lies where the image does that it is resampled to"
-        raise VolumeError("no overlap", volume.source, why, "check the scans' positions") from None
-    return there
+        why = "it does not overlap with the image to which it is resampled"
+        raise VolumeError("no overlap", volume.source, why, "check the positions of the scans") from None
+    return resampled
 
 
 def compact(data: Array) -> Array:
-    """Return int16 where that holds every value exactly, else the data unchanged."""
+    """Return the data as int16 if that holds every value exactly, else unchanged."""
     limits = np.iinfo(np.int16)
     if data.min() < limits.min or data.max() > limits.max or not np.array_equal(data, np.rint(data)):
         return data

@@ -1,4 +1,4 @@
-"""What the ultrasound looked at: its sector as a solid region, and the other images cut to it."""
+"""Field of view of the ultrasound: its sector as a solid region, and other images cut to it."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
 from anymod.volumes import Volume, background_of, foreground_of
 
-CLOSED_MM = 3.0  # gaps and notches up to twice this are dark tissue, not an edge of the sector
+CLOSED_MM = 3.0  # gaps and notches up to twice as wide are dark tissue, not an edge of the sector
 
 
 def cut_to(volumes: Mapping[str, Volume], name: str) -> dict[str, Volume]:
-    """Return a subject's volumes, on one grid, with background wherever image `name` did not look.
+    """Return a subject's volumes, on one grid, with background outside the sector of image `name`.
 
-    Voxels inside the sector that are as dark as its background get the next higher value, so that they stay inside for whoever reads
-    the image. Raises VolumeError where the subject lacks that image.
+    Voxels of that image which lie inside the sector and are as dark as its background get the next higher value, so that they stay
+    foreground. Raises VolumeError if the subject does not have the image.
     """
     if name not in volumes:
         why = f"it has no {name} to cut the others to"
         raise VolumeError("no field of view", "the subject", why, "leave the subject out")
-    looked = sector(volumes[name])
+    inside = sector(volumes[name])
     cut = {}
     for column, volume in volumes.items():
         background = 0.0 if column in EXTRA_COLUMNS else background_of(volume.data, foreground_of(volume.data))
-        data = np.where(looked, volume.data, np.asarray(background, volume.data.dtype))
+        data = np.where(inside, volume.data, np.asarray(background, volume.data.dtype))
         if column == name:
-            data = np.where(looked & (data == background), _next_value(volume.data, background), data)
+            data = np.where(inside & (data == background), _next_value(volume.data, background), data)
         cut[column] = replace(volume, data=data.astype(volume.data.dtype, copy=False))
     return cut
 
 
 def sector(volume: Volume) -> Array:
-    """Return the solid region [X, Y, Z] that an image fills: its largest piece, notches closed, holes filled."""
+    """Return the solid region [X, Y, Z] that an image fills: the largest piece of its foreground, with notches and holes filled."""
     inside = foreground_of(volume.data)
     reach = np.ceil(CLOSED_MM / np.array(volume.spacing_mm)).astype(int)
     padded = np.pad(inside, [(each, each) for each in reach])
@@ -51,6 +51,6 @@ def sector(volume: Volume) -> Array:
 
 
 def _next_value(data: Array, background: float) -> float:
-    """Return the least value of an image above its background."""
+    """Return the smallest value of an image above its background."""
     above = data[data > background]
     return float(above.min()) if above.size else background

@@ -1,4 +1,4 @@
-"""What a check found: facts of each image, and lines that each name a subject, a file and a remedy."""
+"""Results of a check: facts about each image, and findings that name a subject, a file and a remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong (`problem`) or worth a look (`note`); `file` is relative to the cohort. One of the two may be empty."""
+    """A `problem` or a `note`; `file` is relative to the cohort, and `subject` or `file` may be empty."""
 
     level: Literal["problem", "note"]
     subject: str
@@ -25,9 +25,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image: which part of it is foreground, the raw range of that, the SHA-256 of its voxels, a middle slice as PNG.
+    """Facts about one image.
 
-    `histogram` holds the share of the foreground in each of as many equal steps from `low` to `high`.
+    Attributes:
+        modality: Name of its modality.
+        foreground_fraction: Share of the volume that is foreground.
+        low, high: Raw range of the foreground, from the minimum to percentile 99.95.
+        digest: SHA-256 of the voxels.
+        preview: Middle slice as PNG.
+        histogram: Share of the foreground in each of equally wide bins from `low` to `high`.
     """
 
     modality: str
@@ -41,19 +47,19 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class SubjectFacts:
-    """One subject: its grid as text (of the first image that could be read), its images, what was found."""
+    """Facts about one subject: the grid of its first readable image as text, its images and findings, and its alignments as PNG."""
 
     name: str
     split: str
     grid: str
     images: tuple[ImageFacts, ...]
     findings: tuple[Finding, ...]
-    alignments: tuple[tuple[str, bytes], ...] = ()  # what is to be said of each, and its checkerboard as PNG
+    alignments: tuple[tuple[str, bytes], ...] = ()  # caption and checkerboard of each
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All subjects of a cohort in the table's order; `findings` are about the cohort as a whole, the subjects hold theirs."""
+    """All subjects of a cohort in the order of its table; `findings` are those about the cohort as a whole."""
 
     cohort: str
     modalities: tuple[str, ...]
@@ -68,11 +74,11 @@ class CheckReport:
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """What has to be mended before the cohort is used."""
+        """Findings that have to be fixed before the cohort is used."""
         return tuple(finding for finding in self.all_findings if finding.level == "problem")
 
     def table(self) -> str:
-        """Return a line for each subject: split, grid and, for each modality, foreground in % and raw range."""
+        """Return one line per subject: split, grid and, for each modality, foreground in % and raw range."""
         rows = [("subject", "split", "grid", *self.modalities)]
         for subject in self.subjects:
             facts = {image.modality: image for image in subject.images}
@@ -81,7 +87,7 @@ class CheckReport:
         return text_table(rows)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything but the pictures."""
+        """Return everything except the pictures."""
         subjects = [asdict(subject) for subject in self.subjects]
         for subject in subjects:
             del subject["alignments"]

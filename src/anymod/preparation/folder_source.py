@@ -1,4 +1,4 @@
-"""Source `folder`: subjects found in any tree of files by one glob pattern for each kind of image."""
+"""Source `folder`: finds subjects in any tree of files, by one glob pattern for each column of the cohort."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from anymod.cohorts.schema import EXTRA_COLUMNS, check_modality_name, check_subject_name
+from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
 from anymod.configuration import nearest
 from anymod.errors import CohortError
 
 
 @dataclass(frozen=True)
 class FoundSubject:
-    """The source files of one subject by column: its modalities, and mask, label or tissue where there are any.
+    """The source files of one subject, by column: its modalities, and mask, label or tissue if present.
 
-    `transforms` holds ITK's for some of the columns: from points of the grid that images are put on to points of the column's file.
+    `transforms` holds files of ITK transforms for some columns. They map points of the reference image to points of the column's file.
     """
 
     name: str
@@ -24,47 +24,17 @@ class FoundSubject:
     transforms: dict[str, Path] = field(default_factory=dict)
 
 
-def parse_patterns(texts: Sequence[str]) -> dict[str, str]:
-    """Return modality -> glob pattern from texts such as `t1=**/t1.nii.gz`, in their order."""
-    patterns: dict[str, str] = {}
-    for text in texts:
-        name, equals, pattern = text.partition("=")
-        if not equals or not pattern:
-            remedy = "write modality=pattern, such as t1='**/t1.nii.gz'"
-            raise CohortError("unreadable pattern", f"--pattern {text}", "there is no name or no pattern", remedy)
-        if check_modality_name(name, "--pattern") in patterns:
-            raise CohortError("duplicate modality", f"--pattern {text}", f"'{name}' has a pattern already", "drop one")
-        patterns[name] = pattern
-    return patterns
-
-
-def parse_transform_patterns(texts: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Return column -> glob pattern of its transforms from texts such as `t2=**/us_to_mr.tfm`; each column must have files."""
-    patterns: dict[str, str] = {}
-    for text in texts:
-        name, _, pattern = text.partition("=")
-        if not pattern:
-            remedy = "write name=pattern, such as t2='**/us_to_mr.tfm'"
-            raise CohortError("unreadable pattern", f"--transform-pattern {text}", "there is no pattern", remedy)
-        if name not in columns:
-            remedy = nearest(name, list(columns))
-            raise CohortError("unknown name", f"--transform-pattern {text}", f"'{name}' has no files", remedy)
-        patterns[name] = pattern
-    return patterns
-
-
 def find_subjects(
     raw: Path, patterns: Mapping[str, str], subject_from: str | None = None, leave_out: Path | None = None
 ) -> tuple[FoundSubject, ...]:
     """Return the subjects below `raw`, sorted by name, each with the file that every pattern finds for it.
 
-    A file belongs to the subject that its first folder below `raw` is named after, or that `subject_from` finds in its path
-    (see `subject_pattern`). Names that begin with a dot, and everything in `leave_out`, are passed over. A folder counts as
-    a file, as a DICOM series is one.
+    The first folder below `raw` names the subject of a file, or `subject_from` finds the name in the path (see `subject_pattern`).
+    Names that begin with a dot and everything in `leave_out` are ignored. A folder counts as a file, because it may hold a DICOM
+    series.
 
     Raises:
-        CohortError: A pattern without any file, two files of a subject for one pattern, one file for two patterns, or a subject
-            without an image of any modality.
+        CohortError: A pattern matches no file or two files of a subject, a file matches two patterns, or a subject has no image.
     """
     if not raw.is_dir():
         raise CohortError("no folder", raw, "there is no such folder", "check --raw")
@@ -74,22 +44,22 @@ def find_subjects(
     for column, pattern in patterns.items():
         files = _matches(raw, pattern, leave_out)
         if not files:
-            raise CohortError("nothing found", raw, f"no file matches '{pattern}' of {column}", "mend the pattern")
+            raise CohortError("nothing found", raw, f"no file matches '{pattern}' of {column}", "correct the pattern")
         for file in files:
             if file in owners:
                 why = f"it matches the patterns of {owners[file]} and {column}"
-                raise CohortError("ambiguous patterns", file, why, "make the patterns narrower")
+                raise CohortError("ambiguous patterns", file, why, "make the patterns more specific")
             owners[file] = column
             own = found.setdefault(name_of(file, raw), {})
             if column in own:
                 why = f"'{pattern}' of {column} also matches {own[column]}"
-                raise CohortError("two files for one image", file, why, "make the pattern narrower")
+                raise CohortError("two files for one image", file, why, "make the pattern more specific")
             own[column] = file
     subjects = tuple(FoundSubject(check_subject_name(name, raw), found[name]) for name in sorted(found))
     for subject in subjects:
         if not set(subject.files) - set(EXTRA_COLUMNS):
             why = f"subject '{subject.name}' has {', '.join(subject.files)} and no image"
-            raise CohortError("subject without images", raw, why, "add an image or narrow the patterns")
+            raise CohortError("subject without images", raw, why, "add an image or make the patterns more specific")
     return subjects
 
 
@@ -100,10 +70,16 @@ def with_transforms(
     subject_from: str | None = None,
     leave_out: Path | None = None,
 ) -> tuple[FoundSubject, ...]:
-    """Return the subjects with the transform that each pattern finds for its column; one file may serve several columns.
+    """Return the subjects with the transform that each pattern finds for its column; one file may match several columns.
 
-    Raises CohortError where a subject has a file but no transform for it, while a pattern asks for one, or has two.
+    Raises:
+        CohortError: No subject has files of a pattern's column, or one has a file and no transform for it, or two.
     """
+    columns = {column for subject in subjects for column in subject.files}
+    for column in patterns:
+        if column not in columns:
+            remedy = nearest(column, sorted(columns))
+            raise CohortError("unknown name", f"--transform-pattern {column}=…", f"'{column}' has no files", remedy)
     name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
     found: dict[tuple[str, str], Path] = {}
     for column, pattern in patterns.items():
@@ -111,7 +87,7 @@ def with_transforms(
             key = name_of(file, raw), column
             if key in found:
                 why = f"'{pattern}' also matches {found[key]}"
-                raise CohortError("two transforms for one image", file, why, "make the pattern narrower")
+                raise CohortError("two transforms for one image", file, why, "make the pattern more specific")
             found[key] = file
     complete = []
     for subject in subjects:
@@ -119,14 +95,14 @@ def with_transforms(
         for column in needed:
             if (subject.name, column) not in found:
                 why = f"no file matches '{patterns[column]}' for {column}"
-                remedy = "add its transform, or the identity where it is aligned already"
+                remedy = "add its transform, or the identity if it is already aligned"
                 raise CohortError("missing transform", f"subject '{subject.name}'", why, remedy)
         complete.append(replace(subject, transforms={column: found[subject.name, column] for column in needed}))
     return tuple(complete)
 
 
 def unused_folders(raw: Path, subjects: Sequence[FoundSubject], leave_out: Path | None = None) -> list[str]:
-    """Return the names of the first folders below `raw` in which no pattern found anything."""
+    """Return the names of the folders directly below `raw` in which no pattern found anything."""
     used = {file.relative_to(raw).parts[0] for subject in subjects for file in subject.files.values()}
     folders = (entry for entry in sorted(raw.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
     return [entry.name for entry in folders if entry.name not in used and not _is_inside(entry, leave_out)]
@@ -134,11 +110,13 @@ def unused_folders(raw: Path, subjects: Sequence[FoundSubject], leave_out: Path 
 
 def _matches(raw: Path, pattern: str, leave_out: Path | None) -> list[Path]:
     if ".." in Path(pattern).parts:
-        raise CohortError("unusable pattern", f"'{pattern}'", "it leaves the folder", "write a pattern below --raw")
+        raise CohortError(
+            "unusable pattern", f"'{pattern}'", "it leaves the folder", "write a pattern for paths below --raw"
+        )
     try:
         paths = sorted(raw.glob(pattern))
     except (ValueError, NotImplementedError) as problem:
-        remedy = "write a pattern below --raw, such as '**/t1.nii.gz'"
+        remedy = "write a pattern for paths below --raw, such as '**/t1.nii.gz'"
         raise CohortError("unusable pattern", f"'{pattern}'", str(problem), remedy) from None
     return [
         path
@@ -154,17 +132,16 @@ def _is_inside(path: Path, folder: Path | None) -> bool:
 def _first_folder(file: Path, raw: Path) -> str:
     parts = file.relative_to(raw).parts
     if len(parts) < 2:
-        remedy = "put each subject into a folder, or say where its name stands, such as --subject-from '{subject}_*'"
+        remedy = "put each subject into a folder, or give the place of its name, such as --subject-from '{subject}_*'"
         raise CohortError("no subject", file, f"it lies directly in {raw}", remedy)
     return parts[0]
 
 
 def subject_pattern(pattern: str) -> Callable[[Path, Path], str]:
-    """Return what finds a subject's name in a path by a pattern such as `{subject}_*` or `site-*/{subject}/`.
+    """Return a function of (file, raw) that finds a subject's name by a pattern such as `{subject}_*` or `site-*/{subject}/`.
 
-    The path below `raw` is compared from its beginning: `{subject}` stands for the name, which holds no '/' and is as long as
-    the rest allows; `*` for anything within one name; `**` for anything; all else for itself. What follows after the pattern's
-    end does not matter. The returned function takes (file, raw) and raises CohortError where the path begins otherwise.
+    The pattern is compared with the start of the path below `raw`. `{subject}` matches the name, without '/' and as long as
+    possible; `*` matches anything within one name; `**` matches anything. The function raises CohortError if the path does not match.
     """
     if pattern.count("{subject}") != 1:
         remedy = "write one, such as '{subject}_*' or 'site-*/{subject}/'"
@@ -176,7 +153,7 @@ def subject_pattern(pattern: str) -> Callable[[Path, Path], str]:
     def name_of(file: Path, raw: Path) -> str:
         match = expression.match(file.relative_to(raw).as_posix())
         if match is None:
-            raise CohortError("no subject", file, f"its path does not begin like '{pattern}'", "mend --subject-from")
+            raise CohortError("no subject", file, f"its path does not begin like '{pattern}'", "correct --subject-from")
         return match["subject"]
 
     return name_of

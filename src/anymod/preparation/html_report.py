@@ -1,4 +1,4 @@
-"""`report.html`: what a check found with a picture of every image, in one file that loads nothing from elsewhere."""
+"""`report.html`: the findings of a check with a picture of every image, in one self-contained file."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def write_report(report: CheckReport, folder: Path) -> Path:
 
 
 def report_html(report: CheckReport) -> str:
-    """Return the page; every text from the cohort is escaped, and the page may run no script and load nothing."""
+    """Return the page; every text from the cohort is escaped, and the page may neither run scripts nor load anything."""
     title = f"Cohort {escape(report.cohort)}"
     count, problems = len(report.subjects), len(report.problems)
     body = [
         f"<h1>{title}</h1>",
         f"<p>{count} subject{'s' * (count != 1)}, {problems} problem{'s' * (problems != 1)}. "
-        "Under each image: which part of the volume is foreground, the foreground's raw range "
+        "Under each image: the share of the volume that is foreground, the raw range of the foreground "
         "(minimum to percentile 99.95), and its histogram over that range. "
-        "Pictures: the axial slice in the middle of the foreground, front up, "
-        f"the patient's right side on the left. Written by anymod {escape(__version__)}.</p>",
+        "The pictures show the axial slice in the middle of the foreground, with the front up "
+        f"and the patient's right side on the left. Written by anymod {escape(__version__)}.</p>",
         _findings_html(report.all_findings),
         _table_html(report),
         *(_subject_html(subject, report.modalities, number) for number, subject in enumerate(report.subjects)),
@@ -56,7 +56,7 @@ def report_html(report: CheckReport) -> str:
 
 
 def _table_html(report: CheckReport) -> str:
-    """Return which subject has which images, with links to what follows."""
+    """Return a table of the images that each subject has, with links to the subjects."""
     rows = ["".join(f"<th>{escape(name)}</th>" for name in ("subject", "split", "grid", *report.modalities))]
     for number, subject in enumerate(report.subjects):
         there = {image.modality for image in subject.images}
@@ -85,7 +85,7 @@ def _image_html(facts: ImageFacts) -> str:
 
 
 def _histogram_html(shares: Sequence[float]) -> str:
-    """Return bars as high as the shares, the highest filling the picture."""
+    """Return a bar chart of the shares; the highest bar fills the height."""
     if not shares:
         return ""
     highest = max(shares) or 1.0

@@ -1,4 +1,4 @@
-"""From found subjects to a cohort: converted one by one, split, written beside its place and renamed into it."""
+"""Preparation of a cohort from found subjects: they are converted one by one and split, in a folder renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -8,34 +8,23 @@ import logging
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from anymod.cohorts import (
-    Cohort,
-    Modality,
-    Subject,
-    check_visits_together,
-    default_group,
-    draw_folds,
-    draw_splits,
-    patient_of,
-    read_cohort,
-    splits_from_list,
-    write_cohort,
-)
+from anymod.cohorts import Cohort, Modality, Subject, default_group, read_cohort, write_cohort
 from anymod.cohorts.schema import EXTRA_COLUMNS
-from anymod.errors import AnymodError, CohortError, MissingExtraError, ModalityError, OutputError
+from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, ModalityError, OutputError
 from anymod.executors import completed, subject_executor
 from anymod.files import continued_folder, states_of, write_json, write_text
 from anymod.preparation.aligning import REGISTRATION, write_table
 from anymod.preparation.checking import FAILURES
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
+from anymod.preparation.findings import text_table
 from anymod.preparation.folder_source import FoundSubject
-from anymod.preparation.white_matter import Method, synthseg_for
+from anymod.preparation.options import PreparationOptions, WhiteMatter
+from anymod.preparation.white_matter import synthseg_for
 from anymod.progress import track
-from anymod.registration import Kind
 
 SOURCES = "sources.csv"
 
@@ -43,72 +32,25 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SplitChoice:
-    """How subjects are split: by a CSV list, or drawn from a seed into folds or with these fractions of all patients.
-
-    Visits of one patient, by their names, stay together, and each split has each kind of patient, by the images of the first
-    visit, in proportion.
-    """
-
-    seed: int = 0
-    validation: float = 0.15
-    test: float = 0.15
-    test_subjects: tuple[str, ...] = ()
-    list_file: Path | None = None
-    folds: int | None = None
-
-    def of(self, found: Sequence[FoundSubject]) -> dict[str, str]:
-        """Return the split of each subject."""
-        names = [subject.name for subject in found]
-        if self.list_file is not None:
-            splits = splits_from_list(self.list_file, names)
-            check_visits_together(splits, self.list_file)
-            return splits
-        strata: dict[str, str] = {}
-        for subject in found:
-            strata.setdefault(patient_of(subject.name), "+".join(sorted(set(subject.files) - set(EXTRA_COLUMNS))))
-        asked = tuple(dict.fromkeys(map(patient_of, self.test_subjects)))
-        if self.folds is not None:
-            drawn = draw_folds(list(strata), self.seed, self.folds, strata)
-        else:
-            drawn = draw_splits(list(strata), self.seed, self.validation, self.test, asked, strata)
-        splits = {name: drawn[patient_of(name)] for name in names}
-        unnamed = [name for name in names if splits[name] == "test" and name not in self.test_subjects]
-        if self.test_subjects and unnamed:
-            why = f"'{unnamed[0]}' is another visit of one of these patients"
-            raise CohortError("patient in two splits", "--test-subjects", why, "name all visits of a patient")
-        return splits
-
-
-@dataclass(frozen=True)
-class PreparationOptions:
-    """What a cohort is made with.
-
-    `resample_to` names the modality whose grid each subject's images are put on; `spacing_mm` makes voxels cubic and turns
-    axes to RAS order. With neither, images stay on the grids they came with, which a subject's images must share.
-    `register` aligns the other images to that modality's first; `cut_to` names the one outside of whose sector they become
-    background. `white_matter` finds it where no tissue map is given. `strict` refuses what is left out or noted otherwise: a subject
-    that cannot be used, an alignment or white matter in doubt.
-    """
-
-    modalities: tuple[str, ...]
-    splits: SplitChoice = field(default_factory=SplitChoice)
-    resample_to: str | None = None
-    spacing_mm: float | None = None
-    register: Kind | None = None
-    cut_to: str | None = None
-    white_matter: Method | None = None
-    strict: bool = False
-    workers: int = 1
-    scheduler: str | None = None
-
-
-@dataclass(frozen=True)
 class Prepared:
-    """The cohort as it was written, and why subjects were left out of it."""
+    """A prepared cohort: the subjects that were found, the reasons why some were left out, and a line for each file not used."""
 
     cohort: Cohort
+    found: tuple[FoundSubject, ...]
     left_out: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    def table(self) -> str:
+        """Return one line per subject: its split, the columns that were found, and the modalities that are missing."""
+        rows: list[tuple[str, ...]] = [("subject", "split", "found", "missing")]
+        names = self.cohort.modality_names
+        for subject in self.found:
+            there = [column for column in (*names, *EXTRA_COLUMNS) if column in subject.files]
+            missing = [name for name in names if name not in subject.files]
+            left_out = subject.name in self.left_out
+            split = "left out" if left_out else self.cohort.subject(subject.name).split
+            rows.append((subject.name, split, " ".join(there), " ".join(missing) or "-"))
+        return text_table(rows)
 
 
 def prepare_cohort(
@@ -119,20 +61,17 @@ def prepare_cohort(
     *,
     overwrite: bool = False,
 ) -> Prepared:
-    """Write the cohort to `out`; a subject whose files cannot be used is left out, told, and named in `failures.json`.
+    """Write the cohort to `out`; a subject whose files cannot be used is left out, with a warning and a line in `failures.json`.
 
-    A call that was interrupted leaves the subjects that it finished, and the next one for the same files goes on from them.
+    An interrupted call keeps the subjects that it has finished, and the next call for the same files continues from there.
 
     Raises:
         AnymodError: No subject can be used (with `strict`: one cannot), the splits cannot be drawn, or `out` cannot be written.
     """
-    for option, name in (("--resample-to", options.resample_to), ("--cut-to", options.cut_to)):
-        if name is not None and name not in options.modalities:
-            why = f"'{name}' has no pattern"
-            raise ModalityError("unknown modality", option, why, f"known are {', '.join(options.modalities)}")
-    if options.white_matter is not None:  # one way for all subjects, also after an interruption
-        way: Method = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
-        options = replace(options, white_matter=way)
+    _check(options)
+    if options.white_matter is not None:  # one method for all subjects, also after an interruption
+        method: WhiteMatter = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
+        options = replace(options, white_matter=method)
     splits = options.splits.of(found)
     sources = [file for subject in found for file in subject.files.values()]
     lists = [file for file in (options.splits.list_file,) if file is not None]
@@ -148,41 +87,41 @@ def prepare_cohort(
         if left_out:
             write_json(building / FAILURES, {"failures": left_out})
         write_cohort(_cohort(building, out.absolute().name, converted, splits, options, provenance), building)
-    return Prepared(read_cohort(out), left_out)
+    return Prepared(read_cohort(out), tuple(found), left_out)
+
+
+def _check(options: PreparationOptions) -> None:
+    """Raise ModalityError if an option names an unknown modality, ConfigurationError if one is missing that another needs."""
+    for option, name in (("--resample-to", options.resample_to), ("--cut-to", options.cut_to)):
+        if name is not None and name not in options.modalities:
+            why = f"'{name}' has no pattern"
+            raise ModalityError("unknown modality", option, why, f"known are {', '.join(options.modalities)}")
+    for option, given in (("--register", options.register), ("--cut-to", options.cut_to)):
+        if given is not None and options.resample_to is None:
+            why = "it needs --resample-to, the image on whose grid the others are put"
+            raise ConfigurationError("missing option", option, why, "add --resample-to")
 
 
 def _request(found: Sequence[FoundSubject], options: PreparationOptions, provenance: dict[str, Any]) -> dict[str, Any]:
-    """Return what shapes the images, with what changes when a source file does."""
+    """Return everything that determines the images: the options, and the state of every source file."""
     files = {
         subject.name: [
             [column, states_of(file)] for column, file in (*subject.files.items(), *subject.transforms.items())
         ]
         for subject in found
     }
-    chosen = [options.modalities, *_shaping(options)]
-    return {"files": files, "options": chosen, "provenance": provenance}
-
-
-def _shaping(options: PreparationOptions) -> tuple[Any, ...]:
-    """Return what a ConversionTask is told of the options, in its order."""
-    return (
-        options.resample_to,
-        options.spacing_mm,
-        options.register,
-        options.cut_to,
-        options.white_matter,
-        options.strict,
-    )
+    names = ("modalities", "resample_to", "spacing_mm", "register", "cut_to", "white_matter", "strict")
+    return {"files": files, "options": [getattr(options, name) for name in names], "provenance": provenance}
 
 
 def _convert(
     found: Sequence[FoundSubject], options: PreparationOptions, folder: Path, executor: Executor
 ) -> tuple[list[ConvertedSubject], dict[str, str]]:
-    """Return the subjects that were converted, and for each of the others why not.
+    """Return the converted subjects, and the reason for each of the others by name.
 
-    Raises what stopped a worker or a disk: that is no fault of a subject, and the next call goes on.
+    Raises OutputError if a worker or a disk failed, because that is no fault of a subject, and the next call can continue.
     """
-    tasks = [ConversionTask(subject, folder, *_shaping(options)) for subject in found]
+    tasks = [ConversionTask(subject, folder, options) for subject in found]
     converted: dict[str, ConvertedSubject] = {}
     failures: dict[str, Exception] = {}
     for task, outcome in track(completed(executor, convert_subject, tasks), "preparing", len(tasks)):
@@ -190,7 +129,7 @@ def _convert(
             converted[task.found.name] = outcome
         elif _is_fault_of_the_machine(outcome):
             why = f"{type(outcome).__name__}: {outcome}"
-            remedy = "see to space and memory, take fewer --workers, and give the same command again"
+            remedy = "check disk space and memory, use fewer --workers, and run the same command again"
             raise OutputError("stopped", f"subject '{task.found.name}'", why, remedy) from outcome
         else:
             failures[task.found.name] = outcome
@@ -205,13 +144,13 @@ def _convert(
 
 
 def _is_fault_of_the_machine(problem: Exception) -> bool:
-    """Return whether no space, no memory or a dead worker (Dask: KilledWorker) stopped a subject, rather than its files."""
+    """Return whether a subject failed for lack of space or memory or because a worker died (Dask: KilledWorker), not for its files."""
     faults = (OutputError, MissingExtraError, OSError, MemoryError, BrokenExecutor)
     return isinstance(problem, faults) or type(problem).__name__ == "KilledWorker"
 
 
 def _summary(failures: Sequence[Exception], total: int) -> Exception:
-    """Return the first failure; where there are several, as one error that counts them."""
+    """Return the first failure or, if there are several, one error that counts them."""
     first = failures[0]
     if len(failures) == 1 or not isinstance(first, AnymodError):
         return first
@@ -238,7 +177,7 @@ def _cohort(
 
 
 def _write_sources(folder: Path, converted: Sequence[ConvertedSubject]) -> None:
-    """Write which file each image came from, with the SHA-256 of its bytes."""
+    """Write the source file of each image, with its SHA-256."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subject", "column", "source", "sha256"])

@@ -12,10 +12,10 @@ import SimpleITK as sitk
 from anymod.arrays import Array
 from anymod.errors import VolumeError
 from anymod.registration import linear_combination, mutual_information
+from anymod.registration.kind import Kind
 from anymod.registration.levels import Level, Sampled
 from anymod.volumes import Volume, foreground_of
 
-Kind = Literal["rigid", "affine"]
 Measure = Literal["mutual-information", "linear-combination"]
 
 LEVELS_MM = (4.0, 2.0, 1.0)  # spacings, coarse to fine; none finer than the images

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from anymod.arrays import Array
 from anymod.volumes import Grid, Volume, foreground_of, model_grid, resample
-from anymod.volumes.formats.header_text import LPS_TO_RAS
+from anymod.volumes.affines import LPS_TO_RAS
 
 
 @dataclass(frozen=True)

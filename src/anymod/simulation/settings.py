@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from anymod.configuration import Settings, nearest
+from anymod.configuration import Names, Settings, nearest, option
 from anymod.errors import ModalityError
 from anymod.simulation.protocols import MODALITIES as MAGNETIC
 
@@ -20,24 +20,37 @@ REMIND_MISSING = {"us": 0.0, "cet1": 1 - 98 / 104, "t2": 1 - 66 / 104, "flair": 
 class SimulationSettings(Settings):
     """How subjects are simulated."""
 
-    modalities: tuple[str, ...] = ("t1", "cet1", "t2", "flair")
-    spacing_mm: float = Field(default=2.0, ge=0.5, le=8.0)  # isotropic; 2 mm keeps gyri and takes about 2 s per subject
-    tumours: float = Field(default=0.7, ge=0.0, le=1.0)  # share of subjects that have one
-    # Probability that a modality of a subject is not observed: of all, of some (0 for the others), or None: see missing_rate.
-    missing: float | dict[str, float] | None = None
-    complete_test: bool = False  # test subjects have every modality
-    whole_head: bool = False  # False: skull-stripped, background exactly 0
-    anatomy: Path | None = None  # folder of FreeSurfer label maps; None: procedural
-    shift_mm: float = Field(default=0.0, ge=0.0, le=15.0)  # largest displacement of the brain before the ultrasound
-    crop_to_us: bool = False  # MR images are 0 where the ultrasound did not look
-    probe: Literal["any", "remind-like", "resect-like"] = "any"  # for ultrasound; any: drawn per subject
+    modalities: Annotated[
+        Names, option("Any of us, t1, cet1, t2, flair, pd; with us, all images cover its field of view.", "NAMES")
+    ] = ("t1", "cet1", "t2", "flair")
+    spacing_mm: Annotated[float, option("Edge of the cubic voxels.", ge=0.5, le=8.0)] = 2.0
+    tumours: Annotated[float, option("Fraction of the subjects that have a tumour.", ge=0.0, le=1.0)] = 0.7
+    missing: Annotated[
+        float | dict[str, float] | None,
+        option(
+            "Probability that a subject lacks a modality: one number, or such as t2=0.4,flair=0.8 (0 for the others)."
+            " Without it 0.3, or with us the rates of the ReMIND database.",
+            "RATES",
+        ),
+    ] = None
+    complete_test: Annotated[bool, option("Give every test subject all modalities.")] = False
+    whole_head: Annotated[bool, option("Keep skull and scalp.")] = False
+    anatomy: Annotated[
+        Path | None, option("Label maps with FreeSurfer values to simulate from; without it, heads are made up.", "DIR")
+    ] = None
+    shift_mm: Annotated[
+        float, option("Largest displacement of the brain from MR to us; its truth is written too.", ge=0.0, le=15.0)
+    ] = 0.0
+    crop_to_us: Annotated[bool, option("Set MR to 0 outside the ultrasound's field of view.")] = False
+    probe: Annotated[Literal["any", "remind-like", "resect-like"], option("Ultrasound probe to simulate.")] = "any"
     acoustic_mm: float = Field(default=0.5, ge=0.25, le=4.0)  # spacing of the tissue that ultrasound is simulated in
-    validation: float = Field(default=0.15, ge=0.0, lt=1.0)
-    test: float = Field(default=0.15, ge=0.0, lt=1.0)
+    validation: Annotated[float, option("Fraction of the subjects for validation.", ge=0.0)] = 0.15
+    test: Annotated[float, option("Fraction of the subjects for the test.", ge=0.0)] = 0.15
 
     @field_validator("missing", mode="before")
     @classmethod
     def _probabilities(cls, value: object) -> object:
+        value = _rates(value) if isinstance(value, str) else value
         for rate in value.values() if isinstance(value, dict) else [] if value is None else [value]:
             if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
                 raise ValueError(f"{rate!r} is no probability from 0 to below 1")
@@ -77,3 +90,23 @@ def check_modalities(modalities: tuple[str, ...]) -> None:
             raise ModalityError("unknown modality", "--modalities", why, nearest(modality, MODALITIES))
     if len(set(modalities)) < len(modalities):
         raise ModalityError("duplicate modality", "--modalities", "one is named twice", "name each once")
+
+
+def _rates(text: str) -> float | dict[str, float]:
+    """Return the number in a text, or the numbers by name in one such as `t2=0.4,flair=0.8`."""
+    if "=" not in text:
+        return _number(text)
+    rates: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, value = map(str.strip, part.partition("="))
+        if not equals or name in rates:
+            raise ValueError("write each modality once, such as t2=0.4,flair=0.8")
+        rates[name] = _number(value)
+    return rates
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is no probability from 0 to below 1") from None

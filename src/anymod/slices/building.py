@@ -14,7 +14,9 @@ from anymod.errors import CohortError
 from anymod.executors import completed, subject_executor
 from anymod.files import write_json
 from anymod.progress import track
-from anymod.slices.records import ARRAYS, CacheSettings, SubjectSlices, WhiteMatter
+from anymod.slices.intensities import Anchor
+from anymod.slices.model_input import RULE
+from anymod.slices.records import ARRAYS, CacheSettings, SubjectSlices
 from anymod.slices.slicing import SlicingTask, read_record, slice_subject, slices_key
 from anymod.slices.store import SliceCache
 
@@ -29,6 +31,7 @@ class _Index(Settings):
 
     format: int
     anymod: str
+    rule: int = 1
     fingerprint: str
     settings: CacheSettings
     modalities: tuple[str, ...]
@@ -76,13 +79,16 @@ def build_cache(
 
 
 def check_same_slices(cohort: Cohort, subjects: Sequence[Subject], settings: CacheSettings, folder: Path) -> None:
-    """Raise CohortError where `folder` holds the cache of other subjects, splits or files; nothing there is changed.
+    """Raise CohortError where `folder` holds the cache of other subjects, splits or files, or an older version's; nothing there is changed.
 
     Without a cache there is nothing to differ from.
     """
     if not (folder / INDEX).is_file():
         return
     index = _read_index(folder)
+    if index.rule != RULE:
+        why = f"anymod {index.anymod} made them by an earlier rule"
+        raise CohortError("slices of another version", folder, why, "delete the folder, or choose another")
     names = tuple(subject.name for subject in subjects)
     splits = tuple(subject.split for subject in subjects)
     pairs = {
@@ -116,6 +122,7 @@ def open_cache(folder: Path) -> SliceCache:
 
 def _write_index(cache: SliceCache) -> None:
     content = {
+        "rule": RULE,
         "fingerprint": cache.fingerprint,
         "settings": cache.settings.model_dump(mode="json"),
         "modalities": cache.modalities,
@@ -167,5 +174,6 @@ def _with_given(cohort: Cohort, medians: tuple[float | None, ...]) -> tuple[floa
     return tuple(None if median is None else modality.harmonized_median or median for median, modality in pairs)
 
 
-def _anchor(record: SubjectSlices, modality: int) -> WhiteMatter | None:
-    return record.white_matter[modality] or record.cores[modality]
+def _anchor(record: SubjectSlices, modality: int) -> Anchor | None:
+    scale = record.scales[modality]
+    return record.white_matter[modality] or (None if scale is None else scale.core)

@@ -7,13 +7,11 @@ from typing import Literal
 from pydantic import Field
 
 from anymod.configuration import Settings
+from anymod.slices.intensities import Anchor, ImageScale, RawRange
 from anymod.volumes import IntensityRule
 
 IMAGES, FOREGROUND, LABEL, RECORD = "images.npy", "foreground.npy", "label.npy", "subject.json"
 ARRAYS = (IMAGES, FOREGROUND, LABEL)
-
-RawRange = tuple[float, float]
-"""(low, high) in the image's own units."""
 
 
 class CacheSettings(Settings):
@@ -32,32 +30,18 @@ class CacheSettings(Settings):
     """A slice is used when at least this fraction of it is foreground in some modality."""
 
 
-class WhiteMatter(Settings):
-    """Of one image: lower end of its range and median of white matter or of the core (raw); where the median lies from there to the
-    99.9th percentile."""
-
-    low: float
-    median: float
-    share: float
-
-
 class SubjectSlices(Settings):
     """What is known of one subject's slices; tuples run over modalities or, where said so, over slices first."""
 
     name: str
     key: str
-    """SHA-256 over the subject's files and the settings that shaped the arrays."""
-    observed: tuple[bool, ...]
-    volume_ranges: tuple[RawRange | None, ...]
-    """Over the whole volume; None where the modality is absent."""
-    backgrounds: tuple[float | None, ...]
-    """Raw value outside the foreground; None where the modality is absent."""
+    """SHA-256 over the subject's files, the settings and the version of the rule that shaped the arrays."""
+    scales: tuple[ImageScale | None, ...]
+    """Of each image; None where the modality is absent."""
     slice_ranges: tuple[tuple[RawRange | None, ...], ...] | None
     """Slices, then modalities, with scope `slice` only; None where a slice shows nothing or one value."""
-    white_matter: tuple[WhiteMatter | None, ...]
+    white_matter: tuple[Anchor | None, ...]
     """From the tissue map; given for harmonized targets only."""
-    cores: tuple[WhiteMatter | None, ...]
-    """Given where the intensity rule's anchor is the core."""
     foreground_fractions: tuple[tuple[float, ...], ...]
     """Slices, then modalities: which part of the slice is foreground."""
     union_fractions: tuple[float, ...]
@@ -66,3 +50,8 @@ class SubjectSlices(Settings):
     """Slices: whether the subject's label map marks something there (never where it has none)."""
     cut_off: float
     """Fraction of the foreground that lies outside the slices."""
+
+    @property
+    def observed(self) -> tuple[bool, ...]:
+        """Which modalities the subject has."""
+        return tuple(scale is not None for scale in self.scales)

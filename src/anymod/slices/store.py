@@ -15,9 +15,10 @@ import torch
 from anymod.arrays import Array
 from anymod.core.batch import Batch
 from anymod.errors import CohortError, ModalityError
-from anymod.slices.records import ARRAYS, CacheSettings, RawRange, SubjectSlices, WhiteMatter
+from anymod.slices.intensities import input_maps, linear_maps, write_row, write_scaled
+from anymod.slices.records import ARRAYS, CacheSettings, SubjectSlices
 from anymod.volumes import IntensityRange
-from anymod.volumes.intensity import INPUT_FLOOR, TARGET_FLOOR
+from anymod.volumes.intensity import TARGET_FLOOR
 
 
 @dataclass(frozen=True)
@@ -61,20 +62,15 @@ class SliceCache:
 
     def input_range(self, subject: int, modality: int) -> IntensityRange | None:
         """Return what maps raw values of a subject's modality to an input's over the volume, None where the modality is absent."""
-        record = self.records[subject]
-        anchored = self._anchored(record.cores[modality], modality, INPUT_FLOOR)
-        return anchored or _as_range(record.volume_ranges[modality])
+        scale = self.records[subject].scales[modality]
+        return None if scale is None else scale.input_range(self.harmonized_medians[modality])
 
     def target_range(self, subject: int, modality: int) -> IntensityRange | None:
         """Return what maps raw values of a subject's modality to its target's, None where the modality is absent."""
-        anchored = self._anchored(self.records[subject].white_matter[modality], modality, TARGET_FLOOR)
-        return anchored or self.input_range(subject, modality)
-
-    def _anchored(self, anchor: WhiteMatter | None, modality: int, floor: float) -> IntensityRange | None:
-        constant = self.harmonized_medians[modality]
+        anchor, constant = self.records[subject].white_matter[modality], self.harmonized_medians[modality]
         if anchor is None or constant is None:
-            return None
-        return IntensityRange(anchor.low, anchor.low + (anchor.median - anchor.low) / constant, floor)
+            return self.input_range(subject, modality)
+        return anchor.anchored(constant, TARGET_FLOOR)
 
     def typical_ranges(self, subjects: Sequence[int] | None = None) -> dict[str, IntensityRange]:
         """Return each modality's median raw target range over subjects (all of them if None) that have it.
@@ -95,9 +91,7 @@ class SliceCache:
         """Return each modality's median raw value outside the foreground over the subjects that have it."""
         typical = {}
         for modality, name in enumerate(self.modalities):
-            known = [
-                value for subject in subjects if (value := self.records[subject].backgrounds[modality]) is not None
-            ]
+            known = [scale.background for subject in subjects if (scale := self.records[subject].scales[modality])]
             if known:
                 typical[name] = statistics.median(known)
         return typical
@@ -112,7 +106,7 @@ class SliceCache:
     def read(self, subjects: Array | Sequence[int], slices: Array | Sequence[int], context: int) -> Batch:
         """Return rows (subjects[i], slices[i]), both indices, with `context` neighbours on either side.
 
-        Beyond a volume's first and last slice these repeat.
+        Beyond a volume's first and last slice lies background.
         """
         modalities, (height, width) = len(self.modalities), self.settings.image_size
         rows, channels = len(subjects), 1 + 2 * context
@@ -121,23 +115,16 @@ class SliceCache:
         foreground = np.empty((rows, modalities, height, width), dtype=bool)
         observed = np.empty((rows, modalities), dtype=bool)
         label = np.empty((rows, height, width), dtype=bool)
-        neighbours = np.arange(-context, context + 1)
-        chosen_rows = zip(map(int, subjects), map(int, slices), strict=True)
-        for row, (subject, position) in enumerate(chosen_rows):
+        for row, (subject, position) in enumerate(zip(map(int, subjects), map(int, slices), strict=True)):
             arrays = self._arrays_of(subject)
-            chosen = np.clip(position + neighbours, 0, arrays.slices - 1)
-            first, last = int(chosen[0]), int(chosen[-1])
-            middle = position - first
-            raw, inside = (stored.read(first, last + 1) for stored in (arrays.images, arrays.foreground))
-            for channel, place in enumerate(chosen - first):
-                _write_scaled(images[row, :, channel], raw[place], inside[place], arrays.input_maps[first + place])
-            foreground[row] = inside[middle]
-            label[row] = arrays.label.read(position, position + 1)[0]
+            raw, inside = write_row(images[row], arrays.images, arrays.foreground, arrays.input_maps, position)
+            foreground[row] = inside
+            label[row] = arrays.label[position : position + 1][0]
             observed[row] = self.records[subject].observed
             if arrays.target_maps is None:
                 targets[row] = images[row, :, context]
             else:
-                _write_scaled(targets[row], raw[middle], inside[middle], arrays.target_maps)
+                write_scaled(targets[row], raw, inside, arrays.target_maps)
         return Batch(
             torch.from_numpy(images),
             torch.from_numpy(targets),
@@ -152,13 +139,11 @@ class SliceCache:
             record = self.records[subject]
             volume = [self.input_range(subject, modality) for modality in range(len(self.modalities))]
             targets = [self.target_range(subject, modality) for modality in range(len(self.modalities))]
-            maps = np.broadcast_to(_linear_maps(volume), (self.slice_count(subject), len(volume), 3))
-            if record.slice_ranges is not None:
-                maps = np.stack([_linear_maps([_as_range(pair) for pair in pairs]) for pairs in record.slice_ranges])
+            maps = input_maps(volume, record.slice_ranges, self.slice_count(subject))
             same = record.slice_ranges is None and targets == volume
             images, foreground, label = (_StoredArray.of(self.folder / record.name / name) for name in ARRAYS)
             self._arrays[subject] = _SubjectArrays(
-                images, foreground, label, maps, None if same else _linear_maps(targets)
+                images, foreground, label, maps, None if same else linear_maps(targets)
             )
         return self._arrays[subject]
 
@@ -179,8 +164,9 @@ class _StoredArray:
             shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
             return cls(path, stream.tell(), dtype, shape)
 
-    def read(self, start: int, stop: int) -> Array:
-        """Return the rows from `start` until before `stop` along the first axis."""
+    def __getitem__(self, rows: slice) -> Array:
+        """Return some rows along the first axis; the slice has a start and a stop."""
+        start, stop = rows.start, rows.stop
         size = math.prod(self.shape[1:])
         offset = self.offset + start * size * self.dtype.itemsize
         numbers = np.fromfile(self.path, self.dtype, (stop - start) * size, offset=offset)
@@ -202,34 +188,3 @@ class _SubjectArrays:
     label: _StoredArray
     input_maps: Array
     target_maps: Array | None
-
-    @property
-    def slices(self) -> int:
-        return self.images.shape[0]
-
-
-def _write_scaled(out: Array, raw: Array, foreground: Array, maps: Array) -> None:
-    """Write one slice (m, h, w), scaled: min(1, max(floor, (raw - low) · gain + floor)), background -1.
-
-    Computed one higher, so that the background is 0 and a product puts it there: choosing by a mask takes most of the time.
-    """
-    low, gain, floor = maps.T[:, :, None, None]
-    np.subtract(raw, low, out=out)
-    out *= gain
-    out += floor + 1
-    np.clip(out, floor + 1, 2, out=out)
-    out *= foreground
-    out -= 1
-
-
-def _as_range(pair: RawRange | None) -> IntensityRange | None:
-    return None if pair is None else IntensityRange(*pair)
-
-
-def _linear_maps(ranges: Sequence[IntensityRange | None]) -> Array:
-    """Return (low, gain, floor) for each modality as (m, 3); without a range every value becomes -1."""
-    rows = [
-        (0.0, 0.0, -1.0) if each is None else (each.low, (1 - each.floor) / (each.high - each.low), each.floor)
-        for each in ranges
-    ]
-    return np.array(rows, dtype=np.float32)

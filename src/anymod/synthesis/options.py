@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from anymod.configuration import Names, option
 
 
 @dataclass(frozen=True)
 class SynthesisOptions:
     """How images are drawn.
 
-    `targets`: modalities to make; None asks for everything that is not shown. `temperature` multiplies the posterior's standard
-    deviation; 0 gives the posterior mean. `samples` are drawn from `seed` and averaged. `noise`: one draw shared along the volume, so
-    that slices do not flicker, or one for each slice. `mirror`: at temperature 0, the mean of what the head and its mirror image give,
-    which takes twice the time. `chunk`: slices at once; None takes what a small memory holds, and no value changes the images.
+    `temperature` multiplies the posterior's standard deviation. `noise`: one draw shared along the volume, so that slices do not
+    flicker, or one for each slice. Raises ValueError where choices contradict each other.
     """
 
-    targets: tuple[str, ...] | None = None
-    temperature: float = 0.0
-    samples: int = 1
-    seed: int = 0
-    noise: Literal["volume", "slice"] = "volume"
-    mirror: bool = False
-    chunk: int | None = None
+    targets: Annotated[Names | None, option("Modalities to make; without it, all that are not shown.", "NAMES")] = None
+    temperature: Annotated[
+        float,
+        option(
+            "Scale of the random draws, 0: the posterior mean. Without it, 0 for one sample, 0.7 for several.", ge=0
+        ),
+    ] = None  # type: ignore[assignment] # a number once it is made
+    samples: Annotated[int, option("Images to draw; of several, mean and standard deviation are taken.", ge=1)] = 1
+    seed: Annotated[int, option("Every random draw follows from it.", ge=0)] = 0
+    noise: Annotated[Literal["volume", "slice"], option("One draw for the volume, or one for each slice.")] = "volume"
+    mirror: Annotated[bool, option("At temperature 0, average over the head and its mirror image; twice the time.")] = (
+        False
+    )
+    chunk: Annotated[int | None, option("Slices at once; needs memory and does not change the images.", ge=1)] = None
 
     def __post_init__(self) -> None:
+        if self.temperature is None:
+            from anymod.core.noise import USUAL_TEMPERATURE  # loads torch, which a command line's help can do without
+
+            object.__setattr__(self, "temperature", USUAL_TEMPERATURE if self.samples > 1 else 0.0)
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ValueError(f"a temperature is 0 or more, unlike {self.temperature}")
         if self.samples < 1 or (self.chunk is not None and self.chunk < 1):
             raise ValueError("samples and chunk are 1 or more")
         if self.samples > 1 and self.temperature == 0:
             raise ValueError(f"{self.samples} samples at temperature 0 are all the same; raise the temperature")
-
         if self.mirror and self.temperature > 0:
-            raise ValueError("the mean of two mirrored draws would hide half of their spread; mirror at temperature 0")
+            raise ValueError(
+                "the mean of two mirrored draws would hide half of their variance; mirror at temperature 0"
+            )
 
     def draws(self) -> dict[str, Any]:
         """Return all that shapes the images (the chunk does not)."""

@@ -13,14 +13,17 @@ import torch
 from torch import Tensor
 
 from anymod.arrays import Array
+from anymod.cohorts import SubjectImages
 from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, Synthesizes, load_model
+from anymod.slices.intensities import input_maps, write_row
+from anymod.slices.model_input import ModelInput, model_input
 from anymod.synthesis.drawing import draw_images, encoded, with_content
 from anymod.synthesis.options import SynthesisOptions
-from anymod.synthesis.placement import Placed, check_one_grid, place, raw_per_scaled, raw_planes, raw_units
-from anymod.volumes import Grid, Volume
+from anymod.volumes import Grid, IntensityRange, Volume, unscale
+from anymod.volumes.intensity import TARGET_FLOOR
 
 PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size fit into any memory
 
@@ -108,38 +111,63 @@ class Synthesizer:
         """
         options = options or SynthesisOptions()
         targets = self.targets(tuple(images), options.targets)
-        check_one_grid(images, mask)
         seconds: dict[str, float] = {}
         with _timed(seconds, "prepare"):
-            placed = place(images, mask, self.model.spec, self.description)
+            subject = SubjectImages.of(images if mask is None else {**images, "mask": mask}, "the images")
+            seen = self.see(subject)
         with _timed(seconds, "network"):
-            means, deviations = self._draw(placed, targets, options)
+            means, deviations = self._draw(seen, targets, options)
         results, spreads, units, expected_errors = {}, {}, {}, {}
         with _timed(seconds, "restore"):
+            inside, union = seen.union, subject.union
             for number, name in enumerate(targets):
-                scale = raw_units(name, placed, self.description)
+                position = self.description.position(name)
+                scale, own = self._units(seen, position), seen.scales[position]
+                outside = own.background if own else self.description.modalities[position].background
                 units[name] = (scale.low, scale.high)
-                typical = self.description.modalities[self.description.position(name)].background
-                outside = placed.background.get(name, typical)
-                results[name] = placed.to_own_grid(raw_planes(means[number], scale), outside)
+                results[name] = seen.view.to_own_grid(unscale(means[number], scale), inside, union, outside)
                 expected = self.description.expected_error(images, name)
                 if expected is not None:
-                    expected_errors[name] = expected * raw_per_scaled(scale)
+                    expected_errors[name] = expected * scale.raw_per_scaled
                 if deviations is not None:
-                    together = np.hypot(deviations[number], np.float32(expected or 0))
-                    spreads[name] = placed.to_own_grid(together * np.float32(raw_per_scaled(scale)))
+                    together = np.hypot(deviations[number], np.float32(expected or 0)) * np.float32(
+                        scale.raw_per_scaled
+                    )
+                    spreads[name] = seen.view.to_own_grid(together, inside, union)
         in_order = tuple(name for name in self.description.names if name in images)
-        return Synthesis(results, spreads, in_order, placed.grid, units, expected_errors, placed.cut_off, seconds)
+        return Synthesis(results, spreads, in_order, subject.grid, units, expected_errors, seen.cut_off, seconds)
+
+    def see(self, subject: SubjectImages) -> ModelInput:
+        """Return a subject's images on the grid of the model, large enough for the foreground unless the model takes one size only."""
+        groups = {modality.name: modality.group for modality in self.description.modalities}
+        stride = self.model.spec.stride if self.model.spec.fixed_size is None else None
+        return model_input(subject, groups, self.description, stride)
+
+    def _input_ranges(self, seen: ModelInput) -> list[IntensityRange | None]:
+        modalities = zip(seen.scales, self.description.modalities, strict=True)
+        return [None if scale is None else scale.input_range(each.harmonized_median) for scale, each in modalities]
+
+    def _units(self, seen: ModelInput, position: int) -> IntensityRange:
+        """Return what turns a target's scaled values into raw ones: its own range where it was shown, else the model's typical one.
+
+        Harmonized targets are on their modality's common scale, shown or not; ultrasound never is one (docs/method.md section 9).
+        """
+        modality = self.description.modalities[position]
+        if self.description.targets == "harmonized" and modality.group != "us":
+            return IntensityRange(modality.low, modality.high, TARGET_FLOOR)
+        return self._input_ranges(seen)[position] or IntensityRange(modality.low, modality.high)
 
     @torch.inference_mode()
-    def _draw(self, placed: Placed, targets: tuple[str, ...], options: SynthesisOptions) -> tuple[Array, Array | None]:
+    def _draw(
+        self, seen: ModelInput, targets: tuple[str, ...], options: SynthesisOptions
+    ) -> tuple[Array, Array | None]:
         """Return means and, of several samples, standard deviations: scaled, (target, slice, h, w), background -1 and 0."""
-        inside = np.logical_or.reduce(list(placed.foregrounds.values()))
+        inside = seen.union
         means = np.full((len(targets), *inside.shape), -1.0, dtype=np.float32)
         deviations = np.zeros_like(means) if options.samples > 1 else None
         positions = tuple(self.description.position(name) for name in targets)
         for slices in _chunks(np.flatnonzero(inside.any((1, 2))), inside.shape[1] * inside.shape[2], options.chunk):
-            images, shown, foreground = self._rows(placed, slices)
+            images, shown, foreground = self.rows(seen, slices)
             encoding = encoded(self.model, images, shown, mirror=options.mirror)
             mean, deviation = draw_images(
                 encoding, with_content(shown, foreground), positions, options, slices.tolist()
@@ -150,21 +178,18 @@ class Synthesizer:
                 deviations[:, slices] = np.where(here, deviation.transpose(0, 1).cpu().numpy(), np.float32(0))
         return means, deviations
 
-    def _rows(self, placed: Placed, slices: Array) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images (b, m, c, h, w), shown (b, m) and foreground (b, m, h, w) of some slices."""
-        names, reach = self.description.names, self.model.spec.context_slices
-        count, height, width = next(iter(placed.images.values())).shape
-        neighbours = np.clip(slices[:, None] + np.arange(-reach, reach + 1), 0, count - 1)
-        images = np.full((len(slices), len(names), 1 + 2 * reach, height, width), -1.0, dtype=np.float32)
-        foreground = np.zeros((len(slices), len(names), height, width), dtype=bool)
-        shown = torch.zeros(len(slices), len(names), dtype=torch.bool)
-        for position, name in enumerate(names):
-            if name in placed.images:
-                images[:, position] = placed.images[name][neighbours]
-                foreground[:, position] = placed.foregrounds[name][slices]
-                shown[:, position] = True
-        tensors = (torch.from_numpy(images), shown, torch.from_numpy(foreground))
-        return tensors[0].to(self.device), tensors[1].to(self.device), tensors[2].to(self.device)
+    def rows(self, seen: ModelInput, slices: Array) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images (b, m, c, h, w), shown (b, m) and foreground (b, m, h, w) of some slices (indices) on the device."""
+        count, modalities, height, width = seen.planes.shape
+        maps = input_maps(self._input_ranges(seen), seen.slice_ranges, count)
+        images = np.empty(
+            (len(slices), modalities, 1 + 2 * self.model.spec.context_slices, height, width), dtype=np.float32
+        )
+        for row, position in enumerate(slices.tolist()):
+            write_row(images[row], seen.planes, seen.foreground, maps, position)
+        shown = torch.tensor([scale is not None for scale in seen.scales]).expand(len(slices), -1)
+        foreground = torch.from_numpy(seen.foreground[slices])
+        return torch.from_numpy(images).to(self.device), shown.to(self.device), foreground.to(self.device)
 
 
 def slices_at_once(pixels: int) -> int:

@@ -18,8 +18,8 @@ def build_discriminators(modalities: int, width: int, depth: int) -> nn.ModuleLi
 def judged_rows(shown: Shown, observed: Shown, *, everything: bool) -> Tensor:
     """Return the rows (b,) whose images the model is judged by.
 
-    Those that hide something observed, as the authors' two partial passes do; a subject with one image can hide nothing, so it counts
-    too: for what it lacks the discriminators' word is the only one. With `everything`, all rows (method, eq. 16).
+    Those that hide something observed, as the authors' two partial passes do; a subject with one image can hide nothing, so it
+    counts too: for modalities it lacks, the discriminator is the only training signal. With `everything`, all rows (method, eq. 16).
     """
     partial = (shown != observed).any(1) | (observed.sum(1) == 1)
     return torch.ones_like(partial) if everything else partial

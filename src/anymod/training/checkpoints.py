@@ -1,4 +1,4 @@
-"""The state of a run on disk: newest and the one before, each whole, read without running code."""
+"""Checkpoints of a run: the newest and the previous one, each written whole and read without running code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write `state` as the newest checkpoint of a folder and keep the one it replaces."""
+    """Write `state` as the newest checkpoint of a folder and keep the previous one."""
     with atomic_write(folder / NEWEST) as temporary:
         torch.save(state, temporary)
         if (folder / NEWEST).exists():
@@ -26,9 +26,9 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """Return the newest checkpoint that can be read (with a warning if it is the one before), None where there never was one.
+    """Return the newest readable checkpoint, with a warning if it is the previous one; None where there is none.
 
-    Tensors, numbers and names only: torch's weights-only reader. Raises OutputError where none of those that are there can be read.
+    Uses torch's weights-only loader. Raises OutputError if checkpoints exist and none can be read.
     """
     problems = []
     for name in (NEWEST, BEFORE):
@@ -42,7 +42,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
             continue
         if problems:
             logger.warning(
-                "the newest checkpoint cannot be read (%s); going on from the one before", "; ".join(problems)
+                "the newest checkpoint cannot be read (%s); continuing from the previous one", "; ".join(problems)
             )
         return state
     if problems:

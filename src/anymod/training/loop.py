@@ -1,4 +1,4 @@
-"""A run from beginning to end: a cohort and a recipe in, a model folder out; resumable at any step, on one process or several."""
+"""The training loop: networks, optimizers and schedules from the first step to the last, resumable at any step."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from anymod.randomness import derive_seed, torch_generator
 from anymod.slices import BatchPlan, SliceCache, augment
 from anymod.training.adversary import build_discriminators, real_of
 from anymod.training.checkpoints import BEST, load_state, save_state
+from anymod.training.model_writing import FinishedTraining, write_model
 from anymod.training.recipe import Recipe
 from anymod.training.records import Records
 from anymod.training.schedules import (
@@ -34,10 +35,9 @@ from anymod.training.schedules import (
     learning_rate,
     subsets_of_step,
 )
-from anymod.training.shipping import Shipment, write_model
 from anymod.training.starting_weights import take_weights
 from anymod.training.step import Adversary, Update, discriminators_step, model_step
-from anymod.training.validation import Look, validate
+from anymod.training.validation import ValidationSlices, validate
 
 CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
 
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of the work this process does: its rank among `count`, its device, how it averages and how it casts."""
+    """The part of the work that this process does: its rank among `count` processes, its device, and Fabric to communicate and cast."""
 
     rank: int
     count: int
@@ -60,7 +60,7 @@ class Share:
 
 
 class StepBatches(Dataset[Batch]):
-    """The batch of each step, read and augmented: a function of (seed, step), whoever asks and whenever."""
+    """The batch of each step, read and augmented; a function of (seed, step), the same in every process."""
 
     def __init__(self, cache: SliceCache, plan: BatchPlan, recipe: Recipe, rows: slice) -> None:
         self.cache, self.plan, self.recipe, self.rows = cache, plan, recipe, rows
@@ -76,7 +76,7 @@ class StepBatches(Dataset[Batch]):
 
 
 def loaded(source: StepBatches, steps: range, processes: int) -> Iterator[Batch]:
-    """Return the batches of some steps in order, read ahead by so many processes; none reads when it is asked."""
+    """Return the batches of some steps in order. Worker processes read ahead; with 0 the training process reads."""
     return iter(
         DataLoader(
             source,
@@ -90,7 +90,7 @@ def loaded(source: StepBatches, steps: range, processes: int) -> Iterator[Batch]
 
 
 class Run:
-    """The networks, their optimizers and the number of the next step: all that a checkpoint holds."""
+    """Networks, optimizers and the number of the next step: everything that a checkpoint holds."""
 
     def __init__(self, recipe: Recipe, cohort: Cohort, cache: SliceCache, out: Path, share: Share) -> None:
         self.recipe, self.cohort, self.cache, self.out, self.share = recipe, cohort, cache, out, share
@@ -114,16 +114,17 @@ class Run:
         self.started_from: str | None = None
         self.step = 0
         self.best = -float("inf")
-        look = Look(cache, cache.of_split("validation"), recipe.model.settings.context_slices)
-        self.look = look if look.subjects else None
+        subjects = cache.of_split("validation")
+        context = recipe.model.settings.context_slices
+        self.validation = ValidationSlices(cache, subjects, context) if subjects else None
 
     @property
-    def shipped(self) -> Network:
-        """Return the running mean of the weights."""
+    def smoothed(self) -> Network:
+        """Network with the exponential moving average of the weights, which becomes the model folder."""
         return cast(Network, self.averaged.module)
 
     def state(self) -> dict[str, Any]:
-        """Return what `load` needs to go on exactly."""
+        """Return everything that `load` needs to continue exactly."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         return {
             "step": self.step,
@@ -134,12 +135,10 @@ class Run:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state; raise CohortError where that run drew its subsets by other groups of modalities."""
+        """Continue from a state; raise CohortError if that run drew its subsets from other groups of modalities."""
         if tuple(state["groups"]) != self.groups:
-            why = "the groups of its modalities differ from those that the run began with"
-            raise CohortError(
-                "another cohort", self.cohort.root, why, "give the cohort of before, or choose another --out"
-            )
+            why = "the groups of its modalities differ from those of the run"
+            raise CohortError("another cohort", self.cohort.root, why, "give the same cohort, or choose another --out")
         self.step, self.best, self.started_from = state["step"], state["best"], state["started_from"]
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
@@ -153,24 +152,24 @@ class Run:
             "averaged": self.averaged,
         }
 
-    def go(self, records: Records | None) -> None:
-        """Train from the present step to the last; only the process that keeps `records` writes."""
+    def train(self, records: Records | None) -> None:
+        """Train from the current step to the last; only the process that has `records` writes files."""
         settings = self.recipe.training
         for batch in track(self._batches(), "training", settings.steps, done=self.step):
             values = self.advance(batch.to(self.share.device))
             self.step += 1
-            looks = self.step % settings.validate_every == 0 or self.step == settings.steps
-            if looks:
-                values |= self._look(records)
+            validates = self.step % settings.validate_every == 0 or self.step == settings.steps
+            if validates:
+                values |= self._validate(records)
             if records is not None:
-                self._record(records, values, looks=looks)
+                self._record(records, values, validated=validates)
 
-    def _record(self, records: Records, values: dict[str, float], *, looks: bool) -> None:
-        """Keep the step's numbers where they are due, with their curves after a look, and the state where it is due."""
+    def _record(self, records: Records, values: dict[str, float], *, validated: bool) -> None:
+        """Record the numbers of the step, and write curves and checkpoint, where each is due."""
         settings = self.recipe.training
-        if looks or self.step % settings.log_every == 0:
+        if validated or self.step % settings.log_every == 0:
             records.add(self.step - 1, values)
-        if looks:
+        if validated:
             records.write()
             write_curves(records.path, self.out / PICTURES / "curves.png")
         if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
@@ -178,7 +177,7 @@ class Run:
             save_state(self.out / CHECKPOINTS, self.state())
 
     def advance(self, batch: Batch) -> dict[str, float]:
-        """Take one step of the networks and, where they learn already, of the discriminators; return the numbers to record."""
+        """Take one step of the network and, once they learn, of the discriminators; return the numbers to record."""
         recipe, step = self.recipe, self.step
         rows = self.share.rows(recipe.training.batch_size)
         rate = learning_rate(step, recipe.training)
@@ -207,7 +206,7 @@ class Run:
         return loaded(source, range(self.step, self.recipe.training.steps), self.recipe.data.loader_processes)
 
     def _shown(self, step: int) -> torch.Tensor:
-        """Return what every row of the whole batch shows: subsets are drawn together, then shared out."""
+        """Return the subsets that the rows of the whole batch show: all processes draw the same, then each takes its rows."""
         subjects, _ = self.plan.rows(step)
         observed = torch.tensor([self.cache.records[int(subject)].observed for subject in subjects])
         return subsets_of_step(observed, self.groups, step, self.recipe.objective, self.recipe.training.seed)
@@ -224,7 +223,7 @@ class Run:
         return Update(step, self.recipe.training.max_gradient_norm, fabric.autocast, average)
 
     def _real(self, batch: Batch) -> list[torch.Tensor]:
-        """Return real slices of each modality: the batch's own, or other subjects' where this batch has none."""
+        """Return real slices of each modality: from the batch, or from other subjects where the batch has none."""
         real = real_of(batch.targets, batch.observed, batch.foreground)
         for number, slices in enumerate(real):
             if not len(slices):
@@ -234,39 +233,39 @@ class Run:
                     real[number] = read.to(self.share.device)
         return real
 
-    def _look(self, records: Records | None) -> dict[str, float]:
-        """Measure the validation subjects and write the model folder as it is now; the other processes wait."""
+    def _validate(self, records: Records | None) -> dict[str, float]:
+        """Score the validation subjects and write the current model folder; the other processes wait."""
         values: dict[str, float] = {}
         if records is not None:
-            if self.look is not None:
-                model = self.shipped.eval()
+            if self.validation is not None:
+                model = self.smoothed.eval()
                 picture = self.out / PICTURES / f"step-{self.step:07d}.png"
-                values = validate(model, self.look, self.share.device, picture)
+                values = validate(model, self.validation, self.share.device, picture)
                 text = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
                 logger.info("step %d: %s", self.step, text)
-            self._ship(values.get("validation_hidden_psnr_db"))
+            self._write_model(values.get("validation_hidden_psnr_db"))
         self.share.fabric.barrier()
         return values
 
-    def _ship(self, quality: float | None) -> None:
-        """Write the model folder, unless the recipe wants the best and this is not it."""
+    def _write_model(self, quality: float | None) -> None:
+        """Write the model folder, unless the recipe selects the best model and this one is not better."""
         better = quality is not None and quality > self.best
         if better and quality is not None:
             self.best = quality
-            save_best(self.out / CHECKPOINTS, self.shipped, self.step)
+            save_best(self.out / CHECKPOINTS, self.smoothed, self.step)
         if better or quality is None or self.recipe.training.select == "last":
-            ship = Shipment(self.recipe, self.cohort, self.cache, self.step, self.started_from)
-            write_model(self.out / MODEL, self.shipped, ship)
+            training = FinishedTraining(self.recipe, self.cohort, self.cache, self.step, self.started_from)
+            write_model(self.out / MODEL, self.smoothed, training)
 
 
 def save_best(folder: Path, model: Network, step: int) -> None:
-    """Keep the weights that did best on the validation subjects."""
+    """Save the weights with the best validation score."""
     with atomic_write(folder / BEST) as temporary:
         torch.save({"step": step, "model": copy.deepcopy(model.state_dict())}, temporary)
 
 
 def resume(run: Run) -> None:
-    """Go on from the newest checkpoint of the run's folder, if it has one; else begin with the weights that the recipe names."""
+    """Continue from the newest checkpoint of the run's folder; without one, begin with the weights that the recipe names."""
     state = load_state(run.out / CHECKPOINTS)
     if state is not None:
         run.load(state)

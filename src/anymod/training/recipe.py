@@ -1,4 +1,4 @@
-"""A training recipe: the YAML file that `anymod train --config` reads. Every default of training lives here, once."""
+"""A training recipe: the YAML file that `anymod train --config` reads."""
 
 from __future__ import annotations
 
@@ -31,27 +31,29 @@ LEAST_JUDGED = 3
 
 
 class DataSection(Settings):
-    """How a cohort's images become slices."""
+    """Slices of a cohort's images."""
 
     spacing_mm: float = Field(
         default=2.0, gt=0, description="of the isotropic grid that images are resampled to, in mm"
     )
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
-    min_foreground: float = Field(default=0.05, ge=0, lt=1, description="share of a slice below which it is left out")
+    min_foreground: float = Field(
+        default=0.05, ge=0, lt=1, description="smallest foreground share of a slice that is used"
+    )
     labelled_share: float = Field(
         default=0.0,
         ge=0,
         le=0.9,
-        description="of a batch, drawn among slices that label maps mark, so that rare lesions are seen",
+        description="share of a batch that is drawn from slices with a label, so that rare lesions are seen",
     )
     repeats: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default={},
-        description="globs of subjects' names, and how often their slices come in an epoch: few real subjects among many simulated",
+        description="patterns of subject names, and how often their slices come in an epoch, for few real among many simulated subjects",
     )
     augmentation: AugmentationSettings = AugmentationSettings()
     loader_processes: int = Field(
-        default=0, ge=0, description="processes that read ahead; 0 reads in the training process"
+        default=0, ge=0, description="processes that read ahead; with 0 the training process reads"
     )
 
 
@@ -60,8 +62,8 @@ class ObjectiveSection(Settings):
 
     shown_targets: Literal["clean", "as_shown"] = Field(
         default="clean",
-        description="what the image of a shown modality is compared with: the subject's, or what the network saw, gamma and bias field"
-        " of the augmentation included",
+        description="what the image of a shown modality is compared with: the subject's image, or the augmented one that the network"
+        " saw",
     )
     draws: int = Field(
         default=1, ge=1, description="subsets a row shows in one step, stratified over its tickets; published code: 3"
@@ -81,16 +83,16 @@ class ObjectiveSection(Settings):
 
 
 class TrainingSection(Settings):
-    """How long, how fast, how exactly."""
+    """Length, speed and precision of a training."""
 
     start_from: str | None = Field(
-        default=None, description="model folder or bundled model whose weights to begin with; null: random ones"
+        default=None, description="model folder or bundled model with the initial weights; null: random ones"
     )
     steps: int = Field(default=6000, ge=1)
-    batch_size: int = Field(default=16, ge=1, description="slices a step, over all processes")
-    learning_rate: float = Field(default=2e-3, gt=0, description="Adamax; falls along a cosine")
+    batch_size: int = Field(default=16, ge=1, description="slices in a step, over all processes")
+    learning_rate: float = Field(default=2e-3, gt=0, description="of Adamax; falls along a cosine")
     final_learning_rate: float = Field(default=1e-4, ge=0)
-    max_gradient_norm: float = Field(default=1.0, gt=0, description="longer gradients are shortened to this")
+    max_gradient_norm: float = Field(default=1.0, gt=0, description="longer gradients are clipped to this norm")
     ema_decay: float = Field(
         default=0.998,
         ge=0,
@@ -99,21 +101,24 @@ class TrainingSection(Settings):
     )
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     discriminator_width: int = Field(
-        default=32, ge=1, description="channels of a discriminator's first layer; authors: 64"
+        default=32, ge=1, description="channels of a discriminator's first layer; published code: 64"
     )
-    discriminator_depth: int = Field(default=3, ge=1, description="strided layers; 3 judges patches, authors: 6")
-    discriminator_learning_rate: float = Field(default=2e-4, gt=0, description="Adam")
+    discriminator_depth: int = Field(
+        default=3, ge=1, description="strided layers of a discriminator; 3 judges patches; published code: 6"
+    )
+    discriminator_learning_rate: float = Field(default=2e-4, gt=0, description="of Adam")
     log_every: int = Field(default=20, ge=1, description="steps between rows of metrics.csv")
-    validate_every: int = Field(
-        default=500, ge=1, description="steps between looks at the validation subjects, with a picture"
-    )
+    validate_every: int = Field(default=500, ge=1, description="steps between validations, each with a picture")
     checkpoint_every: int = Field(default=100, ge=1, description="steps between checkpoints")
-    select: Literal["last", "best"] = Field(default="last", description="which weights become the model folder")
+    select: Literal["last", "best"] = Field(
+        default="last",
+        description="weights that become the model folder: the last, or those with the best validation score",
+    )
     seed: int = 0
 
 
 class Recipe(Settings):
-    """Everything that decides a training, apart from the cohort."""
+    """Everything that determines a training, apart from the cohort."""
 
     model: Model = Field(default_factory=default_model)
     data: DataSection = DataSection()
@@ -124,11 +129,11 @@ class Recipe(Settings):
     def _consistent(self) -> Recipe:
         if self.objective.adversarial_start < self.objective.discriminator_start:
             raise ValueError(
-                "objective.adversarial_start comes before objective.discriminator_start: nobody could judge yet"
+                "objective.adversarial_start comes before objective.discriminator_start, when no discriminator has learnt"
             )
         if self.objective.shown_targets == "as_shown" and self.data.targets == "harmonized":
             raise ValueError(
-                "objective.shown_targets as_shown compares on the input's scale: choose data.targets percentile"
+                "objective.shown_targets as_shown compares on the scale of the input: choose data.targets percentile"
             )
         smallest = LEAST_JUDGED * 2**self.training.discriminator_depth
         size = self.model.settings.image_size
@@ -141,7 +146,7 @@ class Recipe(Settings):
 
     @property
     def cache_settings(self) -> CacheSettings:
-        """Return what the slice cache depends on."""
+        """Settings of the slice cache."""
         return CacheSettings(
             spacing_mm=self.data.spacing_mm,
             image_size=self.model.settings.image_size,
@@ -161,7 +166,7 @@ def read_recipe(path: Path, assignments: Sequence[str] = ()) -> Recipe:
         for name, equals, value in (each.partition("=") for each in assignments)
     ]
     content = apply_assignments(_read_extended(path), changes, error=ConfigurationError)
-    return validate(Recipe, content, path, error=ConfigurationError)
+    return validate(Recipe, content, path, error=ConfigurationError, assignments=changes)
 
 
 def _read_extended(path: Path, depth: int = 0) -> dict[str, Any]:

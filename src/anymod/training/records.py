@@ -1,4 +1,4 @@
-"""What a run writes about itself as it goes: `metrics.csv`, TensorBoard's events, pictures."""
+"""Records of a run: `metrics.csv` and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from anymod.files import atomic_write
 
 
 class Records:
-    """Rows of named numbers by step, in a CSV file and in TensorBoard; a resumed run drops what lies beyond its start."""
+    """Rows of named numbers by step, in a CSV file and in TensorBoard. A resumed run drops rows from its first step on."""
 
     def __init__(self, folder: Path, start: int) -> None:
         self.path = folder / "metrics.csv"
@@ -25,7 +25,7 @@ class Records:
             self._events.add_scalar(name, value, step)
 
     def write(self) -> None:
-        """Write all rows, whole or not at all, columns in the order in which they first appeared."""
+        """Write all rows, whole or not at all; columns keep the order of their first appearance."""
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
         with atomic_write(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, columns)
@@ -34,7 +34,7 @@ class Records:
         self._events.flush()
 
     def close(self) -> None:
-        """Write and let go of the files."""
+        """Write the rows and close the files."""
         self.write()
         self._events.close()
 

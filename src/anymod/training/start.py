@@ -1,4 +1,4 @@
-"""Where a run begins: its folder, its processes, its cache; then the loop."""
+"""Start of a run: its folder, its processes and its slices, then the loop."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def train(
     device: str = "auto",
     processes: int = 1,
 ) -> Path | None:
-    """Train on the cohort's `train` subjects and return the model folder, `out/model` (None in all processes but the first).
+    """Train on the cohort's `train` subjects and return the model folder, `out/model` (None in every process but the first).
 
-    `out` gets config.yaml, metrics.csv, tensorboard/, pictures/, checkpoints/, model/ and cache/. With `resume` a run that was
-    stopped, at whatever moment, goes on from its newest checkpoint; on the CPU its weights end bit for bit as if it had not been.
+    `out` gets config.yaml, metrics.csv, tensorboard/, pictures/, checkpoints/, model/ and cache/. `resume` continues
+    a stopped run from its newest checkpoint; on the CPU the final weights are bit-identical to those of an uninterrupted run.
     `processes` share every batch (with `torchrun`, give its number of processes). Raises OutputError where `out` holds another run,
     CohortError where nothing can be trained on or the run began with another cohort, DivergenceError where numbers stop being finite.
     """
@@ -43,7 +43,7 @@ def train(
     _check_modalities(cohort, {name for subject in train_subjects for name in subject.observed})
     fabric = _launch(device, processes, recipe.training.precision)
     if not fabric.is_global_zero:
-        logging.getLogger("anymod").setLevel(logging.WARNING)  # one process tells how it goes
+        logging.getLogger("anymod").setLevel(logging.WARNING)  # one process reports progress
     subjects = [*train_subjects, *cohort.of_split("validation")]
     if resume and (out / CONFIGURATION).is_file():
         _first_alone(fabric, lambda: _check_same_run(out, recipe, cohort, subjects))
@@ -55,7 +55,7 @@ def train(
 
 
 def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> Path | None:
-    from anymod.training import loop  # TensorBoard and matplotlib load only now, after the input was found good
+    from anymod.training import loop  # TensorBoard and matplotlib load only after the input has been checked
     from anymod.training.records import Records
 
     share = loop.Share(fabric.global_rank, fabric.world_size, fabric.device, fabric)
@@ -71,7 +71,7 @@ def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> P
     )
     records = Records(out, run.step) if fabric.is_global_zero else None
     try:
-        run.go(records)
+        run.train(records)
     finally:
         if records is not None:
             records.close()
@@ -81,7 +81,7 @@ def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> P
 
 
 def _first_alone(fabric: Any, work: Callable[[], None]) -> None:
-    """Run `work` in the first process; what it finds wrong is raised in all, so that none waits for one that is gone."""
+    """Run `work` in the first process; its error is raised in all processes, so that none waits for one that has ended."""
     problem: AnymodError | None = None
     if fabric.is_global_zero:
         try:
@@ -94,7 +94,7 @@ def _first_alone(fabric: Any, work: Callable[[], None]) -> None:
 
 
 def _launch(device: str, processes: int, precision: str) -> Any:
-    """Return a launched Fabric: it finds the device, joins the processes (torchrun's, SLURM's or its own) and casts."""
+    """Return a launched Fabric, which finds the device, joins the processes (of torchrun, SLURM or its own) and casts."""
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments import TorchElasticEnvironment
@@ -119,7 +119,7 @@ def _launch(device: str, processes: int, precision: str) -> Any:
 
 
 def _leave_group() -> None:
-    """Leave the group of processes, if there is one: a process that ends in it may abort, its threads still running."""
+    """Leave the group of processes, if there is one: a process that ends inside it may abort while its threads run."""
     import torch
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -128,23 +128,23 @@ def _leave_group() -> None:
 
 def _check_modalities(cohort: Cohort, observed: set[str]) -> None:
     if not observed:
-        remedy = "mark subjects with split 'train' in subjects.csv"
+        remedy = "give subjects the split 'train' in subjects.csv"
         raise CohortError(
             "nothing to train on", cohort.root / "subjects.csv", "no subject has the split 'train'", remedy
         )
     never = [name for name in cohort.modality_names if name not in observed]
     if never:
-        remedy = "take it out of cohort.yaml or add a subject that has it"
+        remedy = "remove it from cohort.yaml or add a subject that has it"
         raise CohortError("unobserved modality", cohort.root, f"no training subject has {', '.join(never)}", remedy)
 
 
 def _check_same_run(out: Path, recipe: Recipe, cohort: Cohort, subjects: Sequence[Subject]) -> None:
-    """Raise OutputError where the run in `out` began with another recipe, CohortError where with other images."""
+    """Raise OutputError where the run in `out` began with another recipe, CohortError where it began with other images."""
     path = out / CONFIGURATION
     mine, theirs = (_flat(each.model_dump(mode="json")) for each in (recipe, read_recipe(path)))
     differing = sorted(mine.items() ^ theirs.items())
     if differing:
-        why = f"'{differing[0][0]}' is not what the run began with"
+        why = f"'{differing[0][0]}' differs from the recipe of the run"
         raise OutputError("cannot resume", path, why, "resume with the same recipe, or train into another --out")
     check_same_slices(cohort, subjects, recipe.cache_settings, out / CACHE)
 
@@ -152,7 +152,7 @@ def _check_same_run(out: Path, recipe: Recipe, cohort: Cohort, subjects: Sequenc
 def _claim(out: Path, recipe: Recipe, cohort: Cohort, *, overwrite: bool) -> None:
     """Claim a fresh folder and write the recipe into it."""
     if (out / CONFIGURATION).is_file() and not overwrite:
-        raise OutputError("cannot train", out, "it holds a run already", "add --resume to go on, or --overwrite")
+        raise OutputError("cannot train", out, "it holds a run already", "add --resume to continue it, or --overwrite")
     claim_folder(out, overwrite=overwrite, keep=(cohort.root,))
     write_yaml(out / CONFIGURATION, recipe.model_dump(mode="json"))
 
@@ -161,7 +161,7 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return {dotted name: value as text} of nested mappings."""
     flat: dict[str, str] = {}
     for key, value in content.items():
-        if isinstance(value, Mapping) and f"{prefix}{key}" != "data.repeats":  # whose order counts
+        if isinstance(value, Mapping) and f"{prefix}{key}" != "data.repeats":  # its order counts
             flat |= _flat(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = repr(value)

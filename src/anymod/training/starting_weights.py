@@ -1,4 +1,4 @@
-"""Weights to begin from: those of a model folder in place of random ones, so that a training goes on where another ended."""
+"""Initial weights from a model folder instead of random ones."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FIELD = "training.start_from"
 def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> str:
     """Give `model` the weights of the recipe's `start_from` and return their SHA-256.
 
-    That model may see fewer neighbouring slices: what sees the new ones begins at zero, so the network computes the same at first.
-    Raises ModelFolderError where there is no such model, ConfigurationError where it knows other modalities or has another shape.
+    That model may see fewer neighbouring slices: weights for the new ones begin at zero, so the network computes the same at first.
+    Raises ModelFolderError where there is no such model, ConfigurationError where its modalities or its shape differ.
     """
     source, description = load_model(str(recipe.training.start_from))
     if description.names != tuple(modalities):
@@ -40,7 +40,7 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> s
 
 
 def _with_more_context(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return their weights; those of a layer with more input channels in `mine` lie in the middle, the slice itself, between zeros."""
+    """Return their weights. Where `mine` has more input channels, theirs become the middle ones (the slice itself) and the rest is 0."""
     widened = {}
     for name, weight in theirs.items():
         if weight.shape == mine[name].shape:

@@ -1,4 +1,4 @@
-"""One update of the networks and of the discriminators; gradients add up over draws and are averaged over processes."""
+"""One update of a network and of its discriminators. Gradients add up over draws and are averaged over processes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from anymod.training.adversary import discriminators_term, fakes_of, judged_rows
 
 @dataclass(frozen=True)
 class Update:
-    """How gradients become an update: averaged over processes, shortened to `max_gradient_norm`, refused where not finite."""
+    """How gradients become an update: averaged over processes, clipped to `max_gradient_norm`, refused where not finite."""
 
     step: int
     max_gradient_norm: float
     autocast: Callable[[], Any]
     average: Callable[[Tensor], Tensor] | None = None
-    """Averages a tensor over the processes; None where there is one."""
+    """Averages a tensor over the processes; None for a single process."""
 
     def apply(
         self,
@@ -32,9 +32,9 @@ class Update:
         terms: dict[str, Tensor],
         subjects: tuple[str, ...],
     ) -> float:
-        """Take one optimizer step; return the gradient's norm before it was shortened.
+        """Take one optimizer step; return the norm of the gradient before clipping.
 
-        A parameter that nothing in the batch used gets a gradient of 0 rather than none, so that one process and several do the same.
+        A parameter that nothing in the batch used gets a gradient of 0 instead of none, so that one process and several do the same.
         Raises DivergenceError, in every process alike, that names step, terms and subjects.
         """
         held = list(parameters)
@@ -58,7 +58,9 @@ class Update:
     def _diverged(self, terms: dict[str, Tensor], subjects: tuple[str, ...]) -> DivergenceError:
         bad = [name for name, term in terms.items() if not bool(torch.isfinite(term))] or ["gradient"]
         why = f"{', '.join(bad)} not finite for subjects {', '.join(dict.fromkeys(subjects))}"
-        remedy = "look at these subjects with 'anymod check', or lower training.learning_rate, and go on with --resume"
+        remedy = (
+            "look at these subjects with 'anymod check', or lower training.learning_rate, and continue with --resume"
+        )
         return DivergenceError("training diverged", f"step {self.step}", why, remedy)
 
 
@@ -73,7 +75,7 @@ class Adversary:
 
 @dataclass(frozen=True)
 class StepReport:
-    """Means over draws of the weighted loss terms and of what the model measured, the gradient's norm, and the fakes per modality."""
+    """Means over draws of the loss terms and of the model's other numbers, the gradient norm, and synthetic slices of each modality."""
 
     terms: dict[str, float]
     gradient_norm: float
@@ -88,7 +90,7 @@ def model_step(
     adversary: Adversary,
     update: Update,
 ) -> StepReport:
-    """Update the model once; the gradients of the draws add up one after the other, so memory is that of one draw."""
+    """Update the model once. Each draw goes backward before the next, so peak memory is one draw plus the encoders."""
     optimizer.zero_grad(set_to_none=True)
     count = len(draws.shown)
     totals: dict[str, Tensor] = {}
@@ -106,8 +108,8 @@ def model_step(
         _add(totals, terms, count)
         _add(measured, losses.measured, count)
         fakes.append(fakes_of(losses.images, shown))
-    for _ in of_draws:  # its end carries the gradients on into the encoders
-        raise RuntimeError("a model gave losses for more draws than there are")
+    for _ in of_draws:  # the end of the iteration carries the gradients on into the encoders
+        raise RuntimeError("a model yielded losses for more draws than it was given")
     norm = update.apply(model.parameters(), optimizer, totals, batch.subjects)
     pooled = [torch.cat(modality) for modality in zip(*fakes, strict=True)]
     return StepReport({name: float(value) for name, value in {**totals, **measured}.items()}, norm, pooled)

@@ -1,4 +1,4 @@
-"""A look at the validation subjects: how close hidden and shown targets come, and a picture of some."""
+"""Validation during training: scores of hidden and shown targets, and a picture of some slices."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PICTURE_ROWS = 4
 
 
 @dataclass(frozen=True)
-class Look:
-    """Fixed slices of the validation subjects and what each row shows; made once, so that every look sees the same."""
+class ValidationSlices:
+    """Fixed slices of the validation subjects with the subset that each row shows; every validation uses the same."""
 
     cache: SliceCache
     subjects: tuple[int, ...]
@@ -74,7 +74,7 @@ def _spread(positions: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def validate(model: Network, look: Look, device: torch.device, picture: Path) -> dict[str, float]:
+def validate(model: Network, slices: ValidationSlices, device: torch.device, picture: Path) -> dict[str, float]:
     """Return PSNR in dB over the foreground of hidden and of shown targets at temperature 0, and write a picture of a few rows.
 
     Every observed modality is hidden in turn; mean squared errors are pooled over all slices. Hidden and shown are never mixed.
@@ -82,8 +82,8 @@ def validate(model: Network, look: Look, device: torch.device, picture: Path) ->
     targets = tuple(range(len(model.spec.modalities)))
     squared = {"hidden": [0.0, 0], "shown": [0.0, 0]}
     examples: list[Example] = []
-    pictured, seen = _pictured(len(look.rows())), 0
-    for batch, shown in look.batches():
+    pictured, seen = _pictured(len(slices.rows())), 0
+    for batch, shown in slices.batches():
         moved, shown_there = batch.to(device), shown.to(device)
         images = model.encode(moved.images, shown_there).decode(shown_there, targets, MEAN)
         images = masked(images, shown_foreground(moved.foreground, shown_there)).float().cpu()

@@ -1,4 +1,4 @@
-"""One image: an array with its place in the world. Formats in and out, grids, foreground, intensities. Loads no torch."""
+"""One image: an array and its position in the world. File formats, grids, foreground, intensities. Loads no torch."""
 
 import lazy_loader as lazy
 

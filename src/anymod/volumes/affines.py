@@ -1,4 +1,4 @@
-"""What a voxel-to-world affine must satisfy before anything is computed with it."""
+"""Checks on voxel-to-world affines, before anything is computed with them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.errors import VolumeError
 
-SPACING_LIMITS_MM = (1e-3, 1e3)  # between a microscope's voxel and more than a body
-FARTHEST_MM = 1e6  # an origin farther away than this loses fractions of a voxel in float32
-SHEAR_TOLERANCE = 1e-3  # cosine between two axes; 0.06 degrees, what rounded direction cosines reach
-FLATTEST = 0.5  # volume of the box that the unit axes span; a gantry tilted by 30 degrees gives 0.87
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK and DICOM use LPS, this package RAS
+SPACING_LIMITS_MM = (1e-3, 1e3)  # from a microscope's voxel to more than a body
+FARTHEST_MM = 1e6  # an origin farther away loses fractions of a voxel in float32
+SHEAR_TOLERANCE = 1e-3  # cosine between two axes; 0.06 degrees, the rounding error of stored direction cosines
+FLATTEST = 0.5  # volume of the box spanned by the unit axes; a gantry tilted by 30 degrees gives 0.87
+NO_ORIENTATION = "the file states no orientation; left, right, front and back are a guess"
 
 
 def spacings(affine: Array) -> tuple[float, float, float]:
@@ -28,7 +30,7 @@ def has_right_angles(affine: Array) -> bool:
 
 
 def why_unusable(affine: Array) -> str | None:
-    """Return why an affine [4, 4] cannot be the geometry of a scan, or None where it can."""
+    """Return why an affine [4, 4] cannot be the geometry of a scan, or None if it can."""
     if not np.isfinite(affine).all():
         return "the affine holds NaN or infinity"
     if np.abs(affine).max() > FARTHEST_MM:
@@ -42,7 +44,7 @@ def why_unusable(affine: Array) -> str | None:
 
 
 def check_affine(affine: Array, where: str | Path) -> None:
-    """Raise VolumeError where an affine [4, 4] cannot be the geometry of a scan."""
+    """Raise VolumeError if an affine [4, 4] cannot be the geometry of a scan."""
     reason = why_unusable(affine)
     if reason is not None:
-        raise VolumeError("broken geometry", where, reason, "mend the header or convert the scan again")
+        raise VolumeError("broken geometry", where, reason, "fix the header or convert the scan again")

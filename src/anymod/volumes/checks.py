@@ -1,4 +1,4 @@
-"""Whether an array is an image: finite, and not one value throughout."""
+"""Check that an array can be an image: its values are finite and not all the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMALLEST_RANGE = 1e-30
 
 
 def check_image(volume: Volume) -> None:
-    """Raise VolumeError where the voxels hold NaN, infinity or absurd numbers, or are all the same."""
+    """Raise VolumeError if the voxels are NaN, infinite, absurdly large, or all the same."""
     low, high = float(volume.data.min()), float(volume.data.max())
     where = volume.source or "the image"
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -24,4 +24,4 @@ def check_image(volume: Volume) -> None:
         why = f"its values run from {low:g} to {high:g}"
         raise VolumeError("unusable image", where, why, "check its type and intensity scaling")
     if high - low < SMALLEST_RANGE:
-        raise VolumeError("unusable image", where, f"all voxels are {low:g}", "leave this image out; it shows nothing")
+        raise VolumeError("unusable image", where, f"all voxels are {low:g}", "leave this image out")

@@ -1,4 +1,4 @@
-"""Grid and Volume: where voxels lie in the world, and an image on such a grid."""
+"""Grid, the position of voxels in the world, and Volume, an image on a grid."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from anymod.volumes.affines import spacings
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A box of voxels in the world.
+    """Position of a box of voxels in the world.
 
     Attributes:
         shape: Number of voxels along each of the three axes.
-        affine: [4, 4] float64, voxel index -> world in mm, RAS+ (x to the right, y to the front, z to the head).
+        affine: [4, 4] float64, voxel index -> world mm, RAS+ (x to the right, y to the front, z to the head).
     """
 
     shape: tuple[int, int, int]
@@ -45,16 +45,16 @@ class Grid:
 
     @property
     def orientation(self) -> str:
-        """The world direction that each axis runs to, nearest first, as in "RAS" or "LPS"."""
+        """The nearest world direction of each axis, such as "RAS" or "LPS"."""
         return "".join(nib.aff2axcodes(self.affine))
 
     @property
     def centre_mm(self) -> Array:
-        """World position [3] of the middle of the box, in mm."""
+        """World position [3] of the centre of the box, in mm."""
         return self.to_world((np.array(self.shape) - 1) / 2)
 
     def to_world(self, indices: Array) -> Array:
-        """Return the world positions in mm [..., 3] of voxel indices [..., 3] (fractions allowed)."""
+        """Return the world positions in mm [..., 3] of voxel indices [..., 3], which may be fractional."""
         return np.asarray(indices, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
     def to_indices(self, points_mm: Array) -> Array:
@@ -65,15 +65,22 @@ class Grid:
         """Return the world positions [8, 3] of the centres of the eight corner voxels, in mm."""
         return self.to_world(np.array(list(np.ndindex(2, 2, 2))) * (np.array(self.shape) - 1))
 
-    def same_as(self, other: Grid, tolerance_mm: float = 0.01) -> bool:
-        """Return whether the shapes agree and no corner lies further apart than `tolerance_mm`.
+    def part(self, box: tuple[slice, ...]) -> Grid:
+        """Return the grid of the voxels in a box of indices, which may reach outside this one."""
+        x, y, z = (part.stop - part.start for part in box)
+        affine = self.affine.copy()
+        affine[:3, 3] = self.to_world(np.array([part.start for part in box]))
+        return Grid((x, y, z), affine)
 
-        The default is far below a voxel, and above what rounding to the float32 of a NIfTI header moves a corner.
+    def same_as(self, other: Grid, tolerance_mm: float = 0.01) -> bool:
+        """Return whether the shapes are equal and no corner differs by more than `tolerance_mm`.
+
+        The default is far below a voxel and above the rounding error of a NIfTI header, which stores float32.
         """
         if self.shape != other.shape:
             return False
         apart = np.linalg.norm(self.corners_mm() - other.corners_mm(), axis=1).max()
-        # Steps too: in a volume of one slice the corners say nothing about its thickness.
+        # In a volume of one slice, the corners do not depend on its thickness.
         steps = np.abs(np.subtract(self.spacing_mm, other.spacing_mm)).max()
         return bool(apart <= tolerance_mm and steps <= tolerance_mm)
 
@@ -84,9 +91,9 @@ class Volume:
 
     Attributes:
         data: [X, Y, Z]; float32 for an image, an integer type for labels. Any memory order.
-        grid: Where the voxels lie.
-        source: The file that it came from, for messages.
-        notes: What the reader had to decide (which transform it took, what it ignored), one sentence each.
+        grid: Position of the voxels.
+        source: The file that the image was read from, for messages.
+        notes: Decisions of the reader (which transform it used, what it ignored), one sentence each.
     """
 
     data: Array

@@ -1,7 +1,7 @@
-"""Raw intensities to the numbers a network sees, and back (docs/method.md section 9).
+"""Scaling of raw intensities to the range of the network, and back (docs/method.md section 9).
 
-One mechanism for inputs and harmonized targets: `low` of the foreground goes to `floor`, `high` to 1, background to exactly -1.
-Inputs have their floor 1/256 above -1, so that the darkest foreground still differs from background.
+For inputs and harmonized targets alike, `low` of the foreground becomes `floor`, `high` becomes 1, and background exactly -1.
+The floor of inputs is 1/256 above -1, so that the darkest foreground differs from background.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from scipy import ndimage
 from anymod.arrays import Array
 from anymod.configuration import Settings
 from anymod.errors import VolumeError
+from anymod.volumes.foreground import foreground_box
 
 BACKGROUND = -1.0
 INPUT_FLOOR = -255 / 256
 TARGET_FLOOR = -1.0
 CORE_SHARE = 0.3  # of the foreground: its innermost voxels
-CORE_STEP_MM = 2.0  # between the voxels that depth is measured on: far finer than a brain's core
+HAIR = 1e-4  # of a step or a millimetre: more than rounding moves a number that two voxels or files share
+LEAST_STEPS = 8  # along each axis of a small foreground
+CORE_STEP_MM = 2.0  # between the voxels that depth is measured on: much less than the size of a brain's core
 
 
 @dataclass(frozen=True)
 class IntensityRange:
-    """What a scaling did, kept so that it can be undone.
+    """Parameters of a scaling, kept so that it can be undone.
 
     Attributes:
         low: Raw value that is mapped to `floor`.
@@ -39,27 +42,36 @@ class IntensityRange:
     high: float
     floor: float = INPUT_FLOOR
 
+    @property
+    def raw_per_scaled(self) -> float:
+        """Return how many raw units one unit of the scale is, for standard deviations and errors."""
+        return (self.high - self.low) / (1 - self.floor)
+
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"an intensity range needs low < high, unlike {self.low} and {self.high}")
+            raise ValueError(f"an intensity range needs low < high, not {self.low} and {self.high}")
 
 
 class IntensityRule(Settings):
-    """How input intensities are scaled; stored with the model, the same in training and inference."""
+    """Rule for scaling the intensities of inputs; stored with the model, so that training and synthesis agree."""
 
     anchor: Literal["percentile", "core"] = Field(
         default="percentile",
-        description="what keeps its place: a percentile of the foreground, at 1; or the median of the foreground's innermost three"
-        " tenths, in a brain close to white matter, at the modality's own level (ultrasound always keeps the percentile)",
+        description="reference of the scale: a percentile of the foreground, which becomes 1; or the median of the innermost three"
+        " tenths of the foreground, in a brain close to white matter, which becomes the modality's own level (not for ultrasound)",
     )
     lower_percentile: float = Field(
         default=0.0,
         ge=0,
         lt=50,
-        description="of the foreground, mapped to its floor; 0, the minimum, may be an overshoot",
+        description="percentile of the foreground that becomes the floor; the minimum (0) may be an artefact of resampling",
     )
-    upper_percentile: float = Field(default=99.95, gt=50, le=100, description="of the foreground, mapped to 1")
-    scope: Literal["volume", "slice"] = Field(default="volume", description="what the range is measured over")
+    upper_percentile: float = Field(
+        default=99.95, gt=50, le=100, description="percentile of the foreground that becomes 1"
+    )
+    scope: Literal["volume", "slice"] = Field(
+        default="volume", description="whether percentiles are those of the volume or of each slice"
+    )
 
     @model_validator(mode="after")
     def _has_a_core(self) -> IntensityRule:
@@ -68,11 +80,11 @@ class IntensityRule(Settings):
         return self
 
     def measure(self, data: Array, foreground: Array, source: str = "the image") -> IntensityRange:
-        """Return the range between the rule's two percentiles of the foreground, whatever the anchor; see `measure_range`."""
+        """Return the range between the rule's two percentiles of the foreground, whatever its anchor; see `measure_range`."""
         return measure_range(data, foreground, self.upper_percentile, source, lower_percentile=self.lower_percentile)
 
     def has_core(self, group: str) -> bool:
-        """Return whether images of a group (`mr`, `us`) are scaled by their core."""
+        """Return whether images of a group (`mr`, `us`) are scaled by the median of their core."""
         return self.anchor == "core" and group != "us"
 
 
@@ -89,12 +101,12 @@ def measure_range(
     Args:
         data: Raw intensities, of any shape.
         foreground: Boolean, the same shape.
-        upper_percentile: Percentile (0 to 100) that is mapped to 1.
-        source: Names the image in errors.
-        lower_percentile: Percentile that is mapped to the floor; 0 is the minimum.
+        upper_percentile: Percentile (0 to 100) that becomes 1.
+        source: Name of the image for errors.
+        lower_percentile: Percentile that becomes the floor; 0 is the minimum.
 
     Raises:
-        VolumeError: The foreground is empty or has one value up to the percentile.
+        VolumeError: The foreground is empty or has a single value up to the percentile.
     """
     values = _values_inside(data, foreground, source)
     low, high = (float(np.percentile(values, each)) for each in (lower_percentile, upper_percentile))
@@ -104,66 +116,52 @@ def measure_range(
     return IntensityRange(low, high)
 
 
-def measure_harmonized_range(
-    data: Array,
-    foreground: Array,
-    white_matter_median: float,
-    constant: float,
-    source: str = "the image",
-    *,
-    floor: float = TARGET_FLOOR,
-    lower_percentile: float = 0.0,
-) -> IntensityRange:
-    """Return the range that maps the foreground's lower end to 0 and white matter's median to `constant`, on the scale [0, 1].
+def anchored_range(low: float, median: float, constant: float, floor: float = TARGET_FLOOR) -> IntensityRange:
+    """Return the range that maps `low` to 0 and the median of white matter to `constant`, on the scale [0, 1].
 
-    `scale` then stretches that to [floor, 1], clipped.
+    `scale` stretches and clips this to [floor, 1].
 
     Args:
-        data: Raw intensities, of any shape.
-        foreground: Boolean, the same shape.
-        white_matter_median: Raw median inside white matter, or an estimate of it (`core_median`).
+        low: Raw value of the foreground's lower end.
+        median: Raw median inside white matter, or an estimate of it (`core_median`); above `low`.
         constant: Where it goes, in (0, 1); the modality's own.
-        source: Names the image in errors.
         floor: Scaled value of the lower end: a target needs no gap above the background, an input does.
-        lower_percentile: Of the foreground: the lower end; 0 is the minimum.
-
-    Raises:
-        VolumeError: The foreground is empty, or white matter is not brighter than its lower end.
     """
-    if not 0 < constant < 1:
-        raise ValueError(f"white matter's place must lie in (0, 1), unlike {constant}")
-    low = float(np.percentile(_values_inside(data, foreground, source), lower_percentile))
-    if not (math.isfinite(white_matter_median) and white_matter_median > low):
-        why = f"its white-matter median {white_matter_median:g} is not above its darkest values, {low:g}"
-        raise VolumeError("unusable intensities", source, why, "check the image, and the tissue labels if it has some")
-    return IntensityRange(low, low + (white_matter_median - low) / constant, floor)
+    if not (0 < constant < 1 and low < median):
+        raise ValueError(f"a median {median} above {low} cannot be anchored at {constant}; it must lie in (0, 1)")
+    return IntensityRange(low, low + (median - low) / constant, floor)
 
 
 def core_median(data: Array, foreground: Array, spacing_mm: tuple[float, ...], source: str = "the image") -> float:
-    """Return the median of the innermost three tenths of the foreground: of a head, white matter, deep nuclei and ventricles.
+    """Return the median of the innermost three tenths of the foreground; in a head: white matter, deep nuclei and ventricles.
 
-    In real T1, T2 and FLAIR it lies within a sixth of white matter's median, skull-stripped or not, and needs no segmentation; bright
-    vessels, lesions and scalp, which move a high percentile, do not reach it (docs/lab-notes/intensity-scale.md, 2026-11-25).
+    In real T1, T2 and FLAIR it is within a sixth of the median of white matter, with or without the skull, and needs no segmentation.
+    Bright vessels, lesions and scalp change a high percentile, but not this median (docs/lab-notes/intensity-scale.md, 2026-11-25).
 
     Args:
         data: Raw intensities [X, Y, Z].
         foreground: Boolean, the same shape. Holes in it do not count as surface.
         spacing_mm: Voxel size along each axis.
-        source: Names the image in errors.
+        source: Name of the image for errors.
 
     Raises:
         VolumeError: The foreground is empty, or its core is not brighter than its minimum.
     """
     low = float(_values_inside(data, foreground, source).min())
-    steps = tuple(slice(None, None, max(1, round(CORE_STEP_MM / size))) for size in spacing_mm)
+    box = foreground_box(foreground)  # steps from its corner, so that the size of the background does not matter
+    data, foreground = data[box], foreground[box]
+    wanted = [round(CORE_STEP_MM / size - HAIR) for size in spacing_mm]
+    counts = zip(wanted, foreground.shape, strict=True)
+    steps = tuple(slice(None, None, max(1, min(step, size // LEAST_STEPS))) for step, size in counts)
     seen, inside = data[steps], foreground[steps]
-    if not inside.any():  # a foreground thinner than the steps
+    if not inside.any():  # sparse voxels, all between the steps
         seen, inside, steps = data, foreground, (slice(None),) * 3
     apart = [size * (step.step or 1) for size, step in zip(spacing_mm, steps, strict=True)]
-    # Air all around: the border of an image is a surface too.
+    # Padded, because the border of an image is a surface too.
     filled = np.pad(ndimage.binary_fill_holes(inside), 1)
     depth = ndimage.distance_transform_edt(filled, sampling=apart)[1:-1, 1:-1, 1:-1][inside]
-    median = float(np.median(seen[inside][depth >= np.percentile(depth, 100 * (1 - CORE_SHARE))]))
+    deepest = depth >= np.percentile(depth, 100 * (1 - CORE_SHARE)) - HAIR  # many voxels share a depth but for rounding
+    median = float(np.median(seen[inside][deepest]))
     if not (math.isfinite(median) and median > low):
         why = f"the median {median:g} of its core is not above its minimum {low:g}"
         raise VolumeError("unusable intensities", source, why, "leave this image out, or choose anchor: percentile")
@@ -178,19 +176,19 @@ def _values_inside(data: Array, foreground: Array, source: str) -> Array:
 
 
 def scale(data: Array, intensities: IntensityRange, foreground: Array) -> Array:
-    """Return float32 in [-1, 1]: the foreground clipped to the range and mapped to [floor, 1], the rest exactly -1."""
+    """Return float32 in [-1, 1]: the foreground clipped to the range and mapped to [floor, 1], all else exactly -1."""
     scaled = np.clip(data.astype(np.float32, copy=False), intensities.low, intensities.high)
     scaled -= np.float32(intensities.low)
     scaled /= np.float32(intensities.high - intensities.low)
     scaled *= np.float32(1 - intensities.floor)
     scaled += np.float32(intensities.floor)
-    np.clip(scaled, intensities.floor, 1.0, out=scaled)  # rounding
+    np.clip(scaled, intensities.floor, 1.0, out=scaled)  # rounding errors
     scaled[~foreground] = BACKGROUND
     return scaled
 
 
 def unscale(values: Array, intensities: IntensityRange) -> Array:
-    """Return raw intensities, float32, of scaled ones; background (-1) comes back as `low`."""
+    """Return the raw intensities, float32, of scaled ones; background (-1) becomes `low`."""
     raw = np.clip(values.astype(np.float32, copy=False), intensities.floor, 1.0)
     raw -= np.float32(intensities.floor)
     raw /= np.float32(1 - intensities.floor)

@@ -1,4 +1,4 @@
-"""Axes flipped and exchanged without touching a value: the same image, stored another way round."""
+"""Reorientation: axes are flipped and exchanged, and no value changes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ OPPOSITES = ("RL", "AP", "SI")
 
 
 def orient(volume: Volume, orientation: str) -> Volume:
-    """Return the volume with its axes running to `orientation` (such as "RAS"), as a view; oblique angles stay."""
+    """Return the volume with its axes in `orientation` (such as "RAS"), as a view; oblique angles are kept."""
     steps, grid = _turn(volume.grid, orientation)
     return replace(volume, data=nib.apply_orientation(volume.data, steps), grid=grid)
 
 
 def orient_grid(grid: Grid, orientation: str) -> Grid:
-    """Return the same box of voxels with its axes running to `orientation`."""
+    """Return the same box of voxels with its axes in `orientation`."""
     return _turn(grid, orientation)[1]
 
 
@@ -30,7 +30,7 @@ def _turn(grid: Grid, orientation: str) -> tuple[Array, Grid]:
         1,
         2,
     ]:
-        raise ValueError(f"an orientation has one letter of each of {', '.join(OPPOSITES)}, unlike '{orientation}'")
+        raise ValueError(f"an orientation needs one letter from each of {', '.join(OPPOSITES)}, not '{orientation}'")
     now = nib.io_orientation(grid.affine)
     steps = nib.orientations.ornt_transform(now, nib.orientations.axcodes2ornt(orientation))
     sizes = np.array(grid.shape)

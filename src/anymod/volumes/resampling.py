@@ -1,7 +1,7 @@
-"""A volume brought onto another grid: linear for images (smoothed first where voxels get larger), nearest for labels.
+"""Resampling to another grid: linear for images (smoothed first if voxels get larger), nearest neighbour for labels.
 
-SimpleITK interpolates on arrays that this package has read. It is given plain voxel indices and one affine between them,
-so that mirrored, oblique and sheared grids need no case of their own.
+SimpleITK interpolates between voxel indices, with one affine from the new grid to the old, so mirrored, oblique and sheared grids
+need no special cases.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ from anymod.volumes.transforms import as_transform, between_voxels
 
 FULL_WIDTHS_PER_DEVIATION = 2.3548200450309493  # 2 sqrt(2 ln 2): full width at half maximum of a Gaussian
 WHOLE_WITHIN = 1e-6  # of a voxel; over 1000 voxels that is a thousandth of one
-LEAST_REDUCTION = 1.05  # voxels that grow by less are not smoothed: the kernel would be far below a voxel
+INSIDE = (
+    0.4957  # share from which a voxel belongs to a mask: half, less enough that no tie of simple fractions lies on it
+)
+LEAST_REDUCTION = 1.05  # no smoothing if voxels grow by less: the kernel would be far smaller than a voxel
 
 
 def resample(
     volume: Volume, grid: Grid, *, labels: bool = False, outside: float = 0.0, transform: sitk.Transform | None = None
 ) -> Volume:
-    """Return the volume on `grid`; voxels outside of the old box (its outer faces, not its voxel centres) get `outside`.
+    """Return the volume on `grid`; voxels outside the outer faces of the old box get `outside`.
 
     Args:
         volume: An image, or labels or a mask of any integer or boolean type.
-        grid: Where to; it may point and slant differently.
-        labels: Take the nearest voxel's value, with no smoothing; the type is kept. Else the result is float32.
-        outside: Value where the volume has nothing.
-        transform: Takes points of `grid` to the points of the volume that show the same (ITK's: LPS millimetres); without one, a
-            point is where it is.
+        grid: The new grid, of any orientation.
+        labels: Take the value of the nearest voxel without smoothing and keep the type. Otherwise the result is float32.
+        outside: Value of voxels that the volume does not cover.
+        transform: Maps points of `grid` to the corresponding points of the volume (ITK convention, LPS mm). Default: identity.
     """
     if transform is None and volume.grid.same_as(grid, tolerance_mm=1e-4):
         return replace(volume, grid=grid)
@@ -43,14 +45,14 @@ def resample(
         data = _interpolate(stored, grid, way, sitk.sitkNearestNeighbor, outside).astype(volume.data.dtype, copy=False)
     else:
         smooth = _smoothed(volume.data.astype(np.float32, copy=False), between)
-        # Where all voxels coincide with old ones, linear interpolation would copy them but for 1e-12, and background has to stay exact.
+        # If all voxels coincide with old ones, linear interpolation is off by 1e-12, and background has to stay exact.
         copies = transform is None and (between == np.rint(between)).all()
         data = _interpolate(smooth, grid, way, sitk.sitkNearestNeighbor if copies else sitk.sitkLinear, outside)
     return replace(volume, data=data, grid=grid)
 
 
 def _without_rounding(between: Array) -> Array:
-    """Return the affine with numbers that are whole but for rounding made whole: then voxels that coincide are copied exactly."""
+    """Return the affine without rounding errors in numbers that should be whole, so that coinciding voxels are copied exactly."""
     whole = np.rint(between)
     return np.where(np.abs(between - whole) < WHOLE_WITHIN, whole, between)
 
@@ -66,9 +68,9 @@ def _interpolate(data: Array, grid: Grid, way: sitk.Transform, interpolator: int
 
 
 def _smoothed(data: Array, between: Array) -> Array:
-    """Return the image blurred as much as larger voxels would have blurred it, so that fine detail does not alias.
+    """Return the image blurred as larger voxels would have blurred it, so that fine detail does not alias.
 
-    Along each axis, a Gaussian whose squared full width is that of the new voxel less that of the old (in old voxels).
+    Along each axis, the squared full width of the Gaussian is that of the new voxel minus that of the old one (in old voxels).
     """
     for axis, reduction in enumerate(np.linalg.norm(between[:3, :3], axis=1).tolist()):
         if reduction > LEAST_REDUCTION and data.shape[axis] > 1:

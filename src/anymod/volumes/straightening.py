@@ -1,4 +1,4 @@
-"""Grids whose axes are not perpendicular (sheared affines, tilted gantries) replaced by the nearest box that has right angles."""
+"""Resampling of volumes whose axes are not perpendicular (sheared affines, tilted gantries) to the nearest grid with right angles."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ NOTE = "its axes are not perpendicular; resampled to the nearest grid with right
 
 
 def straight_grid(grid: Grid) -> Grid:
-    """Return `grid` where its axes are perpendicular, else the grid with the nearest perpendicular axes that covers it.
+    """Return `grid` if its axes are perpendicular, else the grid with the nearest perpendicular axes that covers it.
 
-    Nearest: the orthogonal factor of the polar decomposition of the unit axes. Spacing is kept.
+    The nearest axes are the orthogonal factor of the polar decomposition of the unit axes. The spacing is kept.
     """
     if has_right_angles(grid.affine):
         return grid
@@ -34,12 +34,12 @@ def straight_grid(grid: Grid) -> Grid:
 
 
 def straighten_image(volume: Volume) -> Volume:
-    """Return an image on a grid with right angles, resampled only where its own has none; outside is its smallest value."""
+    """Return an image on a grid with right angles, resampled only if necessary; outside, it has its smallest value."""
     return _straighten(volume, labels=False, outside=float(volume.data.min()))
 
 
 def straighten_labels(volume: Volume) -> Volume:
-    """Return labels on a grid with right angles, resampled only where its own has none; outside is 0."""
+    """Return labels on a grid with right angles, resampled only if necessary; outside, they are 0."""
     return _straighten(volume, labels=True, outside=0.0)
 
 
@@ -47,6 +47,6 @@ def _straighten(volume: Volume, *, labels: bool, outside: float) -> Volume:
     grid = straight_grid(volume.grid)
     if grid is volume.grid:
         return volume
-    from anymod.volumes.resampling import resample  # SimpleITK loads only for the rare file that needs it
+    from anymod.volumes.resampling import resample  # loads SimpleITK, which few files need
 
     return replace(resample(volume, grid, labels=labels, outside=outside), notes=(*volume.notes, NOTE))

@@ -1,4 +1,4 @@
-"""Archives by name: each module here says how one archive names its files; finding them is the same for all."""
+"""Known archives: one module for the file names of each, and one that finds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""BIDS: `sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz`; contrast agent by the entity `ce`. Derivatives are taken where --raw is theirs."""
+"""BIDS: `sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz`; the entity `ce` marks contrast agent.
+
+Derivatives are used only if --raw is their folder.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ BIDS = Archive(
         Kind("tissue", rf"anat/{_VISIT}{_ENTITIES}_desc-(?:aseg|aparcaseg)_dseg{NIFTI}"),
     ),
     left_out=(
-        (r"derivatives", "a derivative: give its folder as --raw to take it"),
+        (r"derivatives", "a derivative: give its folder as --raw to use it"),
         (r"sourcedata", "source data"),
         (rf"[^/]*_space-[^/]*{NIFTI}", "it lies in the space of a template"),
         (rf"[^/]*_defacemask{NIFTI}", "a mask of the face"),
-        (r"(?:func|dwi|fmap|perf)", "only anatomical images are taken"),
+        (r"(?:func|dwi|fmap|perf)", "only anatomical images are used"),
     ),
 )

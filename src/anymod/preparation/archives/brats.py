@@ -6,7 +6,7 @@ from anymod.preparation.archives.finding import NIFTI, Archive, Kind
 
 
 def _image(column: str, names: str, old: str) -> tuple[Kind, Kind]:
-    """Return an image's kind in NIfTI files whose names end so, and in the folders of the first challenges."""
+    """Return an image's kinds: NIfTI files by the end of their names, and the folders of the first challenges."""
     return (
         Kind(column, rf"(?P<subject>[^/]+?)[-_](?:{names}){NIFTI}"),
         Kind(column, rf"(?P<subject>(?!VSD)[^/]+)/VSD\.Brain[^/]*\.{old}\.\d+(?:/[^/]*)?\.mha"),

@@ -1,4 +1,4 @@
-"""Subjects of an archive whose files are named after what they show."""
+"""Search for the subjects of an archive by the names of its files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from anymod.errors import CohortError
 from anymod.preparation.folder_source import FoundSubject
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".mnc")
-NIFTI = r"\.nii(?:\.gz)?"  # how a file's name ends, in a pattern
-NOT_KNOWN = "its name is none that is known of this archive"
+NIFTI = r"\.nii(?:\.gz)?"  # suffix in a pattern
+NOT_KNOWN = "its name is unknown in this archive"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one kind: a regular expression, without regard to case, that fits a path's last part or parts.
+    """Files of one column, by a regular expression that matches the last part or parts of their paths, ignoring case.
 
-    Its group `subject` names the subject. A folder counts as a file, as a DICOM series is one.
+    Its group `subject` names the subject. A folder counts as a file, because it may hold a DICOM series.
     """
 
     column: str
@@ -29,11 +29,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class Archive:
-    """How an archive names its files.
+    """File names of an archive.
 
-    `kinds` are tried in order, and of two files for one image of a subject the earlier kind's is taken. `left_out` holds
-    (pattern, why) of what is passed over and is tried first. `reference` is the modality whose grid the others are put on where
-    the archive's own images do not share one.
+    Attributes:
+        name: Its name for `--source`.
+        kinds: Tried in order; of two files for one image of a subject, that of the earlier kind is used.
+        left_out: (pattern, reason) of files that are skipped; tried before `kinds`.
+        reference: Modality on whose grid the others are put, if the images of a subject do not share a grid.
     """
 
     name: str
@@ -43,13 +45,13 @@ class Archive:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Return what it can have, in the order of the kinds."""
+        """Modalities of the archive, in the order of the kinds."""
         return tuple(dict.fromkeys(kind.column for kind in self.kinds if kind.column not in EXTRA_COLUMNS))
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is not taken, and why."""
+    """A file that is not used, and the reason."""
 
     path: Path
     why: str
@@ -58,9 +60,12 @@ class Skipped:
 def find_in_archive(
     raw: Path, archive: Archive, leave_out: Path | None = None
 ) -> tuple[tuple[FoundSubject, ...], tuple[Skipped, ...]]:
-    """Return the archive's subjects below `raw`, sorted by name, and every image file that is not taken.
+    """Return the archive's subjects below `raw`, sorted by name, and every image file that is not used.
 
-    Raises CohortError where nothing is found. Names that begin with a dot, and everything in `leave_out`, are passed over.
+    Names that begin with a dot and everything in `leave_out` are ignored.
+
+    Raises:
+        CohortError: Nothing is found.
     """
     if not raw.is_dir():
         raise CohortError("no folder", raw, "there is no such folder", "check --raw")
@@ -75,7 +80,7 @@ def find_in_archive(
     for (subject, column), found in candidates.items():
         best, *others = sorted(found)
         files.setdefault(subject, {})[column] = best[1]
-        skipped += [Skipped(path, f"{best[1].name} is taken for {column}") for _, path in others]
+        skipped += [Skipped(path, f"{best[1].name} is used for {column}") for _, path in others]
     subjects = []
     for name in sorted(files):
         if set(files[name]) <= set(EXTRA_COLUMNS):
@@ -85,7 +90,7 @@ def find_in_archive(
         there = {column: files[name][column] for column in columns if column in files[name]}
         subjects.append(FoundSubject(check_subject_name(name, raw), there))
     if not subjects:
-        why = f"no file is named as in {archive.name}"
+        why = f"no file name matches {archive.name}"
         raise CohortError("nothing found", raw, why, "check --raw, or use --source folder with --pattern")
     return tuple(subjects), tuple(sorted(skipped, key=lambda each: each.path))
 
@@ -93,7 +98,7 @@ def find_in_archive(
 def _recognized(
     folder: Path, raw: Path, archive: Archive, leave_out: Path | None
 ) -> Iterator[tuple[Path, int | str, str]]:
-    """Yield (path, number of its kind, subject), or (path, why it is passed over, ""); a folder that is either is not entered."""
+    """Yield (path, number of its kind, subject) or (path, reason to skip it, ""); a folder that matches is not searched."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or (leave_out is not None and path.resolve() == leave_out.resolve()):
             continue

@@ -1,4 +1,4 @@
-"""IXI: `IXI002-Guys-0828-T1.nii.gz`. T1 lies on another grid than T2 and PD, which share one."""
+"""IXI: `IXI002-Guys-0828-T1.nii.gz`. T2 and PD share a grid; T1 has another one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ IXI = Archive(
         Kind("pd", rf"{_HEAD}-PD{NIFTI}"),
     ),
     left_out=(
-        (rf"[^/]*-MRA{NIFTI}", "angiography is not taken"),
-        (rf"[^/]*-DTI(?:-\d+)?{NIFTI}", "diffusion is not taken"),
+        (rf"[^/]*-MRA{NIFTI}", "angiography is not used"),
+        (rf"[^/]*-DTI(?:-\d+)?{NIFTI}", "diffusion is not used"),
     ),
     reference="t2",
 )

@@ -1,4 +1,4 @@
-"""ReMIND (TCIA, DICOM): MR of the study before surgery, ultrasound before the dura is opened; and the NIfTI files of ReMIND2Reg."""
+"""ReMIND (TCIA, DICOM): MR from before surgery and ultrasound from before the dura is opened. Also the NIfTI files of ReMIND2Reg."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ REMIND = Archive(
         (r"ReMIND-\d+/[^/]*/[^/]*\bseg\b[^/]*", "DICOM segmentations are not read"),
         (
             r"ReMIND-\d+/[^/]*/[^/]*US[ _]?(?:post[ _]?dura|pre[ _]?imri)[^/]*",
-            "ultrasound before the dura is opened is taken",
+            "only ultrasound from before the dura is opened is used",
         ),
-        (r"ReMIND-\d+/[^/]*Intraop[^/]*/(?![^/]*US[ _]?pre)[^/]*", "MR before surgery is taken"),
+        (r"ReMIND-\d+/[^/]*Intraop[^/]*/(?![^/]*US[ _]?pre)[^/]*", "only MR from before surgery is used"),
     ),
     reference="us",
 )

@@ -1,6 +1,6 @@
 """RESECT with the labels of RESECT-SEG: `Case1/US/Case1-US-before.nii.gz`, `Case1-US-before-tumor.nii.gz`.
 
-Where a case has both, its NIfTI files are taken, not its MINC files.
+If a case has both, its NIfTI files are used, not its MINC files.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ RESECT_SEG = Archive(
         Kind("label", rf"{_CASE}-US-before-tumor{NIFTI}"),
     ),
     left_out=(
-        (rf"[^/]*-US-(?:during|after)[^/]*(?:{NIFTI}|\.mnc)", "ultrasound before resection is taken"),
-        (rf"[^/]*-FLAIR-tumor{NIFTI}", "the label of the ultrasound is taken"),
+        (rf"[^/]*-US-(?:during|after)[^/]*(?:{NIFTI}|\.mnc)", "only ultrasound from before resection is used"),
+        (rf"[^/]*-FLAIR-tumor{NIFTI}", "the label of the ultrasound is used"),
     ),
     reference="us",
 )

@@ -17,7 +17,7 @@ UPENN_GBM = Archive(
         Kind("label", rf"{_SCAN}_automated_approx_segm{NIFTI}"),
     ),
     left_out=(
-        (rf"[^/]*_unstripped{NIFTI}", "the skull-stripped image is taken"),
-        (rf"[^/]*_(?:DTI|DSC)_[^/]*{NIFTI}", "diffusion and perfusion are not taken"),
+        (rf"[^/]*_unstripped{NIFTI}", "the skull-stripped image is used"),
+        (rf"[^/]*_(?:DTI|DSC)_[^/]*{NIFTI}", "diffusion and perfusion are not used"),
     ),
 )

@@ -1,1 +1,1 @@
-"""File formats: NIfTI, NRRD, MetaImage, DICOM and MINC, and the sandbox in which the complicated ones are parsed."""
+"""File formats: NIfTI, NRRD, MetaImage, DICOM and MINC, and the sandbox that parses the last two."""

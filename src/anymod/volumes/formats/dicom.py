@@ -1,9 +1,9 @@
-"""A DICOM series as one volume: frames sorted along their normal, with nothing missing, doubled or mixed."""
+"""A DICOM series as one volume: its frames are sorted along their normal, and missing, duplicate or mixed frames are refused."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -11,65 +11,24 @@ import numpy as np
 
 from anymod.arrays import Array
 from anymod.errors import VolumeError
-from anymod.volumes.affines import check_affine, has_right_angles
+from anymod.volumes.affines import LPS_TO_RAS, check_affine, has_right_angles
 from anymod.volumes.formats.dicom_frames import Frame, Identity, identify, parse_frames, read_pixels
-from anymod.volumes.formats.header_text import LPS_TO_RAS
-from anymod.volumes.formats.signatures import LONGEST_BEGINNING, states_dicom
+from anymod.volumes.formats.parsed import ParsedImage
+from anymod.volumes.formats.signatures import is_dicom_file
 from anymod.volumes.formats.stored import MOST_VOXELS
 
-SAME_DIRECTION = 1e-3  # cosines of two slices that count as parallel
+SAME_DIRECTION = 1e-3  # cosines of two slices that differ by less count as parallel
 SAME_STEP_MM = 1e-3
 UNEVEN_MM = 0.05  # rounding of positions in the files
 UNEVEN_SHARE = 0.02  # of the distance between slices
-EXPORT_AGAIN = "export the series again, whole and by itself"
+EXPORT_AGAIN = "export the series again, complete and by itself"
 
 
-@dataclass(frozen=True, eq=False)
-class DicomSeries:
-    """The sorted frames of one series.
-
-    Attributes:
-        source: Folder or file that was asked for.
-        frames: Sorted along the normal of the slices; the last axis of the volume.
-        affine: [4, 4] float64, voxel (column, row, slice) -> world mm, RAS+.
-        notes: What had to be decided.
-    """
-
-    source: Path
-    frames: tuple[Frame, ...]
-    affine: Array
-    notes: tuple[str, ...] = ()
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files of the series in order of their names."""
-        return tuple(sorted({frame.path for frame in self.frames}))
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Columns, rows, slices."""
-        return self.frames[0].layout.columns, self.frames[0].layout.rows, len(self.frames)
-
-    def check(self) -> None:
-        """Nothing is left to check: every file was parsed and measured when the series was put together."""
-
-    def values(self) -> Array:
-        """Return the voxels [columns, rows, slices], float32, rescaled slice by slice."""
-        volume = np.empty(self.shape, dtype=np.float32, order="F")
-        places = sorted(range(len(self.frames)), key=lambda place: (str(self.frames[place].path), place))
-        for path, group in groupby(places, key=lambda place: self.frames[place].path):
-            of_file = list(group)
-            pixels = read_pixels(path, [self.frames[place] for place in of_file])
-            for place, values in zip(of_file, pixels, strict=True):
-                volume[:, :, place] = values
-        return volume
-
-
-def parse_series(path: Path) -> DicomSeries:
-    """Return the one series of a folder, or the series that a file belongs to (its neighbours in the folder included).
+def parse_series(path: Path) -> ParsedImage:
+    """Return the only series of a folder, or the series of a file (which includes other files of its folder).
 
     Raises:
-        VolumeError: No DICOM file, several series, frames that are missing, doubled, uneven or of different kinds.
+        VolumeError: No DICOM file, several series, or frames that are missing, duplicate, uneven or of different kinds.
     """
     if path.is_dir():
         return _assembled(_frames_of(_only_series(_images_in(path), path)), path)
@@ -84,15 +43,10 @@ def parse_series(path: Path) -> DicomSeries:
 
 def _images_in(folder: Path) -> list[Identity]:
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name.upper() != "DICOMDIR"]
-    images = [image for file in files if _is_dicom(file) and (image := identify(file)) is not None]
+    images = [image for file in files if is_dicom_file(file) and (image := identify(file)) is not None]
     if not images:
         raise VolumeError("no image", folder, "the folder holds no DICOM image", "give the folder that holds the files")
     return images
-
-
-def _is_dicom(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return states_dicom(stream.read(LONGEST_BEGINNING))
 
 
 def _frames_of(images: Sequence[Identity]) -> list[Frame]:
@@ -115,7 +69,7 @@ def _listing(images: Sequence[Identity], names: Sequence[str]) -> str:
     return f"the folder holds {len(names)}: {', '.join(lines)}{more}"
 
 
-def _assembled(frames: Sequence[Frame], source: Path) -> DicomSeries:
+def _assembled(frames: Sequence[Frame], source: Path) -> ParsedImage:
     first = frames[0]
     for frame in frames[1:]:
         _check_alike(first, frame, source)
@@ -134,12 +88,25 @@ def _assembled(frames: Sequence[Frame], source: Path) -> DicomSeries:
     check_affine(affine, source)
     notes = [] if has_right_angles(affine) else ["the gantry was tilted"]
     if any(frame.is_annotated for frame in ordered):
-        notes.append("it says that text is burnt into its pixels, which may name the patient")
-    return DicomSeries(source, tuple(ordered), affine, tuple(notes))
+        notes.append("according to its header, text that may name the patient is burnt into its pixels")
+    shape = first.layout.columns, first.layout.rows, len(ordered)
+    files = tuple(sorted({frame.path for frame in ordered}))
+    return ParsedImage(shape, affine, files, partial(_voxels, ordered, shape), tuple(notes))
+
+
+def _voxels(frames: Sequence[Frame], shape: tuple[int, int, int]) -> Array:
+    """Return the voxels [columns, rows, slices], float32, rescaled slice by slice; each file is read once."""
+    volume = np.empty(shape, dtype=np.float32, order="F")
+    by_file = sorted(range(len(frames)), key=lambda index: (str(frames[index].path), index))
+    for path, group in groupby(by_file, key=lambda index: frames[index].path):
+        indices = list(group)
+        for index, values in zip(indices, read_pixels(path, [frames[index] for index in indices]), strict=True):
+            volume[:, :, index] = values
+    return volume
 
 
 def _check_alike(first: Frame, frame: Frame, source: Path) -> None:
-    """Raise VolumeError where two frames cannot be slices of one volume."""
+    """Raise VolumeError if two frames cannot be slices of one volume."""
     if frame.layout != first.layout:
         reason = "differ in size or type"
     elif np.abs(frame.axes - first.axes).max() > SAME_DIRECTION:
@@ -154,10 +121,10 @@ def _check_alike(first: Frame, frame: Frame, source: Path) -> None:
 
 
 def _slice_step(ordered: Sequence[Frame], normal: Array, source: Path) -> Array:
-    """Return the vector [3] from one slice to the next, in mm; raise VolumeError where slices are doubled, missing or uneven."""
+    """Return the vector [3] from one slice to the next, in mm; raise VolumeError if slices are duplicate, missing or uneven."""
     if len(ordered) == 1:
         if ordered[0].thickness_mm <= 0:
-            raise VolumeError("no geometry", source, "its one slice states no thickness", "convert it to .nii.gz")
+            raise VolumeError("no geometry", source, "its only slice has no thickness", "convert it to .nii.gz")
         return normal * ordered[0].thickness_mm
     positions = np.stack([frame.position for frame in ordered])
     gaps = np.diff(positions @ normal)

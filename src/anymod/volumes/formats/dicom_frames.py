@@ -1,7 +1,7 @@
-"""The frames of one DICOM file: geometry and pixel layout as plain values, and the pixels when asked for.
+"""The frames of one DICOM file: geometry and pixel layout as plain values, and the pixels on request.
 
-pydicom parses from memory, so that a forged length cannot make it allocate more than the file has. No name, number or text
-of the file ever becomes a path.
+pydicom parses from memory, so a forged length cannot make it allocate more than the size of the file. Nothing in the file is ever
+used as a path.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NATIVE = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1
 RUN_LENGTH = "1.2.840.10008.1.2.5"
 RUN_LENGTH_RATIO = 64  # two bytes stand for at most 128
 
-# What pydicom raises on bytes that are no DICOM.
+# Raised by pydicom on bytes that are not DICOM.
 PARSE_ERRORS = (
     InvalidDicomError,
     BytesLengthException,
@@ -51,7 +51,7 @@ PARSE_ERRORS = (
 
 @dataclass(frozen=True)
 class Identity:
-    """Which series a file belongs to; `description` is what the scanner calls it, for messages only."""
+    """The series that a file belongs to; `description` is the scanner's name for it, for messages only."""
 
     path: Path
     series: str
@@ -60,7 +60,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class PixelLayout:
-    """How a file stores its pixels; all frames of a series must share it, but for the number of frames."""
+    """Size and type of the stored pixels of a frame; all frames of a series must agree in it."""
 
     rows: int
     columns: int
@@ -74,14 +74,14 @@ class Frame:
     """One image of a series.
 
     Attributes:
-        path, index: Where it is: the file, and which of its frames.
+        path, index: The file, and the number of the frame in it.
         layout: How its pixels are stored.
-        position: [3] middle of the first pixel, mm, LPS.
+        position: [3] centre of the first pixel, mm, LPS.
         axes: [2, 3] directions along a row and along a column, LPS.
         steps_mm: Distance between neighbouring columns, and between neighbouring rows.
-        thickness_mm: Distance between slices as stated, 0 where it is not.
+        thickness_mm: Distance between slices according to the header, 0 if it is missing.
         slope, intercept: value = stored * slope + intercept.
-        is_annotated: The file says that text, which may name the patient, is burnt into its pixels.
+        is_annotated: According to the header, text that may name the patient is burnt into the pixels.
     """
 
     path: Path
@@ -97,7 +97,7 @@ class Frame:
 
 
 def identify(path: Path) -> Identity | None:
-    """Return which series a DICOM file belongs to, None for an object that is no image (a report, a presentation state)."""
+    """Return the series of a DICOM file, or None for an object that is not an image (a report, a presentation state)."""
     with _guarded(path):
         dataset = _dataset(path)
         if dataset.get("Rows") is None:
@@ -112,7 +112,7 @@ def parse_frames(path: Path) -> list[Frame]:
     """Return the frames of a DICOM image.
 
     Raises:
-        VolumeError: Damaged, truncated, compressed in a way that is not read here, in colour, or without geometry.
+        VolumeError: The file is damaged, truncated, in colour, without geometry, or compressed by anything but run lengths.
     """
     with _guarded(path):
         dataset = _dataset(path)
@@ -122,7 +122,7 @@ def parse_frames(path: Path) -> list[Frame]:
 
 
 def read_pixels(path: Path, frames: Sequence[Frame]) -> list[Array]:
-    """Return the values [columns, rows], float32, of frames of one file."""
+    """Return the values [columns, rows], float32, of some frames of one file."""
     with _guarded(path):
         dataset = _dataset(path)
         return [_pixels(dataset, frame).T for frame in frames]
@@ -130,7 +130,7 @@ def read_pixels(path: Path, frames: Sequence[Frame]) -> list[Array]:
 
 @contextmanager
 def _guarded(path: Path) -> Iterator[None]:
-    """Turn whatever pydicom raises on damaged bytes into one VolumeError; its warnings about sloppy values are not ours."""
+    """Turn everything that pydicom raises on damaged bytes into one VolumeError, and ignore its warnings about sloppy values."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -144,7 +144,7 @@ def _dataset(path: Path) -> pydicom.FileDataset:
     if path.stat().st_size > LARGEST_FILE:
         raise VolumeError("image too large", path, f"it has more than {LARGEST_FILE} bytes", CONVERT)
     content = path.read_bytes()
-    # pydicom would expand a deflated file without a limit, while it reads the very first element.
+    # pydicom would expand a deflated file without limit while it reads the first element.
     if DEFLATED in content:
         raise VolumeError("unsupported DICOM file", path, "it is deflated as a whole", CONVERT)
     return pydicom.dcmread(io.BytesIO(content))
@@ -153,12 +153,12 @@ def _dataset(path: Path) -> pydicom.FileDataset:
 def _layout(dataset: pydicom.FileDataset, count: int, path: Path) -> PixelLayout:
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax not in NATIVE and syntax != RUN_LENGTH:
-        name = getattr(syntax, "name", None) or "not stated"
+        name = getattr(syntax, "name", None) or "missing"
         raise VolumeError("unsupported DICOM file", path, f"its transfer syntax is {name}", CONVERT)
     rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsAllocated)
     kind, samples = str(dataset.get("PhotometricInterpretation", "")), int(dataset.get("SamplesPerPixel", 1))
     if samples != 1 or kind != "MONOCHROME2":
-        why = f"its pixels are {kind[:20] or 'of no stated kind'}, not grey values (MONOCHROME2)"
+        why = f"its pixels are {kind[:20] or 'of unknown kind'}, not grey values (MONOCHROME2)"
         raise VolumeError("unsupported DICOM file", path, why, "export it in grey values")
     if bits not in (8, 16, 32) or min(rows, columns, count) < 1:
         why = f"it claims {count} frames of {rows} x {columns} with {bits} bits"
@@ -190,15 +190,15 @@ def _frame(dataset: pydicom.FileDataset, index: int, layout: PixelLayout, path: 
         position=_numbers(levels, "ImagePositionPatient", 3, path),
         axes=axes,
         steps_mm=(between_columns, between_rows),
-        thickness_mm=float(_stated(levels, "SpacingBetweenSlices") or _stated(levels, "SliceThickness") or 0),
-        slope=_finite(_stated(levels, "RescaleSlope"), 1.0),
-        intercept=_finite(_stated(levels, "RescaleIntercept"), 0.0),
+        thickness_mm=float(_first(levels, "SpacingBetweenSlices") or _first(levels, "SliceThickness") or 0),
+        slope=_finite(_first(levels, "RescaleSlope"), 1.0),
+        intercept=_finite(_first(levels, "RescaleIntercept"), 0.0),
         is_annotated=str(dataset.get("BurnedInAnnotation", "")) == "YES",
     )
 
 
 def _levels(dataset: pydicom.FileDataset, index: int, path: Path) -> list[Any]:
-    """Return the data sets that may describe a frame, the most particular first."""
+    """Return the data sets that may describe a frame, the most specific first."""
     groups = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
     of_frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
@@ -210,21 +210,21 @@ def _levels(dataset: pydicom.FileDataset, index: int, path: Path) -> list[Any]:
     return [*(level for item in items for name in names for level in (item.get(name) or [])[:1]), dataset]
 
 
-def _stated(levels: Sequence[Any], keyword: str) -> Any:
+def _first(levels: Sequence[Any], keyword: str) -> Any:
     return next((level.get(keyword) for level in levels if level.get(keyword) is not None), None)
 
 
 def _finite(value: Any, default: float) -> float:
     number = default if value is None else float(value)
     if not np.isfinite(number):
-        raise ValueError("a rescaling that is not finite")
+        raise ValueError("rescaling is not finite")
     return number
 
 
 def _numbers(levels: Sequence[Any], keyword: str, count: int, path: Path) -> Array:
-    value = _stated(levels, keyword)
+    value = _first(levels, keyword)
     if value is None:
-        why = f"it states no {keyword}"
+        why = f"it has no {keyword}"
         raise VolumeError("no geometry", path, why, "export the scan with its geometry, or convert it to .nii.gz")
     numbers = np.array([float(number) for number in value])
     if numbers.size != count or not np.isfinite(numbers).all():
@@ -249,6 +249,6 @@ def _pixels(dataset: pydicom.FileDataset, frame: Frame) -> Array:
         start = frame.index * count * dtype.itemsize
         stored = np.frombuffer(dataset.PixelData, dtype, count, start).reshape(layout.rows, layout.columns)
     unused = dtype.itemsize * 8 - layout.bits_stored
-    if unused:  # old files keep overlays in the bits above the value
+    if unused:  # old files store overlays in the bits above the value
         stored = (stored << unused) >> unused
     return stored.astype(np.float32) * np.float32(frame.slope) + np.float32(frame.intercept)

@@ -1,27 +1,17 @@
-"""MetaImage headers (.mha, .mhd): what they claim, and where their voxels lie."""
+"""MetaImage (.mha, .mhd), parsed without SimpleITK (decision 8)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from anymod.arrays import Array
 from anymod.errors import VolumeError
-from anymod.volumes.affines import check_affine
-from anymod.volumes.formats.header_text import (
-    LPS_TO_RAS,
-    MEND,
-    data_file,
-    geometry,
-    read_beginning,
-    real_numbers,
-    required,
-    whole_numbers,
-)
-from anymod.volumes.formats.shapes import three_sizes
-from anymod.volumes.formats.stored import GET_AGAIN, StoredImage
+from anymod.volumes.affines import LPS_TO_RAS, check_affine
+from anymod.volumes.formats.header_text import FIX_HEADER, TextHeader, affine_from, read_start
+from anymod.volumes.formats.parsed import ParsedImage, three_sizes
+from anymod.volumes.formats.stored import GET_AGAIN, StoredVoxels
 
 TYPES = {
     "MET_CHAR": "i1",
@@ -37,112 +27,95 @@ TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
-# The format has three names for the same thing.
-SAME_FIELDS = {
+SYNONYMS = {
     "position": "offset",
     "origin": "offset",
     "rotation": "transformmatrix",
     "orientation": "transformmatrix",
     "elementbyteordermsb": "binarydatabyteordermsb",
 }
+BOOLEANS = {**dict.fromkeys(("true", "t", "1", "yes"), True), **dict.fromkeys(("false", "f", "0", "no"), False)}
 
 
-def parse_metaimage(path: Path) -> StoredImage:
-    """Return what a .mha or .mhd header claims; raise VolumeError where that cannot be believed."""
-    fields, end = _fields(path)
-    dimensions = _one(fields, "ndims", path)
-    sizes = whole_numbers(required(fields, "dimsize", path), "DimSize", path)
+def parse_metaimage(path: Path) -> ParsedImage:
+    """Return a .mha or .mhd image.
+
+    Raises:
+        VolumeError: The header is malformed, claims more than the file holds, or describes anything but one scalar volume.
+    """
+    header = _header(path)
+    dimensions, sizes = header.integer("NDims"), header.integers("DimSize")
     if not 2 <= dimensions <= 4 or len(sizes) != dimensions:
-        raise VolumeError("broken header", path, f"NDims is {dimensions} and DimSize {sizes}", MEND)
-    channels = _one(fields, "elementnumberofchannels", path, default="1")
+        raise header.broken(f"NDims is {dimensions} and DimSize {sizes}")
+    channels = header.integer("ElementNumberOfChannels", "1")
     if channels != 1:
-        raise VolumeError("unsupported image", path, f"it has {channels} channels", "convert it to one channel")
-    shape = three_sizes(sizes, path)
-    affine = _affine(fields, dimensions, path)
-    name = required(fields, "elementdatafile", path)
-    image = StoredImage(
-        source=path,
-        path=_data_path(path, name),
-        shape=shape,
-        dtype=_dtype(fields, path),
-        affine=affine,
-        is_packed=_is_true(fields, "compresseddata"),
-    )
-    return _placed(image, fields, end if name.upper() == "LOCAL" else 0)
+        raise header.unsupported(f"it has {channels} channels", "convert it to one channel")
+    shape, affine = three_sizes(sizes, path), _affine(header, dimensions)
+    return _voxels(header, shape).image(affine)
 
 
-def _fields(path: Path) -> tuple[dict[str, str], int]:
-    """Return the fields up to ElementDataFile, which is the last, and the byte where the header ends."""
-    beginning = read_beginning(path)
+def _header(path: Path) -> TextHeader:
+    """Return the fields up to ElementDataFile, which is the last one."""
+    start = read_start(path)
     fields: dict[str, str] = {}
     end = 0
-    while end < len(beginning) and "elementdatafile" not in fields:
-        line, newline, _ = beginning[end : end + 4096].partition(b"\n")
+    while end < len(start) and "elementdatafile" not in fields:
+        line, newline, _ = start[end : end + 4096].partition(b"\n")
         name, equals, value = line.decode("latin-1").partition("=")
         if not newline or not equals:
-            raise VolumeError("broken header", path, f"line {len(fields) + 1} is no 'key = value'", MEND)
+            raise VolumeError("broken header", path, f"line {len(fields) + 1} is no 'key = value'", FIX_HEADER)
         name = name.strip().lower()
-        fields[SAME_FIELDS.get(name, name)] = value.strip()
+        fields[SYNONYMS.get(name, name)] = value.strip()
         end += len(line) + 1
-    return fields, end
+    return TextHeader(path, fields, end)
 
 
-def _data_path(path: Path, name: str) -> Path:
-    if name.upper() == "LOCAL":
-        return path
-    if name.upper().startswith("LIST") or "%" in name:
-        raise VolumeError("unsupported image", path, "its voxels lie in many files", "convert it to .nii.gz")
-    return data_file(path, name)
+def _voxels(header: TextHeader, shape: tuple[int, int, int]) -> StoredVoxels:
+    name = header.text("ElementDataFile")
+    is_local = name.upper() == "LOCAL"
+    path = header.path if is_local else header.voxel_file(name)
+    dtype, is_compressed = _dtype(header), _boolean(header, "CompressedData")
+    skip = header.integer("HeaderSize", "0")
+    if skip < -1 or (skip == -1 and is_compressed):
+        raise header.broken(f"HeaderSize is {skip}")
+    start = (header.end if is_local else 0) + max(skip, 0)
+    held, claimed = path.stat().st_size - start, header.integer("CompressedDataSize", "0")
+    if is_compressed and claimed > held:
+        why = f"it claims {claimed} compressed bytes and has {max(0, held)}"
+        raise VolumeError("truncated file", header.path, why, GET_AGAIN)
+    voxels = StoredVoxels(header.path, path, shape, dtype, start, is_compressed=is_compressed)
+    return voxels.at_end() if skip == -1 else voxels
 
 
-def _dtype(fields: dict[str, str], path: Path) -> np.dtype:
-    name = required(fields, "elementtype", path).upper()
+def _dtype(header: TextHeader) -> np.dtype:
+    name = header.text("ElementType").upper()
     if name not in TYPES:
-        raise VolumeError("unsupported image", path, f"its voxels are of type {name[:40]!r}", "convert it to MET_FLOAT")
-    if not _is_true(fields, "binarydata", default="True"):
-        raise VolumeError("unsupported image", path, "its voxels are written as text", "convert it to .nii.gz")
-    return np.dtype(TYPES[name]).newbyteorder(">" if _is_true(fields, "binarydatabyteordermsb") else "<")
+        raise header.unsupported(f"its voxels are of type {name[:40]!r}", "convert it to MET_FLOAT")
+    if not _boolean(header, "BinaryData", "true"):
+        raise header.unsupported("its voxels are written as text")
+    return np.dtype(TYPES[name]).newbyteorder(">" if _boolean(header, "BinaryDataByteOrderMSB") else "<")
 
 
-def _affine(fields: dict[str, str], dimensions: int, path: Path) -> Array:
-    spacing_text = fields.get("elementspacing", fields.get("elementsize"))
+def _boolean(header: TextHeader, name: str, default: str = "false") -> bool:
+    text = header.text(name, default)
+    if text.lower() not in BOOLEANS:
+        raise header.broken(f"'{name}' is {text[:60]!r} and not True or False")
+    return BOOLEANS[text.lower()]
+
+
+def _affine(header: TextHeader, dimensions: int) -> Array:
+    spacing_text = header.fields.get("elementspacing", header.fields.get("elementsize"))
     if spacing_text is None:
-        raise VolumeError("no geometry", path, "there is no 'ElementSpacing'", MEND)
-    spacing = real_numbers(spacing_text, dimensions, "ElementSpacing", path)
+        raise VolumeError("no geometry", header.path, "there is no 'ElementSpacing'", FIX_HEADER)
+    spacing = header.vector("ElementSpacing", spacing_text, dimensions)
     identity = " ".join(map(str, np.eye(dimensions).ravel()))
-    matrix = real_numbers(fields.get("transformmatrix", identity), dimensions**2, "TransformMatrix", path)
-    origin = real_numbers(fields.get("offset", "0 " * dimensions), dimensions, "Offset", path)
+    matrix = header.vector("TransformMatrix", header.text("TransformMatrix", identity), dimensions**2)
+    origin = header.vector("Offset", header.text("Offset", "0 " * dimensions), dimensions)
     # Each row of the matrix is the direction of one axis.
     axes = matrix.reshape(dimensions, dimensions)[:3, :3].T * spacing[:3]
-    directions, place = np.zeros((3, axes.shape[1])), np.zeros(3)
+    directions, corner = np.zeros((3, axes.shape[1])), np.zeros(3)
     directions[: axes.shape[0]] = axes
-    place[: axes.shape[0]] = origin[:3]
-    affine = LPS_TO_RAS @ geometry(directions, place)
-    check_affine(affine, path)
+    corner[: axes.shape[0]] = origin[:3]
+    affine = LPS_TO_RAS @ affine_from(directions, corner)
+    check_affine(affine, header.path)
     return affine
-
-
-def _placed(image: StoredImage, fields: dict[str, str], start: int) -> StoredImage:
-    """Return the image with the place of its voxels in their file."""
-    skip = _one(fields, "headersize", image.source, default="0")
-    size = image.path.stat().st_size
-    if skip < -1 or (skip == -1 and image.is_packed):
-        raise VolumeError("broken header", image.source, f"HeaderSize is {skip}", MEND)
-    start = max(0, size - image.byte_count) if skip == -1 else start + skip
-    packed = _one(fields, "compresseddatasize", image.source, default="0")
-    if image.is_packed and start + packed > size:
-        why = f"it claims {packed} compressed bytes and has {max(0, size - start)}"
-        raise VolumeError("truncated file", image.source, why, GET_AGAIN)
-    return replace(image, start=start)
-
-
-def _one(fields: dict[str, str], name: str, path: Path, default: str | None = None) -> int:
-    text = required(fields, name, path) if default is None else fields.get(name, default)
-    numbers = whole_numbers(text, name, path)
-    if len(numbers) != 1:
-        raise VolumeError("broken header", path, f"'{name}' is {text[:60]!r}", MEND)
-    return numbers[0]
-
-
-def _is_true(fields: dict[str, str], name: str, default: str = "False") -> bool:
-    return fields.get(name, default).lower() in ("true", "t", "1", "yes")

@@ -1,4 +1,4 @@
-"""NIfTI headers: parsed by nibabel, judged here, with nothing believed that the file cannot hold."""
+"""NIfTI (.nii, .nii.gz): headers are decoded by nibabel and checked here before any voxel is read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from anymod.errors import VolumeError
 from anymod.volumes.formats.nifti_affine import affine_of
-from anymod.volumes.formats.shapes import three_sizes
-from anymod.volumes.formats.stored import GET_AGAIN, StoredImage, first_bytes
+from anymod.volumes.formats.parsed import ParsedImage, three_sizes
+from anymod.volumes.formats.stored import GET_AGAIN, StoredVoxels, first_bytes
 
-HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the size that the header states first
+HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header size, which is the first field
 MAGICS = {348: b"n+1\0", 540: b"n+2\0\r\n\x1a\n"}
 MAGIC_PLACES = {348: slice(344, 348), 540: slice(4, 12)}
 LARGEST_HEADER = 544
@@ -30,53 +30,46 @@ REFUSED = {
     2304: "colours (RGBA)",
 }
 
-SYNTHETIC = "anymod synthetic"  # how `descrip` begins in what this package made up
+SYNTHETIC = "anymod synthetic"  # start of `descrip` in images that this package synthesized
 
 
-def parse_nifti(path: Path) -> StoredImage:
-    """Return what the header of a .nii or .nii.gz file claims; raise VolumeError where that cannot be believed."""
-    beginning, is_packed = first_bytes(path, LARGEST_HEADER)
-    header = _header(beginning, path)
+def parse_nifti(path: Path) -> ParsedImage:
+    """Return a .nii or .nii.gz image.
+
+    Raises:
+        VolumeError: The header is malformed, claims more than the file holds, or describes anything but one scalar volume.
+    """
+    start, is_gzip = first_bytes(path, LARGEST_HEADER)
+    header = _header(start, path)
     dtype = _dtype(header, path)
     slope, intercept, scaling_notes = _scaling(header)
     shape = _shape(header, path)
     affine, geometry_notes = affine_of(header, shape, path)
-    return StoredImage(
-        source=path,
-        path=path,
-        shape=shape,
-        dtype=dtype,
-        affine=affine,
-        skip=_voxel_offset(header, path),
-        is_packed=is_packed,
-        slope=slope,
-        intercept=intercept,
-        notes=geometry_notes + scaling_notes + _origin(header),
-    )
+    offset = _voxel_offset(header, path)
+    voxels = StoredVoxels(path, path, shape, dtype, 0, offset, is_gzip, slope, intercept)
+    return voxels.image(affine, geometry_notes + scaling_notes + _origin_notes(header))
 
 
-def _origin(header: nib.Nifti1Header) -> tuple[str, ...]:
-    """Return a note where this package made the image up, lest it passes for a scan when it is fed back."""
+def _origin_notes(header: nib.Nifti1Header) -> tuple[str, ...]:
+    """Return a note if this package synthesized the image, so that it does not pass for a scan when it is read again."""
     is_synthetic = header["descrip"].tobytes().startswith(SYNTHETIC.encode())
     return ("it is a synthetic image, not a scan",) if is_synthetic else ()
 
 
-def _header(beginning: bytes, path: Path) -> nib.Nifti1Header:
-    sizes = (int.from_bytes(beginning[:4], "little"), int.from_bytes(beginning[:4], "big"))
+def _header(start: bytes, path: Path) -> nib.Nifti1Header:
+    sizes = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
     size = next((size for size in sizes if size in HEADERS), None)
-    if size is None or len(beginning) < size:
+    if size is None or len(start) < size:
         raise VolumeError("no NIfTI file", path, "it does not begin with a NIfTI header", GET_AGAIN)
-    magic = beginning[MAGIC_PLACES[size]]
+    magic = start[MAGIC_PLACES[size]]
     if magic[:3] in (b"ni1", b"ni2"):
         why = "its voxels lie in a separate .img file"
         raise VolumeError("unsupported NIfTI pair", path, why, "convert it to one .nii.gz file")
     if magic != MAGICS[size]:
         why = f"its magic bytes are {magic!r}, not {MAGICS[size]!r}"
         raise VolumeError("no NIfTI file", path, why, "convert it to .nii.gz (Analyze files carry no orientation)")
-    # Four zero bytes: no extensions; nibabel would read them into memory, and nothing here needs them.
-    order = "<" if sizes[0] == size else ">"
-    header = HEADERS[size](beginning[:size], endianness=order, check=False)
-    return header
+    # Only the header's own bytes: nibabel would load extensions of any claimed size, and nothing here needs them.
+    return HEADERS[size](start[:size], endianness="<" if sizes[0] == size else ">", check=False)
 
 
 def _dtype(header: nib.Nifti1Header, path: Path) -> np.dtype:
@@ -107,8 +100,8 @@ def _voxel_offset(header: nib.Nifti1Header, path: Path) -> int:
 def _scaling(header: nib.Nifti1Header) -> tuple[float, float, tuple[str, ...]]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0:
-        return 1.0, 0.0, ()  # the standard's way to say that there is none
+        return 1.0, 0.0, ()  # the standard's way to say that there is no scaling
     if not (math.isfinite(slope) and math.isfinite(intercept)):
-        note = f"intensity scaling ignored, as its slope is {slope:g} and its intercept {intercept:g}"
+        note = f"intensity scaling ignored: its slope is {slope:g} and its intercept {intercept:g}"
         return 1.0, 0.0, (note,)
     return slope, intercept, ()

@@ -64,7 +64,9 @@ def test_equal_images_and_a_truth_of_one_value() -> None:
 
 def test_scores_follow_from_their_recipe(model: Path, cohort: Cohort, tmp_path: Path) -> None:
     """The same by hand: the first given image decides the background, and blank images count as shown."""
-    found = evaluate_as_authors(model, cohort, replace(OPTIONS, show=("flair,t1",), seed=4), tmp_path / "cache").scores
+    found = evaluate_as_authors(
+        model, cohort, replace(OPTIONS, show=("flair,t1",), draws=SynthesisOptions(seed=4)), tmp_path / "cache"
+    ).scores
     assert {score.subject for score in found} == {"a", "b"} and {score.shown for score in found} == {"flair+t1"}
     network, cache = load_model(model)[0], open_cache(tmp_path / "cache")
     every = range(cache.slice_count(0))

@@ -1,4 +1,4 @@
-"""From a run to a model folder: description and card."""
+"""The model folder that a training writes: description and card."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from anymod.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Shipment:
-    """What a model folder tells of its training; `started_from` is the SHA-256 of the weights it began with, None for random ones."""
+class FinishedTraining:
+    """Facts about a training for the model folder; `started_from` is the SHA-256 of its initial weights, None for random ones."""
 
     recipe: Recipe
     cohort: Cohort
@@ -23,9 +23,9 @@ class Shipment:
     started_from: str | None
 
 
-def write_model(folder: Path, model: Network, shipment: Shipment) -> None:
-    """Write the folder that `--model` takes; raw units of a hidden target are the training subjects' median range."""
-    recipe, cohort, cache = shipment.recipe, shipment.cohort, shipment.cache
+def write_model(folder: Path, model: Network, finished: FinishedTraining) -> None:
+    """Write the folder that `--model` takes. Hidden targets come in raw units of the median range over the training subjects."""
+    recipe, cohort, cache = finished.recipe, finished.cohort, finished.cache
     train = cache.of_split("train")
     ranges = cache.typical_ranges(train)
     backgrounds = cache.typical_backgrounds(train)
@@ -44,8 +44,8 @@ def write_model(folder: Path, model: Network, shipment: Shipment) -> None:
         "cohort": cohort.name,
         "fingerprint": cache.fingerprint,
         "subjects": [cache.subjects[index] for index in train],
-        "steps": shipment.steps,
-        "started_from": shipment.started_from,
+        "steps": finished.steps,
+        "started_from": finished.started_from,
         "objective": {**recipe.objective.model_dump(mode="json"), **recipe.model.objective.model_dump(mode="json")},
         "seed": recipe.training.seed,
     }
@@ -64,7 +64,7 @@ def write_model(folder: Path, model: Network, shipment: Shipment) -> None:
 
 
 def card(description: ModelDescription, subjects: int) -> str:
-    """Return the model card: what it is for, what it has seen, what it cannot do."""
+    """Return the model card: intended use, training data, limits."""
     names = ", ".join(description.names)
     return f"""# Model card
 
@@ -74,6 +74,6 @@ Synthesizes any of {names} from any non-empty subset of them ({description.archi
   {description.spacing_mm:g} mm. The cohort's fingerprint and the subjects' names are in `model.yaml`.
 - **Intended use**: research. Not a medical device; a synthetic image is an estimate and can miss or invent pathology.
 - **Input**: volumes of one subject on one grid, prepared like the training images (same skull stripping, for example).
-- **Limits**: nothing is known of scanners, populations or diseases that the cohort does not hold. The spread of samples is no
-  calibrated uncertainty (too small by design, as its posterior aims at that of all images).
+- **Limits**: untested on scanners, populations and diseases outside the cohort. The standard deviation of samples is not a calibrated
+  uncertainty; it is too small by design, because the posterior of any subset is trained to match that of all images.
 """

@@ -1,0 +1,28 @@
+"""What a user can choose about an evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from anymod.compute import Compute
+from anymod.configuration import option
+from anymod.synthesis import SynthesisOptions
+
+
+@dataclass(frozen=True)
+class EvaluationOptions(Compute):
+    """What is measured and how."""
+
+    split: Annotated[str, option("Subjects to measure.", "SPLIT")] = "test"
+    training_split: Annotated[str, option("Subjects that the predictors are fitted on.", "SPLIT")] = "train"
+    show: Annotated[
+        tuple[str, ...] | None, option("Show only this subset; repeat. Without it, every subset.", "T1+FLAIR")
+    ] = None
+    figures: Annotated[int, option("Subjects to draw pictures of.", ge=0)] = 4
+    draws: SynthesisOptions = field(default_factory=SynthesisOptions)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the model's draws and of the bootstrap."""
+        return self.draws.seed

@@ -1,0 +1,188 @@
+"""The one way from a subject's images to what a network sees, and back; training, evaluation and synthesis all take it.
+
+The same head gives the same slices, whatever the order in which a file stores its axes, its orientation, and how much background it has:
+the images are turned to the model's orientation, the grid is centred on the box around the foreground and covers it, and what lies
+outside the foreground contributes to no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from anymod.arrays import Array
+from anymod.cohorts.subject_images import SubjectImages
+from anymod.slices.intensities import ImageScale, RawRange, slice_ranges
+from anymod.volumes import (
+    Grid,
+    IntensityRule,
+    Volume,
+    foreground_box,
+    model_grid,
+    resample,
+)
+
+RULE = 2  # of slicing; a new number whenever the same files would give other slices, so that stored ones are made again
+HAIR = 1e-3  # of a voxel: more than rounding moves a point
+LEAST_SHARE = 0.0487  # of a voxel that must be inside the model's foreground; far from simple fractions, where rounding would decide
+
+
+@runtime_checkable
+class InputSettings(Protocol):
+    """What a model asks of its input; a slice cache's settings and a model's description both say it."""
+
+    @property
+    def spacing_mm(self) -> float | None:
+        """Edge of the cubic voxels; None keeps the subject's own spacing."""
+
+    @property
+    def orientation(self) -> str:
+        """Where rows, columns and slices run to."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Rows and columns of a slice."""
+
+    @property
+    def intensity(self) -> IntensityRule:
+        """How raw intensities are scaled."""
+
+
+@dataclass(frozen=True)
+class ModelGrid:
+    """The grid of slices on which a model sees a subject, and the way there and back.
+
+    `own` is the subject's grid; `box` the foreground's box on that grid, turned to the model's orientation; `tight` the grid of the box.
+    """
+
+    own: Grid
+    box: tuple[slice, ...]
+    tight: Grid
+    grid: Grid
+
+    @classmethod
+    def around(cls, turned: SubjectImages, own: Grid, settings: InputSettings, stride: int | None) -> ModelGrid:
+        """Return the grid for a subject's images, whose axes run to the model's orientation.
+
+        Slices have the size of the settings; with a `stride` they grow in multiples of it until they hold the foreground.
+        """
+        box = foreground_box(turned.union)
+        tight = turned.grid.part(box)
+        height, width, count = model_grid(tight, settings.spacing_mm, orientation=settings.orientation).shape
+        rows, columns = settings.image_size
+        if stride is not None:
+            rows, columns = (-(-max(pair) // stride) * stride for pair in ((rows, height), (columns, width)))
+        return cls(
+            own, box, tight, model_grid(tight, settings.spacing_mm, (rows, columns, count), settings.orientation)
+        )
+
+    def planes(self, data: Array, foreground: Array) -> tuple[Array, Array]:
+        """Return an image and its foreground, turned, both [X, Y, Z], as planes (slice, row, column), float32 and bool.
+
+        A value is the mean over the foreground around it; it is 0 outside.
+        """
+        inside = self.mask_planes(foreground)
+        values, share = _mean_inside(data[self.box], foreground[self.box], self.tight, self.grid)
+        values = values.transpose(2, 0, 1)
+        np.divide(values, share.transpose(2, 0, 1), out=values, where=inside)
+        values[~inside] = 0.0
+        return values, inside
+
+    def mask_planes(self, mask: Array) -> Array:
+        """Return a turned boolean mask [X, Y, Z] as planes (slice, row, column); what lies outside the foreground's box is left out.
+
+        The nearest voxel decides; halfway between two it is the later one, as rounding would choose differently from file to file.
+        """
+        step = np.array(self.grid.spacing_mm) / self.tight.spacing_mm
+        first = self.tight.to_indices(self.grid.to_world(np.zeros(3)))
+        nearest = [
+            np.clip(np.floor(start + each * np.arange(count) + 0.5 + HAIR).astype(int), -1, size)
+            for start, each, count, size in zip(first, step, self.grid.shape, self.tight.shape, strict=True)
+        ]
+        return np.pad(mask[self.box], 1)[np.ix_(*(each + 1 for each in nearest))].transpose(2, 0, 1)
+
+    def to_own_grid(self, planes: Array, seen: Array, foreground: Array, outside: float = 0.0) -> Volume:
+        """Return planes (slice, row, column) of raw values as a volume on the own grid.
+
+        Only planes' values inside `seen` (bool, of their shape) count. A voxel outside the subject's `foreground` [X, Y, Z], or that
+        the model did not see, is `outside`.
+        """
+        values, share = _mean_inside(planes.transpose(1, 2, 0), seen.transpose(1, 2, 0), self.grid, self.own)
+        known = foreground & (share > LEAST_SHARE)
+        np.divide(values, share, out=values, where=known)
+        values[~known] = outside
+        return Volume(values, self.own)
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """A subject's images on a model's grid, in raw intensities, and what their scaling needs.
+
+    Shapes: planes (float32) and foreground (bool) are (slice, modality, row, column), 0 and False where a modality is absent; label, which
+    is true where the subject's label map marks something, is (slice, row, column). `scales` runs over the modalities, None for an absent
+    one. `slice_ranges` (slices, then modalities) is given where each slice has a range of its own. `cut_off` is the fraction of the
+    foreground that lies outside the slices.
+    """
+
+    view: ModelGrid
+    planes: Array
+    foreground: Array
+    label: Array
+    scales: tuple[ImageScale | None, ...]
+    slice_ranges: tuple[tuple[RawRange | None, ...], ...] | None
+    cut_off: float
+
+    @property
+    def union(self) -> Array:
+        """Where any image has foreground (slice, row, column)."""
+        return np.logical_or.reduce(self.foreground, axis=1)
+
+
+def model_input(
+    images: SubjectImages, groups: Mapping[str, str], settings: InputSettings, stride: int | None = None
+) -> ModelInput:
+    """Return what a model sees of a subject.
+
+    Args:
+        images: The images shown. What the model does not know must not be among them.
+        groups: The model's modalities in its order, each with its group (`mr`, `us`).
+        settings: Spacing, orientation, size of the slices and intensity rule.
+        stride: Slices grow to hold the foreground, in multiples of this; None: they have exactly the size of the settings.
+
+    Raises VolumeError where an image cannot be scaled.
+    """
+    turned, rule = images.turned(settings.orientation), settings.intensity
+    view = ModelGrid.around(turned, images.grid, settings, stride)
+    rows, columns, count = view.grid.shape
+    planes = np.zeros((count, len(groups), rows, columns), dtype=np.float32)
+    foreground = np.zeros(planes.shape, dtype=bool)
+    scales: list[ImageScale | None] = [None] * len(groups)
+    for place, (name, group) in enumerate(groups.items()):
+        if name in turned.volumes:
+            image, inside = turned.volumes[name], turned.foregrounds[name]
+            planes[:, place], foreground[:, place] = view.planes(image.data, inside)
+            scales[place] = ImageScale.of(image, inside, rule, group)
+    label = np.zeros_like(foreground[:, 0]) if turned.label is None else view.mask_planes(turned.label != 0)
+    each_slice = slice_ranges(planes, foreground, rule) if rule.scope == "slice" else None
+    size_here = foreground.any(1).sum() * np.prod(view.grid.spacing_mm)
+    size_there = turned.union.sum() * np.prod(turned.grid.spacing_mm)
+    cut_off = max(0.0, 1 - float(size_here / size_there))
+    return ModelInput(view, planes, foreground, label, tuple(scales), each_slice, cut_off)
+
+
+def _mean_inside(data: Array, inside: Array, grid: Grid, target: Grid) -> tuple[Array, Array]:
+    """Return (sum, share) [X, Y, Z] on `target` of an image on `grid`: divided, the mean over the voxels `inside` around each voxel.
+
+    Both are float32; the share is 1 where all around is inside.
+    """
+    image = _with_border(np.where(inside, data, 0).astype(np.float32, copy=False), grid)
+    share = _with_border(inside.astype(np.float32), grid)
+    return resample(image, target).data, resample(share, target).data
+
+
+def _with_border(data: Array, grid: Grid) -> Volume:
+    """Return an array on `grid` as a volume with one more voxel of 0 on every side, so that interpolation ends alike everywhere."""
+    return Volume(np.pad(data, 1), grid.part(tuple(slice(-1, size + 1) for size in grid.shape)))
