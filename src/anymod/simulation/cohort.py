@@ -1,4 +1,4 @@
-"""A folder of simulated subjects in the cohort format, some of their modalities missing."""
+"""Simulated cohorts: a folder of subjects in the cohort format, some of them with missing modalities."""
 
 from __future__ import annotations
 
