@@ -17,6 +17,7 @@ FILES = sorted(
     for pattern in ("*.md", "Makefile", "docs/**/*.md", "src/**/*", "tests/**/*", "benchmarks/**/*", "configs/**/*")
     for path in ROOT.glob(pattern)
     if path.suffix in {".md", ".py", ".yaml", ""} and path.is_file() and path != Path(__file__).resolve()
+    if "egg-info" not in str(path)
 )
 
 LIST = r"([A-Z]?\d+(?:(?:, | to | and |-)[A-Z]?\d+)*)(?!\.?\d)"  # "A5", "E1 to E6", "4 and 7"

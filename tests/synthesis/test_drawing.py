@@ -6,8 +6,9 @@ import pytest
 import torch
 from tiny_models import tiny_model
 
-from anymod.core.noise import USUAL_TEMPERATURE
-from anymod.synthesis import SynthesisOptions, draw_images, encoded, with_content
+from anymod.core.foregrounds import with_content
+from anymod.core.noise import MEAN, USUAL_TEMPERATURE
+from anymod.synthesis import SynthesisOptions, draw_images, encoded
 from anymod.synthesis.drawing import RunningMoments
 
 
@@ -79,12 +80,12 @@ def test_a_blank_image_is_not_shown_unless_all_are_blank() -> None:
 def test_a_mirrored_head_gives_the_mirrored_image() -> None:
     images = torch.rand(2, 3, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     shown = torch.tensor([[True, True, False], [True, False, False]])
-    plain = encoded(tiny_model(), images, shown)(shown, (0, 2), 0.0, None)
-    turned = encoded(tiny_model(), images.flip(-2), shown)(shown, (0, 2), 0.0, None)
-    both = encoded(tiny_model(), images, shown, mirror=True)(shown, (0, 2), 0.0, None)
+    plain = encoded(tiny_model(), images, shown).decode(shown, (0, 2), MEAN)
+    turned = encoded(tiny_model(), images.flip(-2), shown).decode(shown, (0, 2), MEAN)
+    both = encoded(tiny_model(), images, shown, mirror=True).decode(shown, (0, 2), MEAN)
     torch.testing.assert_close(both, (plain + turned.flip(2)) / 2)
     assert not torch.allclose(both, plain)
-    other = encoded(tiny_model(), images.flip(-2), shown, mirror=True)(shown, (0, 2), 0.0, None)
+    other = encoded(tiny_model(), images.flip(-2), shown, mirror=True).decode(shown, (0, 2), MEAN)
     torch.testing.assert_close(other, both.flip(2))
 
 

@@ -1,4 +1,4 @@
-"""Many subjects: the cohort folder, its table and its splits. Loads no torch."""
+"""Cohorts of subjects: the cohort folder, its table and its splits. Loads no torch."""
 
 import lazy_loader as lazy
 

@@ -1,4 +1,4 @@
-"""What a cohort is: modalities, subjects with their files, and the folder that they lie in."""
+"""Cohorts: modalities, subjects with their files, and the rules that they must satisfy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anymod.files import confined, sha256
 SPLITS = ("train", "validation", "test")
 KEY_COLUMNS = ("subject", "split")
 EXTRA_COLUMNS = ("mask", "label", "tissue")
-"""Optional maps of a subject: where its foreground is, what a model should segment, FreeSurfer tissue labels."""
+"""Optional maps of a subject: foreground, labels to segment, FreeSurfer tissue labels."""
 
 MODALITY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 SUBJECT_NAME = re.compile(r"\w([\w .-]{0,62}[\w-])?")
@@ -27,9 +27,9 @@ SUBJECT_NAME = re.compile(r"\w([\w .-]{0,62}[\w-])?")
 class Modality:
     """One kind of image.
 
-    `group` holds modalities that are drawn together (`mr`, `us`). `harmonized_median` is the constant c_m in (0, 1) that the
-    white-matter median of a harmonized target takes, and the core's median where a recipe scales by it (method, section 9); None where
-    it is to be measured.
+    Modalities of one `group` (`mr`, `us`) are drawn together. `harmonized_median` is the constant c_m in (0, 1) to which the median of
+    white matter is mapped in a harmonized target, and the median of the core if a recipe scales by it (method, section 9); None if it
+    must be measured.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Modality:
 
 @dataclass(frozen=True)
 class Subject:
-    """One patient or visit: `paths` maps each observed modality to its file, relative to the cohort's folder."""
+    """One patient or visit; `paths` maps each observed modality to its file, relative to the cohort's folder."""
 
     name: str
     split: str
@@ -50,12 +50,12 @@ class Subject:
 
     @property
     def observed(self) -> tuple[str, ...]:
-        """The modalities that the subject has, in the table's order."""
+        """Modalities of the subject, in the table's order."""
         return tuple(self.paths)
 
     @property
     def files(self) -> dict[str, str]:
-        """Every file of the subject by column: the observed modalities, then mask, label and tissue where given."""
+        """All files of the subject by column: the observed modalities, then mask, label and tissue if present."""
         extras = {column: getattr(self, column) for column in EXTRA_COLUMNS}
         return {**self.paths, **{column: path for column, path in extras.items() if path is not None}}
 
@@ -64,8 +64,8 @@ class Subject:
 class Cohort:
     """Many subjects in one folder.
 
-    `spacing_mm` is what every image was resampled to and `reference` the modality whose grid the others were put on; None where
-    the images keep the grids they came with.
+    `spacing_mm` is the spacing of all images after resampling and `reference` the modality whose grid the others were resampled to; None
+    if the images keep their original grids.
     """
 
     root: Path
@@ -82,15 +82,15 @@ class Cohort:
         return tuple(modality.name for modality in self.modalities)
 
     def path(self, subject: Subject, column: str) -> Path:
-        """Return the file of one of the subject's modalities (or mask, label, tissue); raise CohortError where it has none."""
+        """Return the file of one of the subject's modalities (or mask, label, tissue); raise CohortError if there is none."""
         if column not in subject.files:
             raise CohortError(
-                "image not observed", f"subject '{subject.name}'", f"it has no {column}", "ask for one of its images"
+                "image not observed", f"subject '{subject.name}'", f"it has no {column}", "choose one of its images"
             )
         return confined(self.root, subject.files[column], error=CohortError)
 
     def subject(self, name: str) -> Subject:
-        """Return the subject of that name, or raise CohortError that proposes the nearest one."""
+        """Return the subject with this name, or raise a CohortError that suggests the most similar name."""
         for subject in self.subjects:
             if subject.name == name:
                 return subject
@@ -98,7 +98,7 @@ class Cohort:
         raise CohortError("unknown subject", self.root, f"'{name}' is not in the table", nearest(name, names))
 
     def modality(self, name: str) -> Modality:
-        """Return the modality of that name, or raise ModalityError that proposes the nearest one."""
+        """Return the modality with this name, or raise a ModalityError that suggests the most similar name."""
         for modality in self.modalities:
             if modality.name == name:
                 return modality
@@ -106,48 +106,48 @@ class Cohort:
         raise ModalityError("unknown modality", self.root, f"'{name}' is not in cohort.yaml", remedy)
 
     def of_split(self, *splits: str) -> tuple[Subject, ...]:
-        """Return the subjects of any of these splits, in the table's order; empty where there are none."""
+        """Return the subjects in any of these splits, in the table's order; empty if there are none."""
         for split in splits:
             check_split(split, self.root)
         return tuple(subject for subject in self.subjects if subject.split in splits)
 
     def held_out(self, fold: int) -> Cohort:
-        """Return the cohort with one fold for the test and all others for training.
+        """Return the cohort with one fold as the test split and all other folds as the training split.
 
-        Subjects that are in no fold keep their split, but for those that test already: these wait for the final test, and are left out.
+        Subjects that are in no fold keep their split, except those in the test split: they are left out and kept for the final test.
 
-        Raises CohortError where no subject is in that fold, or in no other one.
+        Raises CohortError if no subject is in this fold, or none in any other.
         """
         folds = {subject.split for subject in self.subjects} - set(SPLITS)
         if str(fold) not in folds or len(folds) < 2:
             there = ", ".join(sorted(folds, key=int)) or "none"
-            remedy = "draw folds with `anymod prepare --folds`, or write their numbers as splits"
+            remedy = "draw folds with `anymod prepare --folds`, or write fold numbers as splits"
             raise CohortError("no such fold", f"{self.root}, fold {fold}", f"its folds are: {there}", remedy)
         split_of = {name: "test" if name == str(fold) else "train" for name in folds}
-        waiting = [each for each in self.subjects if each.split != "test"]
-        subjects = (replace(each, split=split_of.get(each.split, each.split)) for each in waiting)
+        used = [each for each in self.subjects if each.split != "test"]
+        subjects = (replace(each, split=split_of.get(each.split, each.split)) for each in used)
         return replace(self, subjects=tuple(subjects))
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 over the table and the bytes of every file; where the folder lies does not matter."""
+        """Return a SHA-256 over the table and the bytes of all files; it does not depend on the folder's path."""
         subjects = [[subject.split, *self.subject_fingerprint(subject)] for subject in self.subjects]
         modalities = [[modality.name, modality.group, modality.harmonized_median] for modality in self.modalities]
         content = json.dumps([modalities, self.spacing_mm, sorted(subjects)])
         return hashlib.sha256(content.encode()).hexdigest()
 
     def subject_fingerprint(self, subject: Subject) -> tuple[str, str]:
-        """Return (name, SHA-256 over the bytes of the subject's files and what each of them is)."""
+        """Return the subject's name and a SHA-256 over the columns and bytes of its files."""
         contents = {column: sha256(self.path(subject, column)) for column in subject.files}
         return subject.name, hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
 def default_group(modality: str) -> str:
-    """Return the group that a modality belongs to where none is given: `us` for ultrasound, else `mr`."""
+    """Return the default group of a modality: `us` for ultrasound, `mr` for all others."""
     return "us" if modality == "us" else "mr"
 
 
 def check_split(split: str, where: str | Path) -> str:
-    """Return `split`, or raise CohortError unless it is train, validation, test or the number of a fold."""
+    """Return `split`; raise CohortError unless it is train, validation, test or the number of a fold."""
     if split not in SPLITS and not re.fullmatch(r"[0-9]{1,3}", split):
         raise CohortError(
             "unknown split", where, f"'{split}' is none of {', '.join(SPLITS)} or a fold number", nearest(split, SPLITS)
@@ -156,7 +156,7 @@ def check_split(split: str, where: str | Path) -> str:
 
 
 def check_modality_name(name: str, where: str | Path) -> str:
-    """Return `name`, or raise CohortError where it could not be a column and a file name at once."""
+    """Return `name`; raise CohortError if it cannot serve as a column and a file name."""
     reserved = name in (*KEY_COLUMNS, *EXTRA_COLUMNS)
     if reserved or not MODALITY_NAME.fullmatch(name):
         why = f"'{name}' " + ("is a column of its own" if reserved else "is not letters, digits, '_' and '-'")
@@ -165,7 +165,7 @@ def check_modality_name(name: str, where: str | Path) -> str:
 
 
 def check_subject_name(name: str, where: str | Path) -> str:
-    """Return `name`, or raise CohortError where it could not be a folder's name."""
+    """Return `name`; raise CohortError if it cannot serve as the name of a folder."""
     if not SUBJECT_NAME.fullmatch(name):
         why = f"{name!r} is not 1 to 64 letters, digits, spaces, '.', '_' or '-', beginning with a letter or digit"
         raise CohortError("unusable subject name", where, why, "rename the subject")
@@ -173,7 +173,7 @@ def check_subject_name(name: str, where: str | Path) -> str:
 
 
 def check_modalities(cohort: Cohort, where: str | Path) -> None:
-    """Raise CohortError unless there are 1 to 16 modalities of usable, different names and constants inside (0, 1)."""
+    """Raise CohortError unless there are 1 to 16 modalities with usable, different names and constants in (0, 1)."""
     names = [check_modality_name(modality.name, where) for modality in cohort.modalities]
     repeated = _first_repeated(iter(names))
     if repeated is not None:
@@ -191,9 +191,9 @@ def check_modalities(cohort: Cohort, where: str | Path) -> None:
 
 
 def check_subjects(cohort: Cohort, where: str | Path) -> None:
-    """Raise CohortError at the first wrong subject: its name, split, modalities, or a file that the table names twice."""
+    """Raise CohortError at the first subject with a wrong name, split or modality, or with a file that is listed twice."""
     if not cohort.subjects:
-        raise CohortError("empty cohort", where, "it lists no subject", "add one line for each subject")
+        raise CohortError("empty cohort", where, "it lists no subject", "add one line per subject")
     repeated = _first_repeated(subject.name for subject in cohort.subjects)
     if repeated is not None:
         raise CohortError("duplicate subject", where, f"'{repeated}' is listed twice", "keep one of the lines")
@@ -204,23 +204,19 @@ def check_subjects(cohort: Cohort, where: str | Path) -> None:
             cohort.modality(modality)
         if not subject.paths:
             why = f"subject '{subject.name}' has no image of any modality"
-            raise CohortError("subject without images", where, why, "give one, or remove its line")
+            raise CohortError("subject without images", where, why, "add one, or remove its line")
     file = _first_repeated(path for subject in cohort.subjects for path in subject.files.values())
     if file is not None:
-        raise CohortError("file listed twice", where, f"'{file}' stands in two places", "one file belongs in one place")
+        raise CohortError("file listed twice", where, f"'{file}' appears in two cells", "list each file once")
 
 
 def check_files(cohort: Cohort, subject: Subject) -> None:
-    """Raise CohortError where a file of the subject lies outside the cohort's folder or is not there."""
+    """Raise CohortError if a file of the subject is missing or outside the cohort's folder."""
     for column in subject.files:
         path = cohort.path(subject, column)
         if not path.is_file():
-            raise CohortError(
-                "missing file",
-                path,
-                f"{column} of subject '{subject.name}' is not there",
-                "restore it or empty its cell",
-            )
+            why = f"{column} of subject '{subject.name}' does not exist"
+            raise CohortError("missing file", path, why, "restore it or empty its cell")
 
 
 def _first_repeated(names: Iterator[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Which subjects train, which validate, which test: drawn from a seed or read from a list."""
+"""Splits of subjects into training, validation, test or folds: drawn from a seed or read from a list."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from anymod.errors import CohortError
 from anymod.randomness import derive_seed
 
 VISITS = tuple(map(re.compile, (r"(.+)_ses-[A-Za-z0-9]+", r"(UPENN-GBM-\d+)_\d+", r"(BraTS-[A-Za-z]+-\d+)-\d+")))
-"""Names of a patient's visit in BIDS, UPENN-GBM and BraTS from 2023: what comes before is the patient."""
+"""Names of visits in BIDS, UPENN-GBM and BraTS since 2023; the group is the patient."""
 
 
 def patient_of(name: str) -> str:
-    """Return the patient that a subject's name tells of: the name itself, unless it names one of several visits."""
+    """Return the patient of a subject: the part of the name before the visit, or the whole name if it has no visit."""
     matches = (pattern.fullmatch(name) for pattern in VISITS)
     return next((match[1] for match in matches if match), name)
 
 
 def check_visits_together(splits: Mapping[str, str], where: str | Path) -> None:
-    """Raise CohortError where visits of one patient, by their names, are in different splits: a test would know who trained."""
+    """Raise CohortError if visits of one patient are in different splits, so that the test would contain training patients."""
     first: dict[str, str] = {}
     for name, split in splits.items():
         other = first.setdefault(patient_of(name), name)
         if splits[other] != split:
             why = f"'{other}' is in {splits[other]} and '{name}' in {split}, visits of one patient"
-            raise CohortError("patient in two splits", where, why, "put both into one")
+            raise CohortError("patient in two splits", where, why, "put both into one split")
 
 
 def draw_splits(
@@ -40,16 +40,16 @@ def draw_splits(
     test_subjects: Sequence[str] = (),
     strata: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return the split of each subject: these fractions of all, rounded, and the rest for training.
+    """Return the split of each subject: `validation` and `test` are fractions of all subjects, and the rest is for training.
 
-    Each subject has its own draw from (seed, name) and the lowest draws test, the next validate: the order of `names` does not
-    matter, and a subject more seldom moves another. Where `test_subjects` are named they alone are the test set. A fraction
-    above 0 gives at least one subject as long as two remain for training. `strata` names each subject's kind, such as the images
-    it has: every split then has each kind in proportion, to within two subjects.
+    Each subject gets a random number from (seed, name); the lowest go to test, the next to validation. The order of `names` does not
+    matter, and an added subject rarely moves others. `test_subjects`, if given, are the whole test split. A fraction above 0 gives at
+    least one subject as long as two remain for training. `strata` gives each subject's kind, such as its modalities: every split then
+    contains each kind in proportion, to within two subjects. Raises CohortError for fractions that cannot be used or unknown subjects.
     """
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
         why = f"validation is {validation} and test {test}"
-        raise CohortError("unusable fractions", "the split", why, "give fractions from 0 whose sum is below 1")
+        raise CohortError("unusable fractions", "the split", why, "give fractions of at least 0 with a sum below 1")
     _check_known(test_subjects, names, "--test-subjects")
     queue = _queue(set(names) - set(test_subjects), seed, strata or {})
     splits = dict.fromkeys(test_subjects, "test")
@@ -61,36 +61,34 @@ def draw_splits(
 
 
 def draw_folds(names: Sequence[str], seed: int, folds: int, strata: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the fold of each subject, "0" and so on: sizes differ by at most one, and each stratum is spread over the folds.
+    """Return the fold of each subject, "0" and so on: sizes differ by at most one, and each stratum is distributed over the folds.
 
-    As with `draw_splits` the order of `names` does not matter.
+    As in `draw_splits`, the order of `names` does not matter.
     """
     if not 2 <= folds <= len(names):
         why = f"{folds} folds of {len(names)} patients"
-        raise CohortError(
-            "unusable folds", "the split", why, "ask for 2 folds or more, and no more than there are patients"
-        )
-    # Dealt out like cards, one stratum after the other.
+        raise CohortError("unusable folds", "the split", why, "give at least 2 folds and no more than patients")
+    # Dealt like cards, one stratum after the other.
     dealt = sorted(set(names), key=lambda name: ((strata or {}).get(name, ""), derive_seed(seed, "split", name), name))
     fold_of = {name: str(place % folds) for place, name in enumerate(dealt)}
     return {name: fold_of[name] for name in names}
 
 
 def _queue(names: set[str], seed: int, strata: Mapping[str, str]) -> list[str]:
-    """Return the names by their draws, so that whatever is taken from the front has each stratum in proportion."""
+    """Return the names in random order, such that any number of them from the front contains each stratum in proportion."""
     drawn = sorted(names, key=lambda name: (derive_seed(seed, "split", name), name))
     members: dict[str, list[str]] = {}
     for name in drawn:
         members.setdefault(strata.get(name, ""), []).append(name)
     place: dict[str, float] = {}
     for stratum, those in members.items():
-        offset = derive_seed(seed, "stratum", stratum) / 2**63  # else small strata would all come late
+        offset = derive_seed(seed, "stratum", stratum) / 2**63  # so that small strata do not all come first
         place |= {name: (rank + offset) / len(those) for rank, name in enumerate(those)}
     return sorted(drawn, key=lambda name: place[name])
 
 
 def _take(queue: list[str], fraction: float, total: int) -> list[str]:
-    """Remove and return the front of the queue: `fraction` of `total`, at least one while two remain."""
+    """Remove and return the front of the queue: `fraction` of `total`, at least one, but leave two."""
     spare = max(0, len(queue) - 2)
     count = min(spare, max(1, round(fraction * total))) if fraction > 0 else 0
     taken, queue[:] = queue[:count], queue[count:]
@@ -98,10 +96,10 @@ def _take(queue: list[str], fraction: float, total: int) -> list[str]:
 
 
 def splits_from_list(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """Return the split of each subject from a CSV file with the columns `subject,split`; every subject must be in it once."""
+    """Return the split of each subject from a CSV file with the columns `subject,split` that lists every subject once."""
     lines = read_csv(path)
     if lines[0] != ["subject", "split"] or any(len(line) != 2 for line in lines):
-        raise CohortError("broken table", path, "it has other columns", "write 'subject,split' and two fields a line")
+        raise CohortError("broken table", path, "it has other columns", "write 'subject,split' and two fields per line")
     listed = [name for name, _ in lines[1:]]
     if len(set(listed)) < len(listed):
         repeated = next(name for name in listed if listed.count(name) > 1)

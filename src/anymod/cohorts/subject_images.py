@@ -84,6 +84,7 @@ def check_same_grid(volumes: Mapping[str, Volume], where: str = "") -> None:
         if not volumes[first].grid.same_as(volumes[other].grid):
             grids = [volumes[name].grid for name in (first, other)]
             elsewhere = " at another place" if repr(grids[0]) == repr(grids[1]) else ""
-            why = f"{first} has {grids[0]}, {other} has {grids[1]}{elsewhere}"
+            file = f" ({volumes[other].source})" if volumes[other].source else ""
+            why = f"{first} has {grids[0]}, {other}{file} has {grids[1]}{elsewhere}"
             remedy = f"put them on one grid with 'anymod prepare --source folder … --resample-to {first}'"
             raise GridError("different grids", where or volumes[other].source or other, why, remedy)

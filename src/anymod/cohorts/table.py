@@ -1,4 +1,4 @@
-"""A cohort as a folder on disk: `cohort.yaml` and `subjects.csv`, read strictly and written whole."""
+"""Cohort folders on disk: `cohort.yaml` and `subjects.csv`, read strictly and written whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLE = "subjects.csv"
 
 
 class ModalityEntry(Settings):
-    """One modality in `cohort.yaml`; `group` is `us` for us and else `mr` where it is not given."""
+    """One modality in `cohort.yaml`; the default `group` is `us` for us and `mr` for all others."""
 
     name: str
     group: str | None = None
@@ -48,7 +48,7 @@ class CohortDescription(Settings):
 
 
 def read_cohort(path: str | Path) -> Cohort:
-    """Return the cohort in a folder; raise CohortError at the first thing in it that is wrong, a missing file included."""
+    """Return the cohort in a folder; raise CohortError at the first error in it, such as a missing file."""
     cohort = read_table(path)
     for subject in cohort.subjects:
         check_files(cohort, subject)
@@ -56,7 +56,7 @@ def read_cohort(path: str | Path) -> Cohort:
 
 
 def read_table(path: str | Path) -> Cohort:
-    """Return the cohort that a folder's two text files describe, without looking for the images they name."""
+    """Return the cohort described by a folder's two text files, without looking for the images."""
     root = Path(path)
     if not root.is_dir():
         raise CohortError("no cohort", root, "there is no such folder", "give a folder with a cohort.yaml")
@@ -75,7 +75,7 @@ def read_table(path: str | Path) -> Cohort:
 
 
 def write_cohort(cohort: Cohort, path: str | Path) -> Cohort:
-    """Write `cohort.yaml` and `subjects.csv` into a folder that holds the images already; return the cohort as read back."""
+    """Write `cohort.yaml` and `subjects.csv` into a folder that contains the images; return the cohort as read back."""
     root = Path(path)
     check_modalities(cohort, root / DESCRIPTION)
     check_subjects(cohort, root / TABLE)
@@ -86,7 +86,7 @@ def write_cohort(cohort: Cohort, path: str | Path) -> Cohort:
     for subject in cohort.subjects:
         writer.writerow({"subject": subject.name, "split": subject.split, **subject.files})
     write_text(root / TABLE, text.getvalue())
-    # cohort.yaml comes last: a folder that has one is whole.
+    # cohort.yaml is written last, so that a folder that has one is complete.
     write_yaml(root / DESCRIPTION, _description(cohort))
     return read_cohort(root)
 
@@ -115,7 +115,7 @@ def _read_subjects(path: Path, modalities: tuple[str, ...]) -> tuple[Subject, ..
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(columns):
             why = f"row {number} has {len(line)} fields for {len(columns)} columns"
-            raise CohortError("broken table", path, why, "give every row one field for each column")
+            raise CohortError("broken table", path, why, "give every row one field per column")
         cells = dict(zip(columns, line, strict=True))
         extras = {column: cells.get(column) or None for column in EXTRA_COLUMNS}
         paths = {name: cells[name] for name in modalities if cells[name]}
@@ -124,19 +124,19 @@ def _read_subjects(path: Path, modalities: tuple[str, ...]) -> tuple[Subject, ..
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """Return the cells of a comma-separated UTF-8 file, stripped, header first, blank lines left out; raise CohortError if broken."""
+    """Return the stripped cells of a comma-separated UTF-8 file, header first, without blank lines; raise CohortError if broken."""
     try:
-        # utf-8-sig: spreadsheet programs put a byte-order mark in front.
+        # utf-8-sig, because spreadsheet programs start files with a byte-order mark.
         text = path.read_text(encoding="utf-8-sig")
         lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text), strict=True) if line]
     except FileNotFoundError:
-        raise CohortError("no such file", path, "nothing is there", "write the table") from None
+        raise CohortError("no such file", path, "it does not exist", "write the table") from None
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise CohortError("unreadable table", path, str(problem), "write comma-separated UTF-8 text") from problem
     if not lines:
-        raise CohortError("empty table", path, "it has no header", "begin with 'subject,split,…'")
+        raise CohortError("empty table", path, "it has no header", "start with 'subject,split,…'")
     if any(not character.isprintable() for line in lines for cell in line for character in cell):
-        raise CohortError("unreadable table", path, "a cell holds control characters", "write plain text")
+        raise CohortError("unreadable table", path, "a cell contains control characters", "write plain text")
     return lines
 
 
@@ -146,7 +146,7 @@ def _check_columns(columns: list[str], modalities: tuple[str, ...], path: Path) 
         if column not in known:
             raise CohortError("unknown column", path, f"'{column}' is no known column", nearest(column, known))
         if column in columns[:position]:
-            raise CohortError("duplicate column", path, f"'{column}' stands there twice", "keep one of them")
+            raise CohortError("duplicate column", path, f"'{column}' appears twice", "keep one of them")
     for column in (*KEY_COLUMNS, *modalities):
         if column not in columns:
             raise CohortError("missing column", path, f"there is no '{column}'", "add it; its cells may be empty")

@@ -1,4 +1,4 @@
-"""Alignment of two images of one patient."""
+"""Rigid and affine alignment of two images of one patient."""
 
 import lazy_loader as lazy
 

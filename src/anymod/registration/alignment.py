@@ -1,4 +1,4 @@
-"""Rigid and affine alignment of two images, coarse to fine, with a judgement of whether it is to be believed."""
+"""Rigid and affine alignment of two images from coarse to fine, with a check of whether the result is plausible."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from anymod.volumes import Volume, foreground_of
 Measure = Literal["mutual-information", "linear-combination"]
 
 LEVELS_MM = (4.0, 2.0, 1.0)  # spacings, coarse to fine; none finer than the images
-# By patches at one spacing: at 4 mm a fan of ultrasound has too few, at 1 mm they tell hardly more in eight times the time.
+# Patches use one spacing: at 4 mm an ultrasound fan has too few, at 1 mm they gain little in eight times the time.
 PATCHES_MM = (2.0,)
-PROBED_MM = 3.0  # how far from the solution similarity has to be lower
-LEAST_SHARPNESS = 0.2  # by what share it has to be, in the mean of six directions
+PROBED_MM = 3.0  # distance from the solution at which similarity has to be lower
+LEAST_SHARPNESS = 0.2  # relative drop of similarity at this distance, mean of six directions
 FARTHEST_MM = 30.0  # more than patients move between scans of one session, or brains shift
 LEAST_OVERLAP = 0.25  # of the smaller foreground
-
 
 Similarity = Callable[[Level, sitk.Transform], float]
 Improve = Callable[[Level, sitk.Transform], None]  # in place
@@ -38,16 +37,16 @@ MEASURES: dict[str, tuple[Similarity, Improve]] = {
 
 @dataclass(frozen=True)
 class Alignment:
-    """How one image lies to another.
+    """Transform between two images, and how well it fits.
 
     Attributes:
-        measure: What the images were compared with.
-        transform: From points of the fixed image to points of the moving one that show the same (ITK's: LPS millimetres).
-        similarity: Of the two where the transform puts them, from 0.
-        gained: Similarity at the end less similarity at first; 0 where no search found better, and nothing was moved.
-        moved_mm: How far the transform moves the farthest corner of the fixed image's foreground.
-        sharpness: By what share similarity falls, in the mean, if the moving image is shifted by 3 mm in six directions.
-        overlap: Share of the smaller foreground that lies in the other.
+        measure: Measure of similarity.
+        transform: From points of the fixed image to the corresponding points of the moving one (ITK, LPS millimetres).
+        similarity: Similarity under the transform, from 0.
+        gained: Similarity at the end minus similarity at the start; 0 if no search improved it and nothing was moved.
+        moved_mm: Largest displacement of a corner of the box around the fixed image's foreground.
+        sharpness: Relative drop of similarity if the images are shifted by 3 mm, mean of six directions.
+        overlap: Share of the smaller foreground that overlaps the other.
     """
 
     measure: Measure
@@ -60,22 +59,22 @@ class Alignment:
 
     @property
     def doubt(self) -> str:
-        """Why the alignment looks wrong; empty where nothing does."""
+        """Reason why the alignment looks wrong; empty if nothing does."""
         if self.overlap < LEAST_OVERLAP:
             return f"only {100 * self.overlap:.0f} % of the smaller image lies in the other"
         if self.moved_mm > FARTHEST_MM:
             return f"it moves the image by {self.moved_mm:.0f} mm"
         if self.sharpness < LEAST_SHARPNESS:
-            return f"{PROBED_MM:g} mm beside it the images are about as similar (sharpness {self.sharpness:.2f})"
+            return f"the images are about as similar when shifted by {PROBED_MM:g} mm (sharpness {self.sharpness:.2f})"
         return ""
 
 
 def align_modalities(
     fixed: Volume, moving: Volume, groups: tuple[str, str] = ("mr", "mr"), kind: Kind = "rigid"
 ) -> Alignment:
-    """Return how `moving` lies to `fixed`, compared as befits their groups (`mr`, `us`): by patches where exactly one is ultrasound.
+    """Return the alignment of `moving` to `fixed` with the measure for their groups (`mr`, `us`): LC2 if exactly one is ultrasound.
 
-    That one is what has to be explained, so an ultrasound that moves is aligned to in place of being aligned.
+    LC2 needs the ultrasound as the fixed image, so a moving ultrasound serves as the fixed image and the result is inverted.
     """
     if (groups[0] == "us") == (groups[1] == "us"):
         return align(fixed, moving, "mutual-information", kind)
@@ -87,22 +86,22 @@ def align_modalities(
 
 
 def align(fixed: Volume, moving: Volume, measure: Measure = "mutual-information", kind: Kind = "rigid") -> Alignment:
-    """Return how `moving` lies to `fixed`, sought from where their files say that they are; the same on every call.
+    """Return the alignment of `moving` to `fixed`, starting from the positions in the file headers; the same on every call.
 
-    By linear combination `fixed` has to be the ultrasound.
+    With "linear-combination", `fixed` must be the ultrasound.
 
     Raises:
-        VolumeError: Their foregrounds do not meet, so that there is nothing to begin from.
+        VolumeError: The foregrounds do not overlap at the start.
     """
     similarity, _ = MEASURES[measure]
     levels = [Level(Sampled.of(fixed, step), Sampled.of(moving, step)) for step in _spacings(fixed, moving, measure)]
-    transform: sitk.Transform = _still(levels)
-    if not levels[-1].met(transform).any():
-        why = "no part of one lies where the other does"
-        raise VolumeError("nothing to align", "the images", why, "check the scans' positions")
+    transform: sitk.Transform = _identity(levels)
+    if not levels[-1].shared(transform).any():
+        why = "they do not overlap"
+        raise VolumeError("nothing to align", "the images", why, "check the positions in their headers")
     before = similarity(levels[-1], transform)
-    for first in range(len(levels)):  # a coarse level may lead astray: then begin with a finer one
-        transform = _still(levels)
+    for first in range(len(levels)):  # if a coarse level leads to a wrong optimum, start from a finer one
+        transform = _identity(levels)
         for level in levels[first:]:
             _improve(level, transform, measure)
         if similarity(levels[-1], transform) > before:
@@ -117,20 +116,20 @@ def align(fixed: Volume, moving: Volume, measure: Measure = "mutual-information"
         similarity=after,
         gained=after - before,
         moved_mm=_farthest_mm(transform, _corners(fixed)),
-        sharpness=1 - _beside(levels[-1], transform, similarity) / max(after, 1e-9),
+        sharpness=1 - _shifted_similarity(levels[-1], transform, similarity) / max(after, 1e-9),
         overlap=levels[-1].overlap(transform),
     )
 
 
-def _still(levels: list[Level]) -> sitk.Euler3DTransform:
-    """Return the movement that moves nothing, about the middle of the fixed image."""
+def _identity(levels: list[Level]) -> sitk.Euler3DTransform:
+    """Return the identity as a rigid transform centred at the middle of the fixed image."""
     transform = sitk.Euler3DTransform()
     transform.SetCenter(levels[-1].fixed.middle.tolist())
     return transform
 
 
 def _improve(level: Level, transform: sitk.Transform, measure: Measure) -> None:
-    """Move a transform, in place, to where similarity is higher; leave it where the search ends lower than it began."""
+    """Change a transform in place so that similarity is higher; keep it if the search ends lower than it started."""
     similarity, improve = MEASURES[measure]
     parameters, before = transform.GetParameters(), similarity(level, transform)
     improve(level, transform)
@@ -139,7 +138,7 @@ def _improve(level: Level, transform: sitk.Transform, measure: Measure) -> None:
 
 
 def _spacings(fixed: Volume, moving: Volume, measure: Measure) -> list[float]:
-    """Return the spacings to align at [mm]: no voxel smaller than both images' finest edge."""
+    """Return the spacings [mm] to align at, none finer than the coarser image's smallest voxel edge."""
     finest = max(min(fixed.spacing_mm), min(moving.spacing_mm))
     levels = LEVELS_MM if measure == "mutual-information" else PATCHES_MM
     return [spacing for spacing in levels if spacing >= finest] or [finest]
@@ -154,7 +153,7 @@ def _as_affine(rigid: sitk.Euler3DTransform) -> sitk.AffineTransform:
 
 
 def _corners(volume: Volume) -> Array:
-    """Return the eight corners [8, 3] of the box about a volume's foreground, LPS millimetres."""
+    """Return the eight corners [8, 3] of the box around a volume's foreground, LPS millimetres."""
     places = np.argwhere(foreground_of(volume.data))
     ends = np.stack([places.min(axis=0), places.max(axis=0)])
     corners = np.array([[ends[i, 0], ends[j, 1], ends[k, 2]] for i, j, k in np.ndindex(2, 2, 2)])
@@ -162,13 +161,13 @@ def _corners(volume: Volume) -> Array:
 
 
 def _farthest_mm(transform: sitk.Transform, points: Array) -> float:
-    """Return how far a transform moves the point [n, 3] that it moves farthest."""
+    """Return the largest displacement [mm] of any of the points [n, 3] by a transform."""
     moved = np.array([transform.TransformPoint(point) for point in points.tolist()]) - points
     return float(np.linalg.norm(moved, axis=1).max())
 
 
-def _beside(level: Level, transform: sitk.Transform, similarity: Similarity) -> float:
-    """Return the mean similarity `PROBED_MM` away, along both ways of all axes."""
+def _shifted_similarity(level: Level, transform: sitk.Transform, similarity: Similarity) -> float:
+    """Return the mean similarity after shifts by `PROBED_MM` in both directions of all axes."""
     found = []
     for axis in range(3):
         for sign in (-1, 1):

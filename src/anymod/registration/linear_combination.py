@@ -1,9 +1,9 @@
-"""Similarity of an ultrasound and another image: how well its grey levels and edges explain the ultrasound, patch by patch (LC2).
+"""LC2, the similarity of an ultrasound and another image: how well its grey levels and edges explain the ultrasound in patches.
 
 Wein et al., "Global Registration of Ultrasound to MRI Using the LC2 Metric for Enabling Neurosurgical Guidance", MICCAI 2013. In each
-patch the ultrasound y is regressed on the other image x and the length of its gradient |dx|: tissues and interfaces are bright in
-ultrasound, and how bright differs from place to place. The measure is the mean of the explained share of y's variance, each patch counted
-by that variance. Patches that the other image does not cover explain nothing, so that it does not pay to move it away.
+patch the ultrasound y is regressed on the other image x and the length of its gradient |dx|, because the brightness of tissues and
+interfaces in ultrasound differs from place to place. LC2 is the mean of the explained share of the variance of y, weighted by that
+variance. Patches that the other image does not cover count as unexplained, so that moving it away gains nothing.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from anymod.registration.levels import Level, on_indices
 
 PATCH_MM = 10.0  # edge of a patch
 LEAST_COVERED = 0.5  # of a patch
-RIDGE = 1e-3  # of the regressors' mean variance: flat patches have no inverse
-LEVER_MM = 40.0  # a turn by 1/40 counts as a movement of 1 mm, as it is at this distance from the centre
+RIDGE = 1e-3  # of the regressors' mean variance, because the covariance of flat patches is singular
+LEVER_MM = 40.0  # a rotation by 1/40 counts as 1 mm, the movement at this distance from the centre
 TOLERANCE_MM = 0.05
 MOST_EVALUATIONS = 1500
 
 
 def similarity(level: Level, transform: sitk.Transform) -> float:
-    """Return which share of the variance of the fixed image, the ultrasound, the moving one explains under a transform, from 0 to 1."""
+    """Return the share of the variance of the fixed ultrasound that the moving image explains under a transform, from 0 to 1."""
     there = on_indices(level.moving.data, level.between(transform), level.fixed.grid.shape)
     return explained_share(
-        level.fixed.data, there, level.met(transform), level.fixed.inside, level.fixed.grid.spacing_mm[0]
+        level.fixed.data, there, level.shared(transform), level.fixed.inside, level.fixed.grid.spacing_mm[0]
     )
 
 
 def improve(level: Level, transform: sitk.Transform) -> None:
-    """Move a transform, in place, to where similarity is highest near it (Nelder and Mead's simplex: LC2 has no simple derivative)."""
+    """Change a transform in place to the nearest maximum of similarity (Nelder-Mead, because LC2 has no simple derivative)."""
     first = np.array(transform.GetParameters())
     unit = np.where(np.arange(len(first)) < len(first) - 3, 1 / LEVER_MM, 1.0)  # the last three are millimetres
 
@@ -42,7 +42,7 @@ def improve(level: Level, transform: sitk.Transform) -> None:
         transform.SetParameters((first + unit * steps).tolist())
         return -similarity(level, transform)
 
-    # A simplex about the start, as wide as a voxel: line searches across the whole head find better-looking places far off.
+    # A simplex as wide as a voxel around the start: line searches across the whole head find distant wrong maxima.
     simplex = np.vstack([np.zeros(len(first)), level.fixed.grid.spacing_mm[0] * np.eye(len(first))])
     options = {
         "initial_simplex": simplex,
@@ -57,7 +57,7 @@ def improve(level: Level, transform: sitk.Transform) -> None:
 
 @dataclass(frozen=True)
 class Terms:
-    """Of the patch about each voxel [X, Y, Z]: variance of the ultrasound, how much of it is explained, which part is covered."""
+    """Terms of LC2 for the patch around each voxel [X, Y, Z]: variance of the ultrasound, explained variance, covered share."""
 
     variance: Array
     explained: Array
@@ -65,7 +65,7 @@ class Terms:
 
 
 def explained_share(sound: Array, other: Array, both: Array, wanted: Array, spacing_mm: float) -> float:
-    """Return LC2 of two images [X, Y, Z] where `both` count, over the patches about the voxels that are `wanted`."""
+    """Return LC2 of two images [X, Y, Z] from the voxels marked in `both`, over the patches around the voxels marked in `wanted`."""
     if not both.any():
         return 0.0
     terms = explained(sound, other, both, spacing_mm)
@@ -73,13 +73,13 @@ def explained_share(sound: Array, other: Array, both: Array, wanted: Array, spac
     if not counted.any():
         return 0.0
     variance = terms.variance[counted]
-    # Patches that nothing covers weigh as much as covered ones do in the mean.
+    # Uncovered patches have the mean weight of covered ones.
     total = float(variance.sum()) + float(variance.mean()) * float((wanted & ~counted).sum())
     return float(np.clip(terms.explained[counted], 0, variance).sum()) / max(total, 1e-9)
 
 
 def explained(sound: Array, other: Array, both: Array, spacing_mm: float) -> Terms:
-    """Return what a regression of the ultrasound on the other image and its gradient explains in each patch, where `both` count."""
+    """Return what a regression of the ultrasound on the other image and its gradient explains in each patch of voxels in `both`."""
     size = 2 * max(1, round(PATCH_MM / spacing_mm / 2)) + 1
     edges = np.sqrt(sum(part**2 for part in np.gradient(other)))
     covered = _mean(both, size)
@@ -100,5 +100,5 @@ def explained(sound: Array, other: Array, both: Array, spacing_mm: float) -> Ter
 
 
 def _mean(data: Array, size: int) -> Array:
-    """Return the mean over the cube about each voxel; beyond the border there is nothing."""
+    """Return the mean over the cube of `size` voxels around each voxel, with 0 beyond the border."""
     return ndimage.uniform_filter(data.astype(np.float32, copy=False), size, mode="constant")

@@ -1,4 +1,4 @@
-"""Mutual information of two images' grey levels (Mattes et al., IEEE Trans. Med. Imaging 22:120, 2003), by SimpleITK."""
+"""Mutual information of the grey levels of two images (Mattes et al., IEEE Trans. Med. Imaging 22:120, 2003), with SimpleITK."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import SimpleITK as sitk
 from anymod.registration.levels import Level, Sampled
 
 BINS = 32  # of the joint histogram
-STEP, LEAST_STEP_MM = 0.5, 0.01  # largest movement of a voxel in one step: at first, in voxels, and where it ends
+STEP, LEAST_STEP_MM = 0.5, 0.01  # largest movement of a voxel in one step: at the start [voxels] and at the end [mm]
 ITERATIONS = 150  # at each level
-SEED = 1  # samples of a grid are moved a little at random; without a seed, by the clock
-MOST_SAMPLES = 200_000  # of the fixed image's voxels: a joint histogram of 32 x 32 bins needs no more
+SEED = 1  # of the random jitter of the sampling grid, which is otherwise seeded by the clock
+MOST_SAMPLES = 200_000  # voxels of the fixed image; enough for a joint histogram of 32 x 32 bins
 
 
 def similarity(level: Level, transform: sitk.Transform) -> float:
-    """Return how much one image tells of the other under a transform [nats], from 0."""
+    """Return the mutual information of the images under a transform [nats], from 0."""
     with _one_thread():
         return -float(_method(level, transform).MetricEvaluate(_image(level.fixed), _image(level.moving)))
 
 
 def improve(level: Level, transform: sitk.Transform) -> None:
-    """Move a transform, in place, to where similarity is highest near it."""
+    """Change a transform in place to the nearest maximum of similarity."""
     with _one_thread():
         method = _method(level, transform)
     method.SetOptimizerAsRegularStepGradientDescent(
@@ -53,7 +53,7 @@ def _method(level: Level, transform: sitk.Transform) -> sitk.ImageRegistrationMe
 
 
 def _image(sampled: Sampled, *, mask: bool = False) -> sitk.Image:
-    """Return an image, or where it counts, as SimpleITK's."""
+    """Return an image, or the mask of where it counts, as a SimpleITK image."""
     data = sampled.inside.astype(np.uint8) if mask else sampled.data
     image = sitk.GetImageFromArray(np.ascontiguousarray(data.T))
     image.SetSpacing(sampled.grid.spacing_mm)
@@ -64,7 +64,7 @@ def _image(sampled: Sampled, *, mask: bool = False) -> sitk.Image:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let filters that SimpleITK makes meanwhile compute with one thread: sums over several differ from call to call."""
+    """Give SimpleITK filters created inside one thread, because sums over several threads differ from call to call."""
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:

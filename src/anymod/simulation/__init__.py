@@ -1,7 +1,7 @@
-"""Patients with known truth: anatomy, tumour and magnetic resonance images from tissue parameters and signal equations.
+"""Simulated patients with known truth: anatomy, tumour, MR images and ultrasound.
 
-The way of a subject: an anatomy (procedural, or a FreeSurfer label map) gives tissue fractions; a tumour pushes and replaces some of
-them; a protocol's signal equations turn fractions into images. Each is a function of (seed, index, settings).
+An anatomy (procedural, or from a FreeSurfer label map) gives tissue fractions. A tumour displaces and replaces some of them. Signal
+equations and acoustics turn fractions into images. Each step is a function of (seed, index, settings).
 """
 
 import lazy_loader as lazy

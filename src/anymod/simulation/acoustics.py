@@ -1,9 +1,9 @@
-"""What ultrasound meets in tissue: scatterers, changes of impedance, attenuation.
+"""Acoustic properties of tissue: scattering, impedance and attenuation.
 
 Sources: attenuation of soft tissue 7 Np/m/MHz = 0.6 dB/cm/MHz (Duck 1990, as cited in doi 10.1016/j.ultrasmedbio.2013.12.025, table 1);
 fat and muscle 0.8 and 1.2 dB/cm/MHz, impedance of fat, muscle and cortical bone 1.39, 1.68 and 6.5 MRayl, attenuation of bone 1 to 10
-dB/cm/MHz (doi 10.3390/s23135942, table A2). All else is this project's choice, so that pictures look as those of the RESECT database do:
-tumour, folds, falx and choroid plexus bright, fluid and vessels dark, grey matter slightly darker than white.
+dB/cm/MHz (doi 10.3390/s23135942, table A2). All other values are chosen by this project to resemble images of the RESECT database:
+tumour, folds, falx and choroid plexus are bright, fluid and vessels dark, grey matter is slightly darker than white.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from anymod.simulation.tissues import OUTSIDE_BRAIN, Tissue
 
 @dataclass(frozen=True)
 class Acoustics:
-    """Of one tissue: scattered power relative to white matter [dB], impedance [MRayl], attenuation [dB/cm/MHz]."""
+    """Acoustic properties of one tissue: scattered power relative to white matter [dB], impedance [MRayl], attenuation [dB/cm/MHz]."""
 
     backscatter_db: float
     impedance: float
@@ -31,7 +31,7 @@ class Acoustics:
 
 _FLUID = Acoustics(-45.0, 1.52, 0.01)
 ACOUSTICS: dict[Tissue, Acoustics] = {
-    Tissue.AIR: Acoustics(-30.0, 1.52, 0.5),  # outside a skull-stripped brain: saline, and edges of the opening
+    Tissue.AIR: Acoustics(-30.0, 1.52, 0.5),  # around a skull-stripped brain: saline and the edges of the opening
     Tissue.CSF: _FLUID,
     Tissue.GREY: Acoustics(-1.5, 1.58, 0.5),
     Tissue.WHITE: Acoustics(0.0, 1.60, 0.7),
@@ -50,23 +50,21 @@ ACOUSTICS: dict[Tissue, Acoustics] = {
     Tissue.DURA: Acoustics(20.0, 1.75, 1.5),
     Tissue.SOLID: Acoustics(11.0, 1.615, 0.65),
 }
-# Pia, arachnoid and small vessels that fill a fold: like cortex, but for the sheet in its middle.
+# Pia, arachnoid and small vessels that fill a fold: like cortex, except for the sheet in the middle of the fold.
 FOLD = Acoustics(-3.0, 1.58, 0.55)
-FOLD_WIDTH_MM = 4.0  # fluid wider than this is a ventricle or cistern, dark
-CORTEX_MM = (1.0, 5.0)  # how far a fold's middle is from white matter, at least and at most
-SHEET_DB = 27.0  # of that sheet, scattered power relative to white matter
-SHEET_IMPEDANCE = 0.4  # over the fold's [MRayl]
-SHEET_SMOOTH_MM = (
-    0.4  # standard deviation that the distance to white matter is smoothed with; a sheet is about as thick
-)
-STRENGTH = 0.7  # standard deviation of the logarithm of a sheet's strength: vessels cross it here and there
-SURFACE_MM = 0.7  # standard deviation that impedance is smoothed with
-PATCHINESS = 0.7  # standard deviation of the logarithm of scattered power, over 3 to 25 mm
+FOLD_WIDTH_MM = 4.0  # wider fluid is a ventricle or cistern, which is dark
+CORTEX_MM = (1.0, 5.0)  # smallest and largest distance of the middle of a fold from white matter
+SHEET_DB = 27.0  # scattered power of the sheet relative to white matter
+SHEET_IMPEDANCE = 0.4  # added to the impedance of the fold [MRayl]
+SHEET_SMOOTH_MM = 0.4  # standard deviation of the smoothing of distances; about the thickness of the sheet
+STRENGTH = 0.7  # standard deviation of the logarithm of the sheet's strength, which varies where vessels cross it
+SURFACE_MM = 0.7  # standard deviation of the smoothing of impedance
+PATCHINESS = 0.7  # standard deviation of the logarithm of scattered power, at wavelengths of 3 to 25 mm
 
 
 @dataclass(frozen=True)
 class Medium:
-    """What the sound meets [X, Y, Z]: scattered power (white matter 1), impedance [MRayl], attenuation [dB/cm/MHz]."""
+    """Acoustic maps [X, Y, Z]: scattered power (white matter 1), impedance [MRayl], attenuation [dB/cm/MHz]."""
 
     power: Array
     impedance: Array
@@ -74,10 +72,10 @@ class Medium:
 
 
 def medium(fractions: Array, axes: Axes, spacing_mm: float, seed: int, index: int) -> Medium:
-    """Return the acoustic maps of tissue fractions [tissue, X, Y, Z]; where fluid is thin, it is a fold with a bright sheet in it."""
+    """Return the acoustic maps of tissue fractions [tissue, X, Y, Z]; thin fluid becomes a fold with a bright sheet in it."""
     outside = fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
     wide = opened(fractions[Tissue.CSF] + outside > 0.5, FOLD_WIDTH_MM, spacing_mm)
-    # A ventricle's jagged wall is no fold, nor is a narrow horn between white matter.
+    # Neither the jagged wall of a ventricle nor a narrow horn between white matter is a fold.
     near_cortex = np.clip(4 * ndimage.gaussian_filter(fractions[Tissue.GREY], 1.5 / spacing_mm), 0, 1)
     folds = ~ndimage.binary_dilation(wide, iterations=max(1, round(1.0 / spacing_mm))) * near_cortex
     folded = fractions[Tissue.CSF] * folds
@@ -89,7 +87,7 @@ def medium(fractions: Array, axes: Axes, spacing_mm: float, seed: int, index: in
         [tissue.attenuation for tissue in tissues],
     ):
         of_tissues = np.tensordot(np.array(values[:-1], np.float32), fractions, axes=1)
-        maps.append(of_tissues + np.float32(values[-1] - values[Tissue.CSF]) * folded)  # a fold takes its fluid's place
+        maps.append(of_tissues + np.float32(values[-1] - values[Tissue.CSF]) * folded)  # a fold replaces its fluid
     power, impedance, attenuation = maps
     strength = fractal_field(numpy_generator(seed, "subject", index, "sheets"), axes, (3.0, 8.0, 20.0))
     sheet = fold_sheet(fractions, spacing_mm) * folds * np.exp(np.float32(STRENGTH) * (strength - STRENGTH / 2))
@@ -97,26 +95,25 @@ def medium(fractions: Array, axes: Axes, spacing_mm: float, seed: int, index: in
     patches = np.float32(PATCHINESS) * fractal_field(
         numpy_generator(seed, "subject", index, "echogenicity"), axes, (3.0, 8.0, 25.0)
     )
-    patches -= np.float32(PATCHINESS**2 / 2)  # power keeps its mean
-    # Label maps are stepped, and a staircase of interfaces would sparkle like a row of beads.
+    patches -= np.float32(PATCHINESS**2 / 2)  # keeps the mean power
+    # Label maps have stepped surfaces, whose interfaces would appear as rows of bright dots.
     smooth = ndimage.gaussian_filter(impedance, SURFACE_MM / spacing_mm)
     smooth += np.float32(SHEET_IMPEDANCE) * np.minimum(sheet, 1.5)
     return Medium(power * np.exp(patches), smooth, attenuation)
 
 
 def fold_sheet(fractions: Array, spacing_mm: float) -> Array:
-    """Return a sheet [X, Y, Z], up to 1 where two banks of cortex meet, with fluid between them or without, and 0 a millimetre beside.
+    """Return the strength of the sheet in the middle of folds [X, Y, Z], up to 1; it is 0 a millimetre beside the middle.
 
-    At 0.5 mm it reaches 1 where banks are an odd number of voxels apart, 0.6 where an even number; coarser, less.
-
-    It stands where the distance to white matter ceases to grow: a fold is found also where a label map shows none of its fluid, and runs on
-    for as long as its banks do. Where distances to two walls at an angle meet, their slopes do not cancel, and the sheet fades.
+    The sheet lies between two banks of cortex, where the distance to white matter stops growing, even if a label map has no fluid there.
+    Between walls at an angle to each other the slopes of their distances do not cancel, and the sheet fades. At a spacing of 0.5 mm the
+    maximum is 1 for banks an odd number of voxels apart and 0.6 for an even number; at coarser spacings it is lower.
     """
     outside = fractions[list(OUTSIDE_BRAIN)].sum(axis=0)
     between = fractions[[Tissue.GREY, Tissue.CSF, Tissue.DURA, Tissue.VESSEL]].sum(axis=0) + outside
-    # Label maps are stepped: unsmoothed, every step would start a sheet of its own.
+    # Without smoothing, every step in the surfaces of a label map would start a sheet.
     between = ndimage.gaussian_filter(between, 0.5 / spacing_mm) > 0.5
-    if between.all():  # no wall, no distance to it
+    if between.all():  # no wall to measure the distance to
         return np.zeros(between.shape, np.float32)
     distance = ndimage.distance_transform_edt(between, sampling=spacing_mm).astype(np.float32)
     distance = ndimage.gaussian_filter(distance, SHEET_SMOOTH_MM / spacing_mm)
@@ -127,7 +124,7 @@ def fold_sheet(fractions: Array, spacing_mm: float) -> Array:
 
 
 def opened(mask: Array, width_mm: float, spacing_mm: float) -> Array:
-    """Return the part of a mask [X, Y, Z] that a ball of this diameter covers without leaving it (a morphological opening)."""
+    """Return the morphological opening of a mask [X, Y, Z] by a ball of diameter `width_mm`."""
     if not mask.any() or mask.all():
         return mask
     centres = ndimage.distance_transform_edt(mask, sampling=spacing_mm) > width_mm / 2

@@ -1,4 +1,4 @@
-"""Procedural heads: tissue fractions of every voxel, composed of a brain's shapes, folded cortex, warps and chance."""
+"""Procedural heads: tissue fractions per voxel from simple brain shapes, folded cortex and random variation."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Axes = tuple[Array, Array, Array]
 
 @dataclass(frozen=True)
 class Variation:
-    """What differs between two healthy people, drawn once per subject.
+    """Differences between healthy people, drawn once per subject.
 
     Attributes:
-        size: factors of the head's width, length and height.
-        ventricle_scale: factor of the ventricles' width.
+        size: scale factors of the head's width, length and height.
+        ventricle_scale: scale factor of the ventricles' width.
         cortex_mm: thickness of the cerebral cortex.
         sulcus_mm: width of a closed sulcus; atrophy widens it.
-        gyrus_mm: distance from one sulcus to the next.
+        gyrus_mm: distance between neighbouring sulci.
         sulcal_depth_mm: mean depth of the primary sulci.
-        rotation_degrees: tilt of the head in the scanner about x, y and z.
-        shift_mm: its position.
+        rotation_degrees: rotation of the head in the scanner about x, y and z.
+        shift_mm: translation of the head in the scanner along x, y and z.
         warp_mm: amplitude of the smooth deformation.
     """
 
@@ -45,7 +45,7 @@ class Variation:
 
 
 def draw_variation(generator: np.random.Generator) -> Variation:
-    """Return one person's variation."""
+    """Return the random variation of one person."""
     age = generator.uniform(0, 1)  # 0 young, 1 old: ventricles and sulci widen together
     sizes = np.clip(generator.normal([0.97, 0.97, 0.97], [0.035, 0.035, 0.03]), 0.88, 1.05)
     return Variation(
@@ -62,13 +62,13 @@ def draw_variation(generator: np.random.Generator) -> Variation:
 
 
 def world_points(axes: Axes, spacing_mm: float) -> Points:
-    """Return the world coordinates of every voxel of a grid with these axes [mm]."""
+    """Return the world coordinates [mm] of all voxels of a grid with these axes."""
     x, y, z = np.meshgrid(*(axis.astype(np.float32) for axis in axes), indexing="ij")
     return Points(x, y, z, spacing_mm)
 
 
 def posed(points: Points, variation: Variation) -> Points:
-    """Return anatomical coordinates of world points: shift, tilt and size undone."""
+    """Return the anatomical coordinates of world points, with the head's shift, rotation and size undone."""
     turn = _rotation(variation.rotation_degrees).T / np.asarray(variation.size)[:, None]
     turn = turn.astype(np.float32)
     x, y, z = (
@@ -80,7 +80,7 @@ def posed(points: Points, variation: Variation) -> Points:
 
 
 def smooth_warp(seed: int, index: int, axes: Axes, amplitude_mm: float) -> tuple[Array, Array, Array]:
-    """Return a smooth displacement [mm]: too gentle to fold space, since it varies over many times its amplitude."""
+    """Return a smooth displacement [mm] that does not fold space, because its wavelengths are many times its amplitude."""
     fields = []
     for axis in "xyz":
         generator = numpy_generator(seed, "subject", index, "warp", axis)
@@ -94,14 +94,14 @@ def smooth_warp(seed: int, index: int, axes: Axes, amplitude_mm: float) -> tuple
 
 @dataclass(frozen=True)
 class ProceduralAnatomy:
-    """A head that is drawn from (seed, index) and needs no file."""
+    """Head generated from (seed, index), without a file."""
 
     seed: int
     index: int
     whole_head: bool = False
 
     def fractions(self, axes: Axes, spacing_mm: float, displacement: tuple[Array, Array, Array] | None = None) -> Array:
-        """Return the tissue fractions [tissue, X, Y, Z] (sum 1) on world axes [mm], after a world `displacement` [mm]."""
+        """Return the tissue fractions [tissue, X, Y, Z] (sum 1) on world axes [mm]; `displacement` [mm] points to the tissue shown."""
         variation = draw_variation(numpy_generator(self.seed, "subject", self.index, "anatomy"))
         world = world_points(axes, spacing_mm)
         if displacement is not None:
@@ -139,7 +139,7 @@ class ProceduralAnatomy:
 
     def _draw_cerebrum(self, canvas: Canvas, points: Points, hull: Array, axes: Axes, variation: Variation) -> None:
         voxel = points.spacing_mm
-        # A bend that changes inwards too, so that fissures and sulcal walls curve instead of standing straight.
+        # The bend also varies with depth, so that fissures and sulcal walls are curved.
         bends = [2.0 * smooth_field(self._generator(f"bend {axis}"), axes, 30.0) for axis in "xyz"]
         bent = points.moved((bends[0], bends[1], bends[2]))
         sideways = points.x + 0.35 * bends[0]
@@ -149,12 +149,12 @@ class ProceduralAnatomy:
         midline = np.sqrt(sideways**2 + np.clip(-brain.unsplit_region(points), 0, None) ** 2)
         split = smooth_minimum(midline, brain.lateral_fissures(bent), 2.0)
         depth = smooth_minimum(-hull, split, 3.0)
-        # Rounder, so that neighbouring points project to neighbouring points even halfway between two surfaces.
+        # A rounder depth, so that neighbouring points project to neighbouring points even halfway between two surfaces.
         toward_hull = projected_onto_hull(np.clip(smooth_minimum(-hull, split, 14.0), 0, 28), voxel)
         folds = self._sulci(bent.moved(toward_hull), depth, axes, variation)
         unfolded = 7.0 - brain.nuclear_core(points)
         distance = pial_distance(depth, folds, unfolded, voxel)
-        # Sulci gape at the surface and close with depth.
+        # Sulci are open at the surface and close with depth.
         half_width = 0.5 * variation.sulcus_mm * (0.7 + 1.3 * np.exp(-np.clip(depth, 0, None) / 5.0))
         cortex = half_width + variation.cortex_mm * (1 + 0.12 * smooth_field(self._generator("thickness"), axes, 30.0))
         canvas.add(Tissue.WHITE, coverage(cortex - distance, voxel))
@@ -171,7 +171,7 @@ class ProceduralAnatomy:
         return Sulci(primary, deep), Sulci(secondary, shallow)
 
     def _pattern(self, name: str, wavelength_mm: float, place: tuple[Array, ...], folded: Array) -> Array:
-        pattern = np.ones(folded.shape, np.float32)  # no zero, no sulcus: outside the brain and deep in it
+        pattern = np.ones(folded.shape, np.float32)  # no zero and therefore no sulcus outside the brain and deep in it
         pattern[folded] = BandNoise.draw(self._generator(name), wavelength_mm).at(*place)
         return pattern
 
@@ -179,7 +179,7 @@ class ProceduralAnatomy:
         voxel = points.spacing_mm
         hull = smooth_maximum(brain.cerebellum_hull(points), 1.6 - cerebrum, 3.0)
         depth = -hull
-        # Folia run round an axis through the roof of the fourth ventricle, from side to side.
+        # Folia lie around a left-right axis through the roof of the fourth ventricle.
         up, back = points.z + 32, -(points.y + 44)
         bend = smooth_field(self._generator("folia"), axes, 25.0)
         angle = np.arctan2(up, back + 4)
@@ -193,14 +193,14 @@ class ProceduralAnatomy:
 
 
 def intracranial_hull(points: Points, cerebrum: Array) -> Array:
-    """Return the distance to a smooth sack round brain and cisterns: what skull-stripping leaves."""
+    """Return the distance [mm] to the smooth hull of brain and cisterns, which skull-stripping keeps."""
     stem = smooth_maximum(brain.brain_stem(points), -68 - points.z, 3.0)
     below = smooth_minimum(brain.cerebellum_hull(points), stem, 5.0)
     return smooth_minimum(cerebrum, below, 9.0) - 0.8
 
 
 def draw_skull_and_scalp(canvas: Canvas, points: Points, inner: Array) -> None:
-    """Add dense bone with marrow, fat, muscle and a face below and in front of the sack round the brain."""
+    """Add skull, scalp, face and neck; `inner` is the distance [mm] to the intracranial hull."""
     voxel, both = points.spacing_mm, points.mirrored()
     eyes = ellipsoid(both, (32, 62, -32), (12, 12, 12))
     airway = np.minimum(ellipsoid(both, (7, 62, -52), (4, 22, 14)), ellipsoid(both, (28, 48, -56), (11, 14, 14)))
@@ -222,21 +222,21 @@ def draw_skull_and_scalp(canvas: Canvas, points: Points, inner: Array) -> None:
 
 
 class Canvas:
-    """Collects tissues from the topmost to the lowest: each takes its coverage of what is still bare."""
+    """Tissue fractions built from the topmost tissue to the lowest: each fills its coverage of the space still empty."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._fractions = np.zeros((len(Tissue), *shape), np.float32)
-        self._bare = np.ones(shape, np.float32)
+        self._empty = np.ones(shape, np.float32)
 
     def add(self, tissue: Tissue, covered: Array) -> None:
-        """Add a tissue below all earlier ones."""
-        share = covered * self._bare
+        """Add a tissue below all earlier ones; `covered` is its coverage of each voxel, from 0 to 1."""
+        share = covered * self._empty
         self._fractions[tissue] += share
-        self._bare -= share
+        self._empty -= share
 
     def finished(self) -> Array:
-        """Return the fractions [tissue, X, Y, Z]; what is still bare is air."""
-        self._fractions[Tissue.AIR] += self._bare
+        """Return the fractions [tissue, X, Y, Z]; space still empty becomes air."""
+        self._fractions[Tissue.AIR] += self._empty
         return self._fractions
 
 

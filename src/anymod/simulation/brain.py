@@ -1,7 +1,7 @@
-"""The shape of an average brain in millimetres.
+"""Shapes of an average brain in millimetres.
 
-Axes as in MNI space: x right, y anterior, z superior, the origin near the anterior commissure.
-Each function returns a signed distance [mm], negative inside. Positions and sizes were set by eye on atlas sections.
+Axes as in MNI space: x right, y anterior, z superior, the origin near the anterior commissure. Each function returns a signed
+distance [mm], negative inside. Positions and sizes were set by eye on atlas sections.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from anymod.simulation.shapes import ellipse, ellipsoid, smooth_maximum, smooth_
 
 
 def cerebrum_hull(points: Points) -> Array:
-    """Return the distance to the smooth hull of both hemispheres: without fissures, with temporal lobes."""
+    """Return the distance to the smooth hull of both hemispheres, with temporal lobes and without fissures."""
     both = points.mirrored()
     # Widest behind the middle and narrower in front, as seen from above.
     x = both.x * (1 + np.float32(0.0013) * np.clip(points.y + 25, 0, None))
     body = ellipsoid(Points(x, points.y, points.z, points.spacing_mm), (0, -17, 13), (69, 91, 63))
     body = smooth_maximum(body, np.abs(points.y + 17) - 88, 16.0)  # blunt poles
-    # The floor: orbital roof in front, open in the middle, tentorium (falling off sideways) behind.
+    # The floor: orbital roof in front, open in the middle, tentorium (lower at the sides) behind.
     floor = np.interp(points.y, [-105, -75, -40, -12, 18, 40, 66], [-13, -5, -1, -10, -21, -23, -14]).astype(np.float32)
     floor = floor - np.clip(-points.y - 20, 0, 20) / 20 * 0.24 * both.x
     body = smooth_maximum(body, floor - points.z, 9.0)
@@ -30,7 +30,7 @@ def cerebrum_hull(points: Points) -> Array:
 
 
 def unsplit_region(points: Points) -> Array:
-    """Return the distance, in the sagittal plane, to the region where the hemispheres are joined: callosum and all below it."""
+    """Return the distance, in the sagittal plane, to the region where the hemispheres are joined: callosum and everything below it."""
     return ellipse(points.y + 5, points.z - 2, (36, 27))
 
 
@@ -44,7 +44,7 @@ def callosum(points: Points) -> Array:
 
 
 def lateral_fissures(points: Points) -> Array:
-    """Return the (unsigned) distance to the sheets of the Sylvian fissures: from the side inwards, and up and down over the insula."""
+    """Return the unsigned distance to the Sylvian fissures, sheets that run inwards from the side and then up and down over the insula."""
     both = points.mirrored()
     height = -11 + 0.40 * (18 - points.y)
     # The insula bulges outwards in its middle.
@@ -58,12 +58,12 @@ def lateral_fissures(points: Points) -> Array:
 
 
 def nuclear_core(points: Points) -> Array:
-    """Return the distance to the region of nuclei and ventricles into which no sulcus reaches."""
+    """Return the distance to the region of nuclei and ventricles, which no sulcus enters."""
     return ellipsoid(points, (0, -10, 5), (35, 46, 25))
 
 
 def cerebellum_hull(points: Points) -> Array:
-    """Return the distance to the smooth hull of the cerebellum, before the cerebrum above takes its room."""
+    """Return the distance to the smooth hull of the cerebellum, before the cerebrum above is cut out of it."""
     hemisphere = ellipsoid(points.mirrored(), (24, -64, -37), (31, 30, 23))
     vermis = ellipsoid(points, (0, -62, -31), (15, 26, 29))
     return smooth_minimum(hemisphere, vermis, 6.0)
@@ -130,9 +130,7 @@ def ventricles(points: Points, scale: float) -> Array:
         ],
     )
     temporal_horn = tube(both, [(24, -42, 12, 6 * scale), (35, -33, -8, 2.6 * scale), (33, -12, -19, 1.8 * scale)])
-    lateral = smooth_maximum(
-        smooth_minimum(body, temporal_horn, 2.0), 0.5 - both.x, 0.5
-    )  # the septum stays between them
+    lateral = smooth_maximum(smooth_minimum(body, temporal_horn, 2.0), 0.5 - both.x, 0.5)  # spares the septum
     third = ellipsoid(points, (0, -10, -2), (2.2 * scale, 15, 12))
     aqueduct = tube(points, [(0, -25, -4, 1.0), (0, -32, -14, 0.9), (0, -40, -26, 1.2)])
     fourth = ellipsoid(points, (0, -43, -31), (7, 4.5, 10))
@@ -169,20 +167,20 @@ def arteries_and_sinuses(points: Points) -> Array:
 
 
 def falx(points: Points, sideways: Array, hull: Array) -> Array:
-    """Return the distance to the falx: a sheet where `sideways`, the distance from the midline, is 0, from the skull to near the callosum.
+    """Return the distance to the falx: a sheet along the midline from the skull to near the callosum, deeper behind than in front.
 
-    It reaches deeper behind, where it meets the tentorium, than in front; `hull` is the distance to the cerebrum's.
+    `sideways` is the distance from the midline, `hull` the distance to the hull of the cerebrum [mm].
     """
     gap = np.interp(points.y, [-60, 40], [4, 16]).astype(np.float32)
     edges = smooth_maximum(gap - unsplit_region(points), hull - 1.0, 2.0)
     above = (
         np.interp(points.y, [-100, -60, -30, 60], [-8, 2, -20, -20]).astype(np.float32) - points.z
-    )  # the tentorium; the nose
+    )  # lower edge: tentorium behind, nose in front
     return np.maximum(np.maximum(np.abs(sideways) - 0.6, edges), above)
 
 
 def tentorium(points: Points, cerebrum: Array) -> Array:
-    """Return the distance to the tentorium: a sheet between cerebrum and cerebellum, open round the brain stem."""
+    """Return the distance to the tentorium: a sheet between cerebrum and cerebellum, open around the brain stem."""
     beside = np.maximum(cerebellum_hull(points) - 4, 7 - brain_stem(points))
     return np.maximum(np.abs(cerebrum - 0.8) - 0.6, np.maximum(beside, points.z - 8))
 

@@ -1,9 +1,8 @@
-"""A folder of simulated subjects in the cohort format, some of their modalities missing."""
+"""Simulated cohorts: a folder of subjects in the cohort format, some of them with missing modalities."""
 
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import numpy as np
 
 from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, read_cohort, write_cohort
 from anymod.errors import ConfigurationError
-from anymod.executors import completed, subject_executor
-from anymod.files import continued_folder, states_of, write_json, write_text
-from anymod.progress import track
+from anymod.executors import for_each_subject, subject_executor
+from anymod.files import continued_folder, finished_record, states_of, write_json, write_text
 from anymod.randomness import numpy_generator
 from anymod.simulation.label_anatomy import find_label_maps
 from anymod.simulation.patients import SimulatedSubject, Surgery, simulate_subject, subject_name
@@ -22,7 +20,7 @@ from anymod.simulation.settings import SimulationSettings
 from anymod.simulation.tissues import FREESURFER_VALUES, Tissue
 from anymod.volumes import write_volume
 
-MISSING_DRAWS = 1000  # enough that a subject without any image, drawn again, is not met in practice
+MISSING_DRAWS = 1000  # attempts to draw a subject with at least one image
 
 RECORD = "simulation.json"
 LANDMARK_COLUMNS = "id,mr_x,mr_y,mr_z,us_x,us_y,us_z"  # RAS+ millimetres
@@ -49,18 +47,18 @@ def simulate_cohort(
     scheduler: str | None = None,
     overwrite: bool = False,
 ) -> Cohort:
-    """Write a cohort of `subjects` simulated subjects and return it; the same for any number of workers.
+    """Write a cohort of `subjects` simulated subjects and return it; the number of workers changes nothing in it.
 
-    A call that was interrupted leaves the subjects that it finished, and the next one for the same cohort goes on from them.
+    After an interruption, the next call for the same cohort continues with the finished subjects.
 
     Raises:
-        ConfigurationError: fewer than one subject.
-        OutputError: `out` holds something already and `overwrite` is False.
-        VolumeError: the settings' folder of label maps has none.
+        ConfigurationError: Fewer than one subject.
+        OutputError: `out` is not empty and `overwrite` is False.
+        VolumeError: The settings' folder of label maps has none.
     """
     settings = settings or SimulationSettings()
     if subjects < 1:
-        raise ConfigurationError("nothing to simulate", "--subjects", f"{subjects} is asked for", "ask for 1 or more")
+        raise ConfigurationError("nothing to simulate", "--subjects", f"it is {subjects}", "give 1 or more")
     maps = [] if settings.anatomy is None else find_label_maps(settings.anatomy)
     names = [subject_name(index) for index in range(subjects)]
     strata = {name: "+".join(draw_observed(seed, index, settings)) for index, name in enumerate(names)}
@@ -72,29 +70,29 @@ def simulate_cohort(
         continued_folder(Path(out), request, overwrite=overwrite, keep=keep) as folder,
     ):
         tasks = _tasks(folder, splits, seed, settings)
-        _run(tasks, executor)
+        for_each_subject(executor, write_subject, tasks, "simulating", stop_on=(Exception,))
         write_cohort(_cohort(tasks, Path(out).resolve().name, splits, settings, seed), folder)
     return read_cohort(Path(out))
 
 
-def _tasks(folder: Path, splits: dict[str, str], seed: int, settings: SimulationSettings) -> list[SubjectTask]:
-    """Return one task for each subject, in order; test subjects are complete where the settings want it."""
-    tasks = []
+def _tasks(folder: Path, splits: dict[str, str], seed: int, settings: SimulationSettings) -> dict[str, SubjectTask]:
+    """Return one task per subject, in order; the settings decide whether test subjects are complete."""
+    tasks = {}
     for index, name in enumerate(splits):
         complete = settings.complete_test and splits[name] == "test"
         observed = settings.modalities if complete else draw_observed(seed, index, settings)
-        tasks.append(SubjectTask(folder, seed, index, settings, observed))
+        tasks[name] = SubjectTask(folder, seed, index, settings, observed)
     return tasks
 
 
 def _cohort(
-    tasks: list[SubjectTask], name: str, splits: dict[str, str], settings: SimulationSettings, seed: int
+    tasks: dict[str, SubjectTask], name: str, splits: dict[str, str], settings: SimulationSettings, seed: int
 ) -> Cohort:
     return Cohort(
-        root=tasks[0].folder,
+        root=next(iter(tasks.values())).folder,
         name=name,
         modalities=tuple(Modality(name, default_group(name)) for name in settings.modalities),
-        subjects=tuple(_subject(name, splits[name], task.observed) for name, task in zip(splits, tasks, strict=True)),
+        subjects=tuple(_subject(name, splits[name], task.observed) for name, task in tasks.items()),
         spacing_mm=(settings.spacing_mm,) * 3,
         reference=settings.modalities[0],
         provenance=_provenance(seed, settings),
@@ -102,7 +100,7 @@ def _cohort(
 
 
 def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[str, ...]:
-    """Return the modalities that a subject has: each is missing at the settings' rate, and at least one stays."""
+    """Return the modalities of a subject: each is missing at the settings' rate, and at least one is kept."""
     generator = numpy_generator(seed, "subject", index, "missing")
     rates = np.array([settings.missing_rate(name) for name in settings.modalities])
     for _ in range(MISSING_DRAWS):
@@ -113,11 +111,12 @@ def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[
 
 
 def write_subject(task: SubjectTask) -> None:
-    """Simulate one subject and write its observed images, its maps and, last, `simulation.json`; one that has it is finished."""
-    folder = task.folder / "subjects" / subject_name(task.index)
-    if (folder / RECORD).is_file():
+    """Simulate one subject and write its observed images, its maps and, last, `simulation.json`, unless it is there already."""
+    name = subject_name(task.index)
+    folder = task.folder / "subjects" / name
+    if finished_record(folder / RECORD, {"subject": name}) is not None:
         return
-    shutil.rmtree(folder, ignore_errors=True)  # what a kill has left half done
+    shutil.rmtree(folder, ignore_errors=True)  # an interrupted call may have left parts
     subject = simulate_subject(task.seed, task.index, task.settings)
     for modality in task.observed:
         write_volume(folder / f"{modality}.nii.gz", subject.images[modality], f"anymod simulated {modality}")
@@ -148,7 +147,7 @@ def write_subject(task: SubjectTask) -> None:
 
 
 def _write_surgery(folder: Path, surgery: Surgery) -> None:
-    """Write what is known of a shifted brain: the transform, landmarks, and the maps as they lie in the ultrasound."""
+    """Write the true brain shift: transform, landmarks, and the maps in the space of the ultrasound."""
     surgery.shift.write(folder / "us_to_mr.tfm")
     rows = [(number, *mr, *us) for number, (us, mr) in enumerate(surgery.landmarks, start=1)]
     lines = [",".join([str(row[0]), *(f"{value:.4f}" for value in row[1:])]) for row in rows]
@@ -158,16 +157,10 @@ def _write_surgery(folder: Path, surgery: Surgery) -> None:
 
 
 def _white_matter_medians(subject: SimulatedSubject, observed: tuple[str, ...]) -> dict[str, float]:
-    """Return the median of white matter of each observed MR image that shows some."""
+    """Return the median of the white matter of each observed MR image that contains some."""
     white = np.isin(subject.tissue.data, FREESURFER_VALUES[Tissue.WHITE])
     names = [name for name in observed if name != "us" and white.any()]
     return {name: float(np.median(subject.images[name].data[white])) for name in names}
-
-
-def _run(tasks: list[SubjectTask], executor: Executor) -> None:
-    for _, result in track(completed(executor, write_subject, tasks), "simulating", len(tasks)):
-        if isinstance(result, Exception):
-            raise result
 
 
 def _subject(name: str, split: str, observed: tuple[str, ...]) -> Subject:
@@ -178,6 +171,6 @@ def _subject(name: str, split: str, observed: tuple[str, ...]) -> Subject:
 
 def _provenance(seed: int, settings: SimulationSettings) -> dict[str, Any]:
     content = settings.model_dump(mode="json")
-    # The folder's name only: where it lay on the machine that simulated is nobody's business.
+    # The folder's name only, because the path would reveal the machine that simulated.
     content["anatomy"] = None if settings.anatomy is None else settings.anatomy.name
     return {"simulated": True, "seed": seed, "settings": content}

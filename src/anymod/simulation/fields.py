@@ -1,4 +1,4 @@
-"""Smooth random fields over millimetres: the same subject has the same field at every voxel spacing."""
+"""Smooth random fields in world millimetres: a subject has the same field at every voxel spacing."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from scipy import fft, ndimage
 
 from anymod.arrays import Array
 
-HALF_EXTENT_MM = (
-    160.0  # fields are defined in a cube of this half side about the world's origin; larger than any head here
-)
-# A cubic B-spline's squared weights average to 151/315 along each axis, so this makes the variance of a field one.
+HALF_EXTENT_MM = 160.0  # half edge of the cube about the world's origin that holds the fields; larger than any head
+# The squared weights of a cubic B-spline average to 151/315 along each axis; dividing by this gives fields of variance 1.
 LATTICE_STANDARD_DEVIATION = (151.0 / 315.0) ** 1.5
 
 
 @dataclass(frozen=True)
 class Points:
-    """World or anatomical coordinates [mm] of a regular grid's voxels: three arrays [X, Y, Z] (RAS+) and the grid's spacing [mm]."""
+    """World or anatomical coordinates [mm] of the voxels of a regular grid: three arrays [X, Y, Z] (RAS+) and the grid's spacing [mm]."""
 
     x: Array
     y: Array
@@ -26,7 +24,7 @@ class Points:
     spacing_mm: float
 
     def mirrored(self) -> Points:
-        """Return the points with |x|, so that one description serves both hemispheres."""
+        """Return the points with |x|, so that one shape describes both hemispheres."""
         return Points(np.abs(self.x), self.y, self.z, self.spacing_mm)
 
     def moved(self, displacement: tuple[Array, Array, Array]) -> Points:
@@ -41,7 +39,7 @@ class Points:
 def smooth_field(generator: np.random.Generator, axes: tuple[Array, Array, Array], wavelength_mm: float) -> Array:
     """Return a field [X, Y, Z] of mean 0 and variance about 1 that varies over `wavelength_mm`, at the axes' world positions [mm].
 
-    Independent normal values stand on a lattice of half the wavelength; a tensor-product cubic B-spline joins them.
+    A tensor-product cubic B-spline joins independent normal values on a lattice with a pitch of half the wavelength.
     """
     pitch = wavelength_mm / 2.0
     count = int(np.ceil(2 * HALF_EXTENT_MM / pitch)) + 4
@@ -55,13 +53,13 @@ def smooth_field(generator: np.random.Generator, axes: tuple[Array, Array, Array
 def fractal_field(
     generator: np.random.Generator, axes: tuple[Array, Array, Array], wavelengths_mm: tuple[float, ...]
 ) -> Array:
-    """Return the sum of smooth fields of several wavelengths, of variance about 1."""
+    """Return the sum of smooth fields of several wavelengths, scaled to a variance of about 1."""
     total = sum(smooth_field(generator, axes, wavelength) for wavelength in wavelengths_mm)
     return np.asarray(total, dtype=np.float32) / np.float32(np.sqrt(len(wavelengths_mm)))
 
 
 def _spline_weights(positions: Array, pitch: float, count: int) -> Array:
-    """Return the cubic B-spline weights [positions, lattice nodes]; far outside the lattice the outermost nodes are used."""
+    """Return the cubic B-spline weights [positions, lattice nodes]; positions outside the lattice are clipped to its border."""
     place = np.clip((np.asarray(positions, dtype=np.float64) + HALF_EXTENT_MM) / pitch + 1.0, 1.0, count - 3.0)
     distance = np.abs(place[:, None] - np.arange(count)[None, :])
     near = 2.0 / 3.0 - distance**2 + distance**3 / 2.0
@@ -71,14 +69,14 @@ def _spline_weights(positions: Array, pitch: float, count: int) -> Array:
 
 @dataclass(frozen=True)
 class BandNoise:
-    """Noise of one wavelength, periodic beyond its cube, that can be asked for at any point; its zero set meanders like sulci."""
+    """Periodic noise of one wavelength that can be evaluated at any point; its zero lines meander like sulci."""
 
     lattice: Array
     pitch_mm: float
 
     @classmethod
     def draw(cls, generator: np.random.Generator, wavelength_mm: float, relative_width: float = 0.22) -> BandNoise:
-        """Return noise whose spectrum is a Gaussian shell of relative width `relative_width` about one wavelength."""
+        """Return noise whose spectrum is a Gaussian shell of width `relative_width`, relative to the frequency of `wavelength_mm`."""
         pitch = wavelength_mm / 6.0
         count = fft.next_fast_len(int(np.ceil(2 * HALF_EXTENT_MM / pitch)), real=True)
         spectrum = fft.rfftn(generator.standard_normal((count, count, count), dtype=np.float32))
@@ -91,9 +89,9 @@ class BandNoise:
         return cls(lattice / lattice.std(), pitch)
 
     def at(self, x: Array, y: Array, z: Array) -> Array:
-        """Return the noise at points [mm], any shape."""
+        """Return the noise at points [mm], given as three arrays of one shape."""
         places = np.stack([x, y, z]) / np.float32(self.pitch_mm)
-        # The lattice values serve as B-spline coefficients directly: noise needs no interpolation condition.
+        # Lattice values serve directly as B-spline coefficients, because noise need not be interpolated exactly.
         return ndimage.map_coordinates(
             self.lattice, places, order=3, mode="grid-wrap", prefilter=False, output=np.float32
         )

@@ -1,4 +1,4 @@
-"""Heads from label maps with FreeSurfer values, each subject another flip, tilt, size and warp of one of them."""
+"""Heads from label maps with FreeSurfer values: each subject is a randomly flipped, rotated, scaled and warped map."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from anymod.simulation.anatomy import Axes, draw_variation, posed, smooth_warp, 
 from anymod.simulation.tissues import Tissue
 from anymod.volumes import orient, read_labels
 
-# FreeSurfer's values, and those that SynthSeg's training maps add (136 and above: named from where they lie).
+# FreeSurfer's values and those added by SynthSeg's training maps (136 and above, identified by their positions).
 TISSUE_VALUES: dict[Tissue, tuple[int, ...]] = {
     Tissue.CSF: (4, 5, 14, 15, 24, 43, 44, 72, 506),
     Tissue.GREY: (3, 8, 42, 47),
-    Tissue.WHITE: (2, 7, 25, 41, 46, 57, 77, 85, 251, 252, 253, 254, 255, 530),  # 25, 57, 77: lesions are drawn by us
+    Tissue.WHITE: (2, 7, 25, 41, 46, 57, 77, 85, 251, 252, 253, 254, 255, 530),  # lesions (25, 57, 77) are filled in
     Tissue.DEEP_GREY: (10, 11, 12, 17, 18, 26, 49, 50, 51, 53, 54, 58),
     Tissue.PALLIDUM: (13, 52),
     Tissue.BRAIN_STEM: (16, 28, 60, 512),
@@ -31,26 +31,26 @@ TISSUE_VALUES: dict[Tissue, tuple[int, ...]] = {
     Tissue.MUSCLE: (507, 508, 509),
     Tissue.FAT: (511,),
 }
-_OUTSIDE_VALUES = (502, 506, 512, 514, 530)  # not of the brain although their tissue also occurs in it
-AROUND_BRAIN = 24  # the value of fluid outside of the ventricles
-FALX_REACH_MM = 5.0  # from a hemisphere
+_OUTSIDE_VALUES = (502, 506, 512, 514, 530)  # outside the brain, although the same tissues also occur inside
+AROUND_BRAIN = 24  # value of fluid outside the ventricles
+FALX_REACH_MM = 5.0  # largest distance of the falx from a hemisphere
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 def find_label_maps(folder: Path) -> tuple[Path, ...]:
-    """Return the label maps directly in a folder, in the order of their names; raise VolumeError where there is none."""
+    """Return a file itself, or the label maps directly in a folder, sorted by name; raise VolumeError if there is none."""
     folder = Path(folder)
     if folder.is_file():
         return (folder,)
     maps = sorted(path for path in folder.glob("*") if path.name.endswith(SUFFIXES)) if folder.is_dir() else []
     if not maps:
-        raise VolumeError("no label map", folder, "there is no NIfTI, NRRD or MHA file", "name a folder of label maps")
+        raise VolumeError("no label map", folder, "there is no NIfTI, NRRD or MHA file", "give a folder of label maps")
     return tuple(maps)
 
 
 @dataclass(frozen=True)
 class LabelAnatomy:
-    """One label map, varied by (seed, index)."""
+    """Head from one label map, varied randomly by (seed, index)."""
 
     path: Path
     seed: int
@@ -58,7 +58,7 @@ class LabelAnatomy:
     whole_head: bool = False
 
     def fractions(self, axes: Axes, spacing_mm: float, displacement: tuple[Array, Array, Array] | None = None) -> Array:
-        """Return the tissue fractions [tissue, X, Y, Z] (sum 1) on world axes [mm], after a world `displacement` [mm]."""
+        """Return the tissue fractions [tissue, X, Y, Z] (sum 1) on world axes [mm]; `displacement` [mm] points to the tissue shown."""
         tissues, to_voxel = _read_tissues(self.path, self.whole_head)
         generator = numpy_generator(self.seed, "subject", self.index, "anatomy")
         variation = draw_variation(generator)
@@ -71,7 +71,7 @@ class LabelAnatomy:
         rows = to_voxel[:3].astype(np.float32)
         place = [row[0] * x + row[1] * points.y + row[2] * points.z + row[3] for row in rows]
         fractions = _sampled_fractions(tissues, place)
-        # The maps are stepped; half a voxel's blur turns their steps into the partial volumes of a smooth surface.
+        # Label maps have stepped surfaces; a blur of half a voxel gives the partial volumes of smooth ones.
         for tissue in np.flatnonzero(fractions.any(axis=(1, 2, 3))):
             fractions[tissue] = ndimage.gaussian_filter(fractions[tissue], 0.45 / min(spacing_mm, 1.5), truncate=3)
         fractions /= fractions.sum(axis=0)
@@ -80,7 +80,7 @@ class LabelAnatomy:
 
 @lru_cache(maxsize=2)
 def _read_tissues(path: Path, whole_head: bool) -> tuple[Array, Array]:
-    """Return a map's tissues (uint8) and the affine from brain-centred millimetres to its voxels; raise VolumeError on an empty map."""
+    """Return a map's tissues (uint8) and the affine from anatomical millimetres to its voxels; raise VolumeError if it shows no brain."""
     volume = orient(read_labels(path), "RAS")
     labels = np.asarray(volume.data)
     table = np.zeros(max(int(labels.max()), 0) + 1, np.uint8)
@@ -96,22 +96,22 @@ def _read_tissues(path: Path, whole_head: bool) -> tuple[Array, Array]:
     brain = np.isin(tissues, [Tissue.GREY, Tissue.WHITE, Tissue.DEEP_GREY])
     if not brain.any():
         remedy = "give label maps with FreeSurfer values (2, 3, 41, 42, ...)"
-        raise VolumeError("empty label map", path, "no grey or white matter is in it", remedy)
+        raise VolumeError("empty label map", path, "it contains no grey or white matter", remedy)
     centre = ndimage.center_of_mass(brain)
     to_world = np.eye(4)
     to_world[:3, :3] = np.diag(np.linalg.norm(volume.grid.affine[:3, :3], axis=0))
-    # The middle of grey and white matter stands 18 mm behind and 12 mm above the anterior commissure.
+    # The centre of mass of grey and white matter lies 18 mm behind and 12 mm above the anterior commissure.
     to_world[:3, 3] = np.array([0.0, -18.0, 12.0]) - to_world[:3, :3] @ np.asarray(centre)
     return tissues, np.linalg.inv(to_world)
 
 
 def _between_hemispheres(labels: Array, spacing_mm: tuple[float, ...]) -> Array:
-    """Return the voxels as far from one cerebral hemisphere as from the other, and near both: where the falx is, which maps do not name."""
+    """Return the voxels near both cerebral hemispheres and equally far from them: the falx, which label maps do not contain."""
     sides = [~np.isin(labels, side) for side in ((2, 3), (41, 42))]
     if sides[0].all() or sides[1].all():
         return np.zeros(labels.shape, bool)
     left, right = (ndimage.distance_transform_edt(beyond, sampling=spacing_mm) for beyond in sides)
-    # One voxel of every gap: the middle one, or the first beyond the middle.
+    # One voxel across every gap: the middle one, or the first beyond the middle.
     return (left >= right) & (left - right <= 1.01 * max(spacing_mm)) & (left <= FALX_REACH_MM)
 
 
@@ -123,7 +123,7 @@ def _without_outer_fluid(tissues: Array) -> Array:
 
 
 def _sampled_fractions(tissues: Array, place: list[Array]) -> Array:
-    """Return how often each tissue is met at the eight sub-positions of every voxel [tissue, X, Y, Z]."""
+    """Return the share of each tissue at eight positions in every voxel [tissue, X, Y, Z]; `place` holds voxel coordinates in the map."""
     steps = [np.gradient(along, axis=axis) for axis, along in enumerate(place)]
     fractions = np.zeros((len(Tissue), *place[0].shape), np.float32)
     for corner in np.ndindex(2, 2, 2):
@@ -131,7 +131,7 @@ def _sampled_fractions(tissues: Array, place: list[Array]) -> Array:
         for axis, along in enumerate(place):
             nearest = np.rint(along + np.float32(0.5 * corner[axis] - 0.25) * steps[axis]).astype(np.int32)
             indices.append(np.clip(nearest, 0, tissues.shape[axis] - 1))
-        met = tissues[tuple(indices)]
+        sampled = tissues[tuple(indices)]
         for tissue in Tissue:
-            fractions[tissue] += (met == tissue) * np.float32(0.125)
+            fractions[tissue] += (sampled == tissue) * np.float32(0.125)
     return fractions

@@ -1,4 +1,4 @@
-"""Magnetic resonance images of tissue fractions: signals mixed by partial volume, texture, slice profile, bias field, Rician noise."""
+"""MR images of tissue fractions: signals mixed by partial volume, texture, slice profile, bias field and Rician noise."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from anymod.simulation.protocols import Acquisition, Protocol
 from anymod.simulation.signals import InversionRecovery, SpinEcho, with_contrast_agent
 from anymod.simulation.tissues import SUBSTANCES, Relaxation, Substance, Tissue
 
-# Standard deviations of healthy tissue's relative spatial variation of T1, T2 and proton density; like FLOW_VOID, chosen here.
+# Standard deviations of the relative variation of T1, T2 and proton density in healthy tissue; chosen here, like FLOW_VOID.
 TEXTURE = {"t1": 0.035, "t2": 0.045, "density": 0.012}
-FLOW_VOID = 0.15  # share of flowing blood's signal that a spin echo still sees
+FLOW_VOID = 0.15  # share of the signal of flowing blood that remains in a spin echo
 
 
 @dataclass(frozen=True)
 class TissueSignals:
-    """Signal of each tissue [tissue], and its change per relative change of T1, T2 (with T2*) and proton density [3, tissue]."""
+    """Signal of each tissue [tissue], and its change per relative change of T1, T2 (with T2*) and proton density [3, tissue].
+
+    The changes are multiplied by the heterogeneity of the tissue.
+    """
 
     signal: Array
     slopes: Array
 
 
 def tissue_signals(acquisition: Acquisition, field_tesla: float, *, contrast_dose: float) -> TissueSignals:
-    """Return what each tissue gives in a sequence; `contrast_dose` 0 is without agent, 1 a single dose."""
+    """Return the signals of all tissues in a sequence; `contrast_dose` is 0 without contrast agent and 1 for a single dose."""
     signals = np.zeros(len(Tissue), np.float64)
     slopes = np.zeros((3, len(Tissue)), np.float64)
     for tissue, substance in SUBSTANCES.items():
@@ -60,13 +63,13 @@ def _signal(
 
 @dataclass(frozen=True)
 class Texture:
-    """Relative variations of T1, T2 and proton density over the voxels [3, X, Y, Z]: the same in every image of a subject."""
+    """Relative variations of T1, T2 and proton density by voxel [3, X, Y, Z], the same in every image of a subject."""
 
     values: Array
 
     @classmethod
     def draw(cls, seed: int, index: int, axes: Axes) -> Texture:
-        """Return one subject's texture: patches of several sizes, T1 and T2 partly together as both follow water content."""
+        """Return one subject's texture: patches of several sizes, partly shared by all parameters because they follow water content."""
         shared = fractal_field(numpy_generator(seed, "subject", index, "texture", "water"), axes, (7.0, 16.0, 45.0))
         own = [
             fractal_field(numpy_generator(seed, "subject", index, "texture", name), axes, (6.0, 14.0, 40.0))
@@ -78,7 +81,7 @@ class Texture:
 
 @dataclass(frozen=True)
 class Scene:
-    """What lies in the scanner: fractions [tissue, X, Y, Z] and their texture on axes [mm]."""
+    """Object in the scanner: tissue fractions [tissue, X, Y, Z] and their texture on axes [mm]."""
 
     fractions: Array
     texture: Texture
@@ -89,7 +92,7 @@ class Scene:
 
 
 def acquire(scene: Scene, modality: str, protocol: Protocol) -> Array:
-    """Return a modality's magnitude image [X, Y, Z], float32, in the protocol's stored numbers; noise everywhere, also in air."""
+    """Return the magnitude image [X, Y, Z] of a modality, float32, scaled by the protocol's gain; air contains noise, too."""
     acquisition = protocol.acquisitions[modality]
     generator = numpy_generator(scene.seed, "subject", scene.index, "acquisition", modality)
     dose = float(generator.uniform(0.75, 1.3)) if modality == "cet1" else 0.0
@@ -111,7 +114,7 @@ def bias_field(generator: np.random.Generator, axes: Axes, amplitude: float) -> 
 
 
 def rician(generator: np.random.Generator, signal: Array, standard_deviation: float) -> Array:
-    """Return the magnitude of `signal` with normal noise of this standard deviation in its real and imaginary part."""
+    """Return the magnitude of `signal` with normal noise of this standard deviation in its real and imaginary parts."""
     sd = np.float32(standard_deviation)
     real = signal + sd * generator.standard_normal(signal.shape, dtype=np.float32)
     imaginary = sd * generator.standard_normal(signal.shape, dtype=np.float32)
@@ -119,6 +122,6 @@ def rician(generator: np.random.Generator, signal: Array, standard_deviation: fl
 
 
 def resolved(signal: Array, resolution_mm: tuple[float, float, float], spacing_mm: float) -> Array:
-    """Return the signal under a Gaussian point-spread function of these widths at half height along x, y and z, beyond the voxel's own."""
+    """Return the signal blurred to a resolution (full widths at half maximum along x, y and z), of which the voxel itself is a part."""
     sigmas = [max(width**2 - spacing_mm**2, 0.0) ** 0.5 / 2.355 / spacing_mm for width in resolution_mm]
     return ndimage.gaussian_filter(signal, [sigma if sigma > 0.1 else 0.0 for sigma in sigmas])

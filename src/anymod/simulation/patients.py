@@ -1,4 +1,4 @@
-"""One simulated subject: anatomy, perhaps a tumour, and every modality's image on one grid, a function of (seed, index, settings)."""
+"""Simulated subjects: anatomy, optional tumour and all images on one grid, as a function of (seed, index, settings)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from anymod.simulation.tumour import COARSE_MM, Tumour, depth_in_brain, draw_tum
 from anymod.simulation.ultrasound import PROBES, Chance, Pose, Probe, compounded, sweep, unmoved
 from anymod.volumes import Grid, Volume
 
-# What the image shows [mm]: ((x), (y), (z)), the origin near the anterior commissure.
+# Ranges [mm] along x, y and z; the origin is near the anterior commissure.
 BRAIN_FIELD_OF_VIEW = ((-80.0, 80.0), (-118.0, 90.0), (-74.0, 86.0))
 HEAD_FIELD_OF_VIEW = ((-96.0, 96.0), (-124.0, 108.0), (-116.0, 108.0))
 
@@ -31,17 +31,17 @@ Anatomy = ProceduralAnatomy | LabelAnatomy
 
 @dataclass(frozen=True)
 class SimulatedSubject:
-    """One subject with known truth.
+    """Images of one subject, with the truth about them.
 
     Attributes:
         name: `sim-0000` and so on.
-        images: every modality asked for; int16, background exactly 0 unless the whole head was asked for.
-        tissue: FreeSurfer values.
-        label: tumour: 1 necrotic or non-enhancing core, 2 oedema, 4 enhancing; all 0 in a subject without one.
-        protocol: the scanner and its sequences.
-        tumour: kind, place and size; None without one.
-        probe: what the ultrasound was made with, and where it was held; None without ultrasound.
-        surgery: how the brain had shifted when the ultrasound was made; None where it had not.
+        images: all modalities of the settings; int16, background exactly 0 unless the whole head is simulated.
+        tissue: map of FreeSurfer values.
+        label: map of the tumour: 1 necrotic or non-enhancing core, 2 oedema, 4 enhancing, 0 elsewhere.
+        protocol: scanner and sequences.
+        tumour: kind, position and size; None without a tumour.
+        probe: ultrasound probe and its pose; None without ultrasound.
+        surgery: brain shift before the ultrasound; None without shift.
     """
 
     name: str
@@ -56,12 +56,12 @@ class SimulatedSubject:
 
 @dataclass(frozen=True)
 class Surgery:
-    """What is known of a brain that has shifted.
+    """True brain shift of one subject.
 
     Attributes:
-        shift: from points of the ultrasound to points of the MR images.
-        landmarks: points of the ultrasound and of the MR images [n, 2, 3], RAS+ millimetres.
-        tissue, label: the maps as they lie in the ultrasound, 0 where it did not look.
+        shift: transform from points of the ultrasound to points of the MR images.
+        landmarks: corresponding points of the ultrasound and the MR images [n, 2, 3], RAS+ millimetres.
+        tissue, label: maps in the space of the ultrasound, 0 outside its field of view.
     """
 
     shift: BrainShift
@@ -72,7 +72,10 @@ class Surgery:
 
 @dataclass(frozen=True)
 class Patient:
-    """A head with its tumour, which can be looked at on any grid; `coarse` and `depth` lie on `coarse_axes`."""
+    """Head, perhaps with a tumour, that can be sampled on any grid.
+
+    `coarse` (tissue fractions without tumour) and `depth` (of each voxel in the brain [mm]) are on `coarse_axes`.
+    """
 
     anatomy: Anatomy
     tumour: Tumour | None
@@ -82,9 +85,9 @@ class Patient:
 
     @classmethod
     def draw(cls, seed: int, index: int, settings: SimulationSettings) -> Patient:
-        """Return the patient of that seed and index."""
+        """Return the patient with this seed and index."""
         anatomy = choose_anatomy(seed, index, settings)
-        # Always looked for at the same coarse spacing: the tumour does not depend on the spacing of the images.
+        # Always the same coarse spacing, so that the tumour does not depend on the spacing of the images.
         axes = grid_axes(settings.model_copy(update={"spacing_mm": COARSE_MM}))
         coarse = anatomy.fractions(axes, COARSE_MM)
         ill = numpy_generator(seed, "subject", index, "has tumour").random() < settings.tumours
@@ -104,21 +107,21 @@ class Patient:
 
 
 def subject_name(index: int) -> str:
-    """Return the name of the subject of that index."""
+    """Return the name of the subject with this index."""
     return f"sim-{index:04d}"
 
 
 def simulate_subject(seed: int, index: int, settings: SimulationSettings | None = None) -> SimulatedSubject:
-    """Return the subject of that seed and index with every modality of the settings, missing ones too."""
+    """Return the subject with this seed and index, with images of all modalities of the settings; none is missing."""
     settings = settings or SimulationSettings()
     patient = Patient.draw(seed, index, settings)
     probe, shift = open_skull(patient, seed, index, settings) if "us" in settings.modalities else (None, None)
     axes = grid_axes(settings) if probe is None else box_axes(*probe, settings.spacing_mm)
-    # What the brain brings in from beside the images when it shifts has to be known, too.
-    wide = axes if shift is None else widened(axes, shift.longest_mm)
-    reached = patient.fractions(wide, settings.spacing_mm)
-    edge = (len(wide[0]) - len(axes[0])) // 2
-    fractions = reached[(slice(None), *(slice(edge, edge + len(axis)) for axis in axes))]
+    # Brain shift brings tissue into view from outside the images.
+    wide_axes = axes if shift is None else widened(axes, shift.longest_mm)
+    wide = patient.fractions(wide_axes, settings.spacing_mm)
+    edge = (len(wide_axes[0]) - len(axes[0])) // 2
+    fractions = wide[(slice(None), *(slice(edge, edge + len(axis)) for axis in axes))]
     scene = Scene(fractions, Texture.draw(seed, index, axes), axes, settings.spacing_mm, seed, index)
     magnetic = tuple(modality for modality in settings.modalities if modality != "us")
     protocol = draw_protocol(numpy_generator(seed, "subject", index, "protocol"), magnetic)
@@ -126,12 +129,12 @@ def simulate_subject(seed: int, index: int, settings: SimulationSettings | None 
     name = subject_name(index)
     images, surgery = {}, None
     if probe is not None:
-        met = (wide, reached) if settings.acoustic_mm == settings.spacing_mm else None
-        images["us"] = insonify(patient, *probe, scene, settings.acoustic_mm, shift, met).astype(np.int16)
+        known = (wide_axes, wide) if settings.acoustic_mm == settings.spacing_mm else None
+        images["us"] = insonify(patient, *probe, scene, settings.acoustic_mm, shift, known).astype(np.int16)
         if settings.crop_to_us:
             foreground &= images["us"] > 0
         if shift is not None:
-            surgery = _surgery(shift, (wide, reached), scene, (images["us"] > 0, foreground), name)
+            surgery = _surgery(shift, (wide_axes, wide), scene, (images["us"] > 0, foreground), name)
     images |= {modality: _stored(acquire(scene, modality, protocol), foreground) for modality in magnetic}
     prevailing = np.where(foreground, fractions.argmax(axis=0), Tissue.AIR)
     right = np.broadcast_to(axes[0][:, None, None] >= 0, prevailing.shape)
@@ -151,7 +154,7 @@ def simulate_subject(seed: int, index: int, settings: SimulationSettings | None 
 def open_skull(
     patient: Patient, seed: int, index: int, settings: SimulationSettings
 ) -> tuple[tuple[Probe, Pose], BrainShift | None]:
-    """Return the probe and where it is held, and how the brain has shifted by then; the array follows the brain's surface."""
+    """Return the probe with its pose, and the brain shift, if any; the probe follows the surface of the shifted brain."""
     probe, pose = hold_probe(patient, seed, index, settings)
     if settings.shift_mm == 0:
         return (probe, pose), None
@@ -161,12 +164,12 @@ def open_skull(
 
 
 def _surgery(
-    shift: BrainShift, reached: tuple[Axes, Array], scene: Scene, shown: tuple[Array, Array], name: str
+    shift: BrainShift, wide: tuple[Axes, Array], scene: Scene, shown: tuple[Array, Array], name: str
 ) -> Surgery:
-    """Return the maps in the ultrasound's space, and landmarks; `shown` is where ultrasound and MR images are not 0."""
+    """Return the maps in the space of the ultrasound, and landmarks; `shown` marks where ultrasound and MR images are not 0."""
     points = shift.moved(np.meshgrid(*(axis.astype(np.float32) for axis in scene.axes), indexing="ij"))
-    wide, tissues = reached
-    fractions = warped(tissues, wide, points)
+    wide_axes, tissues = wide
+    fractions = warped(tissues, wide_axes, points)
     prevailing = np.where(shown[0] & brain_mask(fractions), fractions.argmax(axis=0), Tissue.AIR)
     places = [(along - axis[0]) / scene.spacing_mm for along, axis in zip(points, scene.axes, strict=True)]
     imaged = ndimage.map_coordinates(shown[1].astype(np.uint8), places, order=0, mode="constant") > 0
@@ -184,7 +187,7 @@ def _surgery(
 
 
 def hold_probe(patient: Patient, seed: int, index: int, settings: SimulationSettings) -> tuple[Probe, Pose]:
-    """Return the probe and where it is held: over the tumour, or, without one, over some white matter."""
+    """Return the probe and its pose: over the tumour, or over some white matter if there is no tumour."""
     generator = numpy_generator(seed, "subject", index, "craniotomy")
     probes = [probe for probe in PROBES if settings.probe in (probe.name, "any")]
     probe = probes[int(generator.integers(len(probes)))]
@@ -202,18 +205,18 @@ def insonify(
     scene: Scene,
     acoustic_mm: float,
     shift: BrainShift | None,
-    met: tuple[Axes, Array] | None,
+    known: tuple[Axes, Array] | None,
 ) -> Array:
-    """Return the ultrasound [X, Y, Z] on the scene's axes, uint8: 1 to 255 where the sweep looked, 0 elsewhere.
+    """Return the ultrasound [X, Y, Z] on the scene's axes, uint8: 1 to 255 in the field of view of the sweep, 0 elsewhere.
 
-    What sound meets is simulated at `acoustic_mm`, whatever the spacing of the images; `met` holds axes and tissue fractions of that
-    spacing where they are known already.
+    Acoustics are simulated at a spacing of `acoustic_mm`, whatever the spacing of the images. `known` are axes and tissue fractions of
+    this spacing; None computes them.
     """
-    if met is None:
+    if known is None:
         axes = box_axes(probe, pose, acoustic_mm)
         axes = axes if shift is None else widened(axes, shift.longest_mm)
-        met = axes, patient.fractions(axes, acoustic_mm)
-    axes, fractions = met
+        known = axes, patient.fractions(axes, acoustic_mm)
+    axes, fractions = known
     generator = numpy_generator(scene.seed, "subject", scene.index, "acquisition", "us")
     seen = medium(fractions, axes, acoustic_mm, scene.seed, scene.index)
     moved = unmoved if shift is None else shift.moved
@@ -222,7 +225,7 @@ def insonify(
 
 
 def grid_axes(settings: SimulationSettings) -> Axes:
-    """Return the world coordinates [mm] of voxel centres along x, y and z."""
+    """Return the world coordinates [mm] of the voxel centres along x, y and z."""
     view = HEAD_FIELD_OF_VIEW if settings.whole_head else BRAIN_FIELD_OF_VIEW
     spacing = settings.spacing_mm
     x, y, z = (low + spacing * (0.5 + np.arange(round((high - low) / spacing))) for low, high in view)
@@ -237,7 +240,7 @@ def axes_grid(axes: Axes, spacing_mm: float) -> Grid:
 
 
 def choose_anatomy(seed: int, index: int, settings: SimulationSettings) -> Anatomy:
-    """Return the subject's anatomy: procedural, or one of the label maps, drawn."""
+    """Return the subject's anatomy: procedural, or from a randomly chosen label map."""
     if settings.anatomy is None:
         return ProceduralAnatomy(seed, index, settings.whole_head)
     maps = find_label_maps(settings.anatomy)
@@ -246,7 +249,7 @@ def choose_anatomy(seed: int, index: int, settings: SimulationSettings) -> Anato
 
 
 def brain_mask(fractions: Array) -> Array:
-    """Return the voxels [X, Y, Z] that skull-stripping leaves: one connected piece without holes."""
+    """Return the voxels [X, Y, Z] that skull-stripping keeps: one connected piece without holes."""
     inside = fractions[list(OUTSIDE_BRAIN)].sum(axis=0) < 0.5
     pieces, count = ndimage.label(inside)
     if count > 1:
@@ -255,13 +258,13 @@ def brain_mask(fractions: Array) -> Array:
 
 
 def tissue_map(prevailing: Array, right: Array) -> Array:
-    """Return FreeSurfer's value of each voxel's prevailing tissue; `right` tells which voxels are of the right side (all [X, Y, Z])."""
+    """Return the FreeSurfer value of each voxel's prevailing tissue; `right` marks the right side (all [X, Y, Z])."""
     table = np.array([FREESURFER_VALUES[tissue] for tissue in Tissue], np.int16)
     return table[prevailing, right.astype(np.intp)]
 
 
 def tumour_labels(prevailing: Array) -> Array:
-    """Return the tumour's label of each voxel's prevailing tissue [X, Y, Z], 0 where that is none of the tumour's."""
+    """Return the tumour label of each voxel's prevailing tissue [X, Y, Z], 0 for healthy tissue."""
     return np.array([TUMOUR_LABELS.get(tissue, 0) for tissue in Tissue], np.int16)[prevailing]
 
 

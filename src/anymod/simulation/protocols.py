@@ -1,4 +1,4 @@
-"""Scanners and what they were told to do: the sequence of each modality, drawn per subject from a profile's ranges."""
+"""MR scanner profiles, and the sequences of each subject, drawn from the ranges of a profile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SNR_2D, SNR_3D = (20.0, 75.0), (45.0, 130.0)  # of white matter
 
 @dataclass(frozen=True)
 class T1Ranges:
-    """Ranges of a T1-weighted sequence; which of the three it is, `sequence` says."""
+    """Ranges of the parameters of a T1-weighted sequence of the type `sequence`."""
 
     sequence: type[SpinEcho] | type[SpoiledGradientEcho] | type[Mprage]
     repetition_ms: Range
@@ -29,7 +29,7 @@ class T1Ranges:
 
 @dataclass(frozen=True)
 class Scanner:
-    """One scanner profile: field strength and ranges, chosen here to resemble clinical brain protocols."""
+    """Scanner profile: field strength and ranges of parameters, chosen here to resemble clinical brain protocols."""
 
     name: str
     field_tesla: float
@@ -95,26 +95,26 @@ SCANNERS = (
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How one image was taken."""
+    """Parameters of one image."""
 
     sequence: Sequence
-    slice_mm: float  # 1: three-dimensional
-    in_plane_mm: float  # width at half height of the point-spread function within slices, interpolation included
-    noise: float  # standard deviation of each channel's noise, of white matter's signal
+    slice_mm: float  # thickness of the slices; 1 in a three-dimensional sequence
+    in_plane_mm: float  # full width at half maximum of the point-spread function within slices, with interpolation
+    noise: float  # standard deviation in the real and imaginary parts, relative to the signal of white matter
     bias: float  # standard deviation of the logarithm of the receive field
-    gain: float  # what white matter's signal becomes in stored numbers
+    gain: float  # stored value of the signal of white matter
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What one subject was scanned with."""
+    """Scanner and acquisitions of one subject."""
 
     scanner: str
     field_tesla: float
     acquisitions: dict[str, Acquisition] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON file; each sequence with its name."""
+        """Return plain values for a JSON file, with the name of each sequence."""
         content = asdict(self)
         for modality, acquisition in self.acquisitions.items():
             content["acquisitions"][modality]["sequence"]["name"] = type(acquisition.sequence).__name__
@@ -122,7 +122,7 @@ class Protocol:
 
 
 def draw_protocol(generator: np.random.Generator, modalities: tuple[str, ...]) -> Protocol:
-    """Return one subject's protocol; all modalities are drawn, so that leaving one out changes no other."""
+    """Return one subject's protocol; all modalities are drawn, so that leaving one out does not change the others."""
     scanner = SCANNERS[int(generator.integers(len(SCANNERS)))]
     acquisitions = {}
     for modality in MODALITIES:
@@ -160,7 +160,7 @@ def _draw_sequence(generator: np.random.Generator, scanner: Scanner, modality: s
     water = SUBSTANCES[Tissue.CSF]
     t1 = (water.at_1_5_tesla if scanner.field_tesla == 1.5 else water.at_3_tesla).t1
     nulled = InversionRecovery(draw(scanner.flair_repetition_ms), draw(scanner.flair_echo_ms), 0.0).nulling(t1)
-    # Scanners null the fluid of an average head, never exactly this one's.
+    # Scanners null the fluid of an average head, which is never exactly that of this one.
     return InversionRecovery(nulled.repetition_ms, nulled.echo_ms, round(nulled.inversion_ms * draw((0.86, 1.02)), 2))
 
 

@@ -1,4 +1,4 @@
-"""What a simulated cohort is asked to be."""
+"""Settings of a simulated cohort."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anymod.simulation.protocols import MODALITIES as MAGNETIC
 
 MODALITIES = (*MAGNETIC, "us")
 MISSING = 0.3
-# Of ReMIND's 104 subjects in the paper (Dorent et al., arXiv 2410.19378) all have ultrasound, 98 contrast-enhanced T1, 66 T2, 21 FLAIR.
+# All 104 ReMIND subjects in the paper (Dorent et al., arXiv 2410.19378) have ultrasound, 98 contrast-enhanced T1, 66 T2, 21 FLAIR.
 REMIND_MISSING = {"us": 0.0, "cet1": 1 - 98 / 104, "t2": 1 - 66 / 104, "flair": 1 - 21 / 104}
 
 
@@ -60,7 +60,7 @@ class SimulationSettings(Settings):
     def _known_modalities(self) -> SimulationSettings:
         check_modalities(self.modalities)
         if "us" in self.modalities and self.whole_head:
-            raise ValueError("ultrasound looks at an opened skull: leave out 'us', or the whole head")
+            raise ValueError("ultrasound needs an opened skull: leave out 'us' or the whole head")
         if "us" not in self.modalities and (self.shift_mm or self.crop_to_us):
             raise ValueError("brain shift and cropping need ultrasound: add 'us' to the modalities")
         if isinstance(self.missing, dict):
@@ -72,7 +72,7 @@ class SimulationSettings(Settings):
         return self
 
     def missing_rate(self, modality: str) -> float:
-        """Return how often a modality is missing; where the settings do not tell, 0.3, or with ultrasound the rates of `REMIND_MISSING`."""
+        """Return the probability that a modality is missing; by default 0.3, or the rates of `REMIND_MISSING` with ultrasound."""
         if isinstance(self.missing, dict):
             return self.missing.get(modality, 0.0)
         if self.missing is not None:

@@ -1,4 +1,4 @@
-"""Signed distances [mm] of simple solids, negative inside, and how they are joined and turned into coverages of voxels."""
+"""Signed distances [mm] of simple solids, negative inside, their unions and intersections, and the coverage of voxels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.simulation.fields import Points
 
-Number = int | float  # pytest's check of annotations tells them apart
+Number = int | float  # the annotation check of the tests does not accept int as float
 Position = tuple[Number, Number, Number]  # x, y, z [mm]
 Node = tuple[Number, Number, Number, Number]  # x, y, z, radius [mm]
 
@@ -23,7 +23,7 @@ def ellipsoid(
     turn_z: float = 0.0,
     turn_x: float = 0.0,
 ) -> Array:
-    """Return the first-order distance to an ellipsoid turned by `turn_z` about z, or `turn_x` about x [degrees]."""
+    """Return the first-order distance to an ellipsoid rotated by `turn_z` about z and `turn_x` about x [degrees]."""
     x, y, z = points.x - centre[0], points.y - centre[1], points.z - centre[2]
     if turn_z:
         c, s = np.float32(np.cos(np.radians(turn_z))), np.float32(np.sin(np.radians(turn_z)))
@@ -74,5 +74,5 @@ def smooth_maximum(first: Array, second: Array, blend_mm: float) -> Array:
 
 
 def coverage(distance: Array, voxel_mm: float) -> Array:
-    """Return how much of each voxel lies inside, in [0, 1]: exact for a plane that faces a voxel."""
+    """Return the share of each voxel that lies inside, from 0 to 1; exact for a plane parallel to a face of the voxel."""
     return np.clip(0.5 - distance / np.float32(voxel_mm), 0, 1)

@@ -1,4 +1,4 @@
-"""Signal equations: the transverse magnetization, as a share of water's, that a sequence measures. Times in ms, flips in degrees."""
+"""Signal equations of MR sequences: transverse magnetization relative to the equilibrium of water. Times in ms, flip angles in degrees."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from anymod.simulation.tissues import Relaxation
 
-# Relaxivities of gadobutrol in plasma at 37 °C [l/(mmol s)]: Rohrer et al., Invest Radiol 40:715 (2005), as the package dcmri quotes it.
+# Relaxivities of gadobutrol in plasma at 37 °C [l/(mmol s)]: Rohrer et al., Invest Radiol 40:715 (2005), as quoted by the package dcmri.
 # r2 at 3 T is not confirmed: dcmri gives 7.4. Szomolanyi et al., Invest Radiol 54:559 (2019), measured r1 of 4.78 and 4.97.
 RELAXIVITY_1 = {1.5: 5.2, 3.0: 5.0}
 RELAXIVITY_2 = {1.5: 6.1, 3.0: 7.1}
@@ -15,13 +15,13 @@ RELAXIVITY_2 = {1.5: 6.1, 3.0: 7.1}
 
 @dataclass(frozen=True)
 class SpinEcho:
-    """(Turbo) spin echo: S = (1 - exp(-TR/T1)) exp(-TE/T2); TE is the effective one and much shorter than TR."""
+    """(Turbo) spin echo: S = (1 - exp(-TR/T1)) exp(-TE/T2), for an effective TE much shorter than TR."""
 
     repetition_ms: float
     echo_ms: float
 
     def signal(self, relaxation: Relaxation) -> float:
-        """Return the signal of proton density 1."""
+        """Return the signal for a proton density of 1."""
         return -math.expm1(-self.repetition_ms / relaxation.t1) * math.exp(-self.echo_ms / relaxation.t2)
 
 
@@ -34,12 +34,12 @@ class InversionRecovery:
     inversion_ms: float
 
     def signal(self, relaxation: Relaxation) -> float:
-        """Return the signal of proton density 1."""
+        """Return the signal for a proton density of 1."""
         recovered = 1 - 2 * math.exp(-self.inversion_ms / relaxation.t1) + math.exp(-self.repetition_ms / relaxation.t1)
         return abs(recovered) * math.exp(-self.echo_ms / relaxation.t2)
 
     def nulling(self, t1: float) -> InversionRecovery:
-        """Return the same sequence with the inversion time at which a tissue of this T1 gives no signal."""
+        """Return the same sequence with the inversion time at which a tissue with this T1 [ms] gives no signal."""
         null = t1 * math.log(2 / (1 + math.exp(-self.repetition_ms / t1)))
         return replace(self, inversion_ms=null)
 
@@ -53,7 +53,7 @@ class SpoiledGradientEcho:
     flip_degrees: float
 
     def signal(self, relaxation: Relaxation) -> float:
-        """Return the signal of proton density 1."""
+        """Return the signal for a proton density of 1."""
         kept = math.exp(-self.repetition_ms / relaxation.t1)
         angle = math.radians(self.flip_degrees)
         steady = math.sin(angle) * (1 - kept) / (1 - kept * math.cos(angle))
@@ -62,10 +62,10 @@ class SpoiledGradientEcho:
 
 @dataclass(frozen=True)
 class Mprage:
-    """Inversion, a wait, a train of small flips, a wait: the signal of the train's middle pulse, in the steady state of the whole cycle.
+    """MPRAGE: inversion, delay, train of small flips, delay; the signal is that of the middle pulse in the steady state of the cycle.
 
-    Each piece maps the longitudinal magnetization m to gain m + offset; the cycle's map has one fixed point (as in Marques et al.,
-    NeuroImage 49:1271, 2010, for one train). `inversion_ms` leads to the middle of the train.
+    Each part of the cycle maps the longitudinal magnetization m to gain * m + offset. The steady state is the fixed point of the cycle
+    (Marques et al., NeuroImage 49:1271, 2010, for one train). `inversion_ms` lasts from the inversion to the middle of the train.
     """
 
     repetition_ms: float
@@ -76,7 +76,7 @@ class Mprage:
     pulses: int = 160
 
     def signal(self, relaxation: Relaxation) -> float:
-        """Return the signal of proton density 1 (magnitude)."""
+        """Return the magnitude of the signal for a proton density of 1."""
         half = self.pulses // 2
         before = self.inversion_ms - half * self.pulse_spacing_ms
         after = self.repetition_ms - before - self.pulses * self.pulse_spacing_ms
@@ -109,7 +109,7 @@ Sequence = SpinEcho | InversionRecovery | SpoiledGradientEcho | Mprage
 
 
 def with_contrast_agent(relaxation: Relaxation, concentration: float, field_tesla: float) -> Relaxation:
-    """Return the times with `concentration` [mmol/l] of gadobutrol: 1/T' = 1/T + r c, for T1, T2 and T2*."""
+    """Return the relaxation times with a `concentration` [mmol/l] of gadobutrol: 1/T' = 1/T + r c, for T1, T2 and T2*."""
     rate_1 = RELAXIVITY_1[field_tesla] * concentration / 1000.0  # 1/ms
     rate_2 = RELAXIVITY_2[field_tesla] * concentration / 1000.0
     return Relaxation(

@@ -1,6 +1,6 @@
-"""What a voxel can consist of, and its magnetic-resonance parameters with their sources.
+"""Tissues and their MR parameters.
 
-Sources, by the letters in the table, with what was read of them: (a) in the abstract, (q) as quoted in published simulation code.
+Sources, by the letters in the table: (a) the abstract was read, (q) as quoted in published simulation code.
     A  Wright et al., MAGMA 21:121 (2008) (a), 1.5 / 3 T: T1 of white matter 646 / 838, cortex 1197 / 1607, putamen 1084 / 1332,
        caudate 1109 / 1395 ms
     B  Stanisz et al., Magn Reson Med 54:507 (2005) (q), excised tissue, 1.5 / 3 T: T2 of white matter 72 / 69, grey 95 / 99 ms; T1 and T2
@@ -16,8 +16,8 @@ Sources, by the letters in the table, with what was read of them: (a) in the abs
     H  Gelman et al., Radiology 210:759 (1999) (a), 3 T: R2 and R2' of the pallidum 25.8, 12.0 /s, hence T2 39, T2* 26 ms (white matter by
        the same method: T2 56 ms)
     J  Wansapura et al., J Magn Reson Imaging 9:531 (1999) (q), 3 T: T1, T2 of white matter 832, 80, grey 1331, 110 ms
-    I  This project's choice, so that the tissue looks as it does in clinical images. Measured lesions spread widely: T2 200-357 ms within
-       gliomas of grades II and III (doi 10.1186/s12883-019-1590-1), 125-250 ms in tumour that does not enhance (Ellingson et al.,
+    I  Chosen by this project to resemble clinical images. Measured values of lesions vary widely: T2 200-357 ms within gliomas of grades
+       II and III (doi 10.1186/s12883-019-1590-1), 125-250 ms in tumour that does not enhance (Ellingson et al.,
        escholarship.org/uc/item/8bd4f17f); at 3 T, T1 1850-3200 and T2 115-225 ms where glioma takes up methionine (abstract "Comparison
        of magnetic resonance relaxometry and apparent diffusion coefficient for tissue cell density quantification in glioma imaging")
 """
@@ -29,7 +29,7 @@ from enum import IntEnum
 
 
 class Tissue(IntEnum):
-    """Rows of an array of tissue fractions."""
+    """Tissues, numbered as the rows of an array of tissue fractions."""
 
     AIR = 0
     CSF = 1
@@ -52,7 +52,7 @@ class Tissue(IntEnum):
 
 
 TUMOUR_LABELS = {Tissue.NECROSIS: 1, Tissue.SOLID: 1, Tissue.OEDEMA: 2, Tissue.ENHANCING: 4}  # as in the BraTS archives
-# (left, right) values of a subject's tissue map. All nuclei but the pallidum carry the thalamus's value; lesions carry FreeSurfer's.
+# (left, right) values of a tissue map. All nuclei except the pallidum have the value of the thalamus; tumours that of FreeSurfer's lesions.
 FREESURFER_VALUES: dict[Tissue, tuple[int, int]] = {
     Tissue.AIR: (0, 0),
     Tissue.CSF: (24, 24),
@@ -73,12 +73,12 @@ FREESURFER_VALUES: dict[Tissue, tuple[int, int]] = {
     Tissue.FAT: (258, 258),
     Tissue.MUSCLE: (258, 258),
 }
-OUTSIDE_BRAIN = (Tissue.AIR, Tissue.BONE, Tissue.MARROW, Tissue.FAT, Tissue.MUSCLE)  # what skull-stripping takes away
+OUTSIDE_BRAIN = (Tissue.AIR, Tissue.BONE, Tissue.MARROW, Tissue.FAT, Tissue.MUSCLE)  # removed by skull-stripping
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """Times [ms] at one field strength."""
+    """Relaxation times [ms] at one field strength."""
 
     t1: float
     t2: float
@@ -87,14 +87,14 @@ class Relaxation:
 
 @dataclass(frozen=True)
 class Substance:
-    """A tissue's parameters.
+    """MR parameters of one tissue.
 
     Attributes:
-        density: protons relative to water.
+        density: proton density relative to water.
         at_1_5_tesla: relaxation at 1.5 T.
         at_3_tesla: relaxation at 3 T.
         gadolinium: concentration of contrast agent [mmol/l of tissue] minutes after a single dose.
-        heterogeneity: how much more its parameters vary from place to place than those of healthy parenchyma.
+        heterogeneity: variation of its parameters in space, relative to that of healthy parenchyma.
         flows: whether its spins leave the slice between excitation and refocusing (dark in spin echoes).
     """
 
@@ -107,42 +107,41 @@ class Substance:
 
 
 _NOTHING = Relaxation(1000.0, 1.0, 1.0)
-# gadolinium: I. Blood and enhancing tumour as a few minutes after injection (0.1 mmol/kg spread over an extracellular space of 0.2 l/kg is
-# 0.5 mmol/l of plasma); intact brain holds it in its blood only. On the high side: "Quantitative T1 mapping indicates tumor infiltration
-# beyond the enhancing part of glioblastomas" (2020, abstract) reports T1 falling by 838 ms in enhancing tumour, 123 in oedema, 32 in normal
-# tissue; these values give 1280, 160 and 50 (white) to 390 ms (grey matter) at 3 T.
+# gadolinium: I. Blood and enhancing tumour a few minutes after injection (0.1 mmol/kg in an extracellular space of 0.2 l/kg is 0.5 mmol/l
+# of plasma); in intact brain only the blood contains it. The values are rather high: "Quantitative T1 mapping indicates tumor infiltration
+# beyond the enhancing part of glioblastomas" (2020, abstract) reports that T1 falls by 838 ms in enhancing tumour, 123 in oedema and 32 in
+# normal tissue; these values give 1280, 160 and 50 (white) to 390 ms (grey matter) at 3 T.
 SUBSTANCES: dict[Tissue, Substance] = {
     Tissue.AIR: Substance(0.0, _NOTHING, _NOTHING, heterogeneity=0.0),
     # T1 I (shorter than C and G by 3-7 %), T2 G, T2* I, density E
     Tissue.CSF: Substance(1.0, Relaxation(4070.0, 2000.0, 1000.0), Relaxation(4160.0, 2000.0, 800.0), 0.0, 0.3),
-    # T1 A and T2 B at 1.5 T, both J at 3 T (with A's and B's, grey matter was darker in T1 and brighter in T2 than in real images), T2* D,
-    # density E
+    # T1 A and T2 B at 1.5 T, both J at 3 T (A and B made grey matter darker in T1 and brighter in T2 than in real images), T2* D, density E
     Tissue.GREY: Substance(0.86, Relaxation(1197.0, 95.0, 84.0), Relaxation(1331.0, 110.0, 66.0), 0.04),
     Tissue.WHITE: Substance(0.77, Relaxation(646.0, 72.0, 66.0), Relaxation(832.0, 80.0, 53.0), 0.015),
-    # Thalamus, caudate, putamen: T1 at 1.5 T between A and C, T2 below cortex for their iron (I), both at 3 T as far below J's grey matter
+    # Thalamus, caudate, putamen: T1 at 1.5 T between A and C, T2 below cortex because of iron (I), both at 3 T as far below J's grey matter
     # as A's and C's are below A's (I), T2* D, density I (E's grey matter, rounded down)
     Tissue.DEEP_GREY: Substance(0.84, Relaxation(1020.0, 84.0, 57.0), Relaxation(1120.0, 88.0, 40.0), 0.04),
-    # I: T1 between white matter and the other nuclei, T2 and T2* the brain's shortest for the iron (H: T2* as here, T2 shorter still)
+    # I: T1 between white matter and the other nuclei, T2 and T2* the shortest in the brain because of iron (H: similar T2*, shorter T2)
     Tissue.PALLIDUM: Substance(0.78, Relaxation(770.0, 66.0, 40.0), Relaxation(1010.0, 58.0, 28.0), 0.03),
     # I: a mixture of grey and white matter, between them
     Tissue.BRAIN_STEM: Substance(0.79, Relaxation(740.0, 80.0, 68.0), Relaxation(930.0, 86.0, 54.0), 0.02),
-    # I: between grey matter and CSF; a vascular tissue without a barrier
+    # I: between grey matter and CSF; a vascular tissue without a blood-brain barrier
     Tissue.CHOROID: Substance(0.92, Relaxation(1500.0, 160.0, 90.0), Relaxation(1900.0, 150.0, 75.0), 0.45, 2.0),
     # T1, T2 B, the rest I
     Tissue.VESSEL: Substance(0.9, Relaxation(1441.0, 290.0, 120.0), Relaxation(1932.0, 275.0, 60.0), 0.55, 1.0, True),
-    # I, as all lesions. Necrosis and cyst: proteinaceous fluid, shorter than CSF
+    # I, like all lesions. Necrosis and cysts: proteinaceous fluid with shorter times than CSF
     Tissue.NECROSIS: Substance(0.93, Relaxation(2300.0, 290.0, 150.0), Relaxation(2700.0, 290.0, 120.0), 0.03, 2.5),
     Tissue.OEDEMA: Substance(0.88, Relaxation(1250.0, 155.0, 110.0), Relaxation(1480.0, 172.0, 90.0), 0.015, 2.0),
     Tissue.ENHANCING: Substance(0.87, Relaxation(1250.0, 125.0, 85.0), Relaxation(1600.0, 132.0, 65.0), 0.5, 2.5),
     # Solid glioma that does not enhance
     Tissue.SOLID: Substance(0.89, Relaxation(1350.0, 165.0, 115.0), Relaxation(1650.0, 185.0, 95.0), 0.03, 2.0),
-    # I: collagen, dark without contrast agent; it has no barrier
+    # I: collagen, dark without contrast agent; no blood-brain barrier
     Tissue.DURA: Substance(0.65, Relaxation(900.0, 25.0, 15.0), Relaxation(1100.0, 23.0, 12.0), 0.35, 1.5),
-    # I: cortical bone gives almost nothing within clinical echo times
+    # I: cortical bone gives almost no signal within clinical echo times
     Tissue.BONE: Substance(0.06, Relaxation(250.0, 1.0, 0.5), Relaxation(250.0, 1.0, 0.5)),
     # T1, T2 at 3 T F; the rest I (fat at 1.5 T near E)
     Tissue.MARROW: Substance(0.7, Relaxation(549.0, 49.0, 20.0), Relaxation(586.0, 49.0, 15.0), 0.02, 2.0),
     Tissue.FAT: Substance(0.95, Relaxation(343.0, 58.0, 50.0), Relaxation(382.0, 68.0, 40.0), 0.01, 2.0),
-    # T1, T2 B, T2* at 1.5 T E, the rest I; skin and muscle are not told apart
+    # T1, T2 B, T2* at 1.5 T E, the rest I; skin and muscle are not distinguished
     Tissue.MUSCLE: Substance(0.8, Relaxation(1008.0, 44.0, 30.0), Relaxation(1412.0, 50.0, 28.0), 0.12, 2.0),
 }

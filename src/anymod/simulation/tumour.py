@@ -1,4 +1,4 @@
-"""Gliomas and metastases: necrotic core, enhancing rim, oedema that follows white matter, and the tissue pushed aside."""
+"""Gliomas and metastases: necrotic core, enhancing rim, oedema along white matter, and mass effect."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from anymod.simulation.fields import smooth_field
 from anymod.simulation.shapes import coverage
 from anymod.simulation.tissues import OUTSIDE_BRAIN, Tissue
 
-COARSE_MM = 4.0  # spacing at which a place for the tumour is looked for
-# How much of a tissue swells where oedema is strongest: white matter almost wholly, nuclei half, cortex hardly.
+COARSE_MM = 4.0  # spacing of the anatomy in which a tumour is placed
+# Share of each tissue that swells where oedema is strongest: most of white matter, half of the nuclei, little of the cortex.
 SWOLLEN = {
     Tissue.WHITE: 0.92,
     Tissue.BRAIN_STEM: 0.92,
@@ -27,7 +27,7 @@ SWOLLEN = {
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of tumour: how often it occurs, and the ranges [mm] it is drawn from; rim 0: nothing enhances."""
+    """Kind of tumour: share of all tumours, ranges [mm] of its sizes (a rim of 0 does not enhance), relative irregularity of its shape."""
 
     name: str
     share: float
@@ -46,7 +46,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Tumour:
-    """One tumour in world millimetres: its shape is a warped ellipsoid about `centre`, drawn from (seed, index)."""
+    """One tumour: an irregular ellipsoid about `centre` [world mm], whose details follow from (seed, index)."""
 
     kind: Kind
     centre: tuple[float, float, float]
@@ -59,9 +59,9 @@ class Tumour:
     index: int
 
     def displacement(self, axes: Axes, depth: Array) -> tuple[Array, Array, Array]:
-        """Return the mass effect [mm], from a voxel to where its tissue lay before; `depth` [mm] below the brain's surface.
+        """Return the mass effect [mm]: from each voxel to the former place of its tissue; `depth` is below the brain's surface [mm].
 
-        Nearest the centre tissue has moved most; at the surface it cannot move, for the skull holds it.
+        It is largest near the border of the tumour and 0 at the brain's surface, because the skull does not give way.
         """
         x, y, z = self._offsets(axes)
         strength = -np.float32(self.push) * np.exp(-(x**2 + y**2 + z**2) / np.float32((1.7 * self.radius_mm) ** 2))
@@ -69,7 +69,7 @@ class Tumour:
         return strength * x, strength * y, strength * z
 
     def grow_into(self, fractions: Array, axes: Axes, spacing_mm: float) -> None:
-        """Lay core, rim and oedema over the tissue fractions [tissue, X, Y, Z], in place, tissue by tissue to save memory."""
+        """Add core, rim and oedema to the tissue fractions [tissue, X, Y, Z], in place and tissue by tissue to save memory."""
         box = self._box(axes)
         axes = (axes[0][box[0]], axes[1][box[1]], axes[2][box[2]])
         near = fractions[(slice(None), *box)]
@@ -95,7 +95,7 @@ class Tumour:
         near[Tissue.ENHANCING] += solid * (1 - core)
 
     def _box(self, axes: Axes) -> tuple[slice, slice, slice]:
-        """Return the voxels that the tumour can reach at all: its shape and reach are bounded."""
+        """Return the box of voxels that contains the tumour and its oedema."""
         largest = self.radius_mm * (1 + 2.5 * self.kind.irregularity) + 2.2 * self.oedema_mm + 6.0
         ends = (
             np.searchsorted(axis, (c - 1.3 * largest, c + 1.3 * largest))
@@ -105,16 +105,16 @@ class Tumour:
         return x, y, z
 
     def _necrotic_share(self, outside: Array, axes: Axes) -> Array | float:
-        """Return how much of what does not enhance is necrotic: nothing in a tumour without a rim, most of it deep in the others."""
+        """Return the necrotic share of the core, from 0 to 1: 0 in a tumour without a rim, in others largest deep inside."""
         if self.rim_mm == 0:
             return 0.0
         patches = self._noise(axes, "necrosis", 0.6)
         return np.clip(0.65 + 0.4 * patches - 0.04 * (outside + self.rim_mm), 0, 1)
 
     def _oedema(self, fractions: Array, outside: Array, axes: Axes, spacing_mm: float) -> Array:
-        """Return how strong oedema is at each voxel, 0 to 1; how much of a tissue swells then, `SWOLLEN` says."""
+        """Return the strength of oedema at each voxel, from 0 to 1; `SWOLLEN` gives the share of each tissue that swells at 1."""
         reach = self.oedema_mm * np.clip(1 + 0.5 * self._noise(axes, "oedema", 1.6), 0.15, 2.2)
-        # Fingers: oedema runs along white matter and stops short of where little of it is around.
+        # Oedema extends in fingers along white matter and stops where there is little of it.
         around = ndimage.gaussian_filter(fractions[Tissue.WHITE], 3.0 / spacing_mm)
         return coverage(outside - reach * np.clip(1.6 * around - 0.15, 0, 1), 4.0)
 
@@ -128,7 +128,7 @@ class Tumour:
 
 
 def draw_tumour(fractions: Array, axes: Axes, seed: int, index: int) -> Tumour:
-    """Return a tumour whose centre is in supratentorial white matter of a (coarse) anatomy."""
+    """Return a random tumour with its centre in supratentorial white matter of a coarse anatomy [tissue, X, Y, Z]."""
     generator = numpy_generator(seed, "subject", index, "tumour")
     kind = KINDS[int(generator.choice(len(KINDS), p=[kind.share for kind in KINDS]))]
     depth = depth_in_brain(fractions, float(axes[0][1] - axes[0][0]))
@@ -152,6 +152,6 @@ def draw_tumour(fractions: Array, axes: Axes, seed: int, index: int) -> Tumour:
 
 
 def depth_in_brain(fractions: Array, spacing_mm: float) -> Array:
-    """Return each voxel's depth [mm] below the surface of what lies inside the skull."""
+    """Return the depth [mm] of each voxel below the surface of brain and CSF, 0 outside."""
     inside = fractions[list(OUTSIDE_BRAIN)].sum(axis=0) < 0.5
     return ndimage.distance_transform_edt(inside, sampling=spacing_mm).astype(np.float32)

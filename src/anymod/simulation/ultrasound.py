@@ -1,10 +1,9 @@
 """B-mode ultrasound: a probe on the brain sweeps a fan of sector frames, which are compounded into a volume.
 
-Everything acoustic happens in beam space [depth, beam, frame]. Echoes have three sources: random scatterers far smaller than the
-resolution, whose sum is a complex normal field, so that its magnitude is Rayleigh distributed (fully developed speckle; Burckhardt,
-IEEE Trans. Sonics Ultrason. 25:1, 1978); changes of impedance, which send back most where the beam meets them at right angles; and
-glints, small vessels and fibres that happen to lie so. All are blurred by the point-spread function: along the beam a Gaussian as long
-as the pulse, across it one that is narrowest at the focus.
+Echoes are computed in beam space [depth, beam, frame] and have three sources. Random scatterers far smaller than the resolution sum to a
+complex normal field with Rayleigh distributed magnitude (fully developed speckle; Burckhardt, IEEE Trans. Sonics Ultrason. 25:1, 1978).
+Changes of impedance reflect most sound where they are perpendicular to the beam. Glints are small vessels and fibres across the beam. All
+echoes are blurred by a Gaussian point-spread function: along the beam as long as the pulse, across the beam narrowest at the focus.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from anymod.arrays import Array
 from anymod.simulation.acoustics import Medium
 from anymod.simulation.anatomy import Axes
 
-SPEED_MM_PER_US = 1.54  # of sound, as scanners assume it
-FWHM = 2.355  # full width at half height of a Gaussian, in standard deviations
-AXIAL_STEP_MM, BEAM_STEP_MM = 0.12, 0.45  # between samples along a beam; between beams at the focus
-SLABS = 32  # of equal depth, each with one width of the beam
-INTERFACE_GAIN = 300.0  # echo per relative change of impedance and mm
-INTERFACE_SHARPNESS = 4  # power of the cosine to the beam
-MEAN_ATTENUATION = 0.6  # dB/cm/MHz: what the scanner's gain over depth makes up for
-PIXEL_MM = 0.4  # of the scanner's own pictures
-FINE_MM = 0.5  # spacing up to which a volume holds samples of these pictures, not means
-GLINTS_PER_MM3 = 0.015  # small vessels and fibres that lie across the beam: short streaks
-GLINT_MM = 1.0  # standard deviation of a streak along its frame
-GLINT_DB = 34.0  # of its peak on average, over the echo of the tissue around it, before pulse and beam blur it
-WHITE_MATTER_GREY = 0.06  # brightness, from 0 to 1, of an echo as strong as white matter's mean
+SPEED_MM_PER_US = 1.54  # speed of sound, as scanners assume it
+FWHM = 2.355  # full width at half maximum of a Gaussian, in standard deviations
+AXIAL_STEP_MM, BEAM_STEP_MM = 0.12, 0.45  # distance of samples along a beam; of beams at the focus
+SLABS = 32  # of equal depth, each with one beam width
+INTERFACE_GAIN = 300.0  # amplitude of an echo per change of impedance [1/mm], relative to twice the impedance
+INTERFACE_SHARPNESS = 4  # exponent of the cosine of the angle between the beam and the normal of a surface
+MEAN_ATTENUATION = 0.6  # dB/cm/MHz, compensated by the scanner's gain over depth
+PIXEL_MM = 0.4  # of the scanner's frames
+FINE_MM = 0.5  # coarser volumes hold means over a voxel instead of over a pixel of a frame
+GLINTS_PER_MM3 = 0.015  # small vessels and fibres across the beam, visible as short streaks
+GLINT_MM = 1.0  # standard deviation of a streak's profile within a frame
+GLINT_DB = 34.0  # mean peak, relative to the echo of the surrounding tissue, before blurring
+WHITE_MATTER_GREY = 0.06  # brightness, from 0 to 1, of an echo as strong as the mean of white matter
 
 
 Where = tuple[Array, Array, Array]  # points in world millimetres: three arrays of one shape
@@ -40,21 +39,21 @@ Move = Callable[[Where], Where]
 
 @dataclass(frozen=True)
 class Probe:
-    """A curved array and its scanner's settings.
+    """Curved array and the settings of its scanner.
 
     Attributes:
-        name: what it resembles.
-        frequency_mhz: centre of the pulse's spectrum.
-        bandwidth: width of the spectrum over its centre.
-        radius_mm: of the array's curvature; depth 0 is the array.
-        half_sector_degrees: largest angle of a beam to the middle one.
-        half_sweep_degrees: how far the probe is tilted to either side.
-        depth_mm: range.
-        focus_mm: depth of the narrowest beam.
-        f_number: focus over aperture, in the plane of a frame.
+        name: `remind-like` or `resect-like`.
+        frequency_mhz: centre frequency of the pulse.
+        bandwidth: width of the spectrum divided by the centre frequency.
+        radius_mm: radius of curvature of the array, where depth is 0.
+        half_sector_degrees: largest angle between a beam and the middle one.
+        half_sweep_degrees: largest tilt of the probe to either side.
+        depth_mm: largest depth.
+        focus_mm: depth at which the beam is narrowest.
+        f_number: focal depth divided by the aperture, in the plane of a frame.
         elevation_mm: width of the beam at the focus, across the frame.
-        dynamic_range_db: from black to white.
-        frames: of a sweep.
+        dynamic_range_db: range from black to white.
+        frames: number of frames of a sweep.
     """
 
     name: str
@@ -71,7 +70,7 @@ class Probe:
     frames: int
 
 
-# Choices of this project, so that pictures look like those of the two databases; their papers give no more than the kind of probe.
+# Chosen by this project to resemble images of the two databases, whose papers state only the kind of probe.
 PROBES = (
     Probe("remind-like", 8.0, 0.6, 20.0, 33.0, 30.0, 70.0, 35.0, 3.4, 1.6, 125.0, 120),
     Probe("resect-like", 7.0, 0.6, 60.0, 24.0, 22.0, 70.0, 40.0, 3.6, 1.6, 120.0, 120),
@@ -80,7 +79,7 @@ PROBES = (
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the probe is, in world millimetres: the middle of the array, and unit vectors into the head, along the array, across it."""
+    """Pose of the probe: middle of the array [world mm], and unit vectors into the head, along the array and across it."""
 
     contact: Array
     inward: Array
@@ -89,7 +88,7 @@ class Pose:
 
 
 def beam_coordinates(probe: Probe, pose: Pose, points: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-    """Return (depth [mm], angle of the beam, angle of the frame [degrees]) of world points [mm]."""
+    """Return the depth [mm], the angle of the beam and the angle of the frame [degrees] of world points [mm]."""
     apex = pose.contact - probe.radius_mm * pose.inward
     x, y, z = (along - np.float32(place) for along, place in zip(points, apex, strict=True))
     inward, lateral, elevation = (
@@ -102,7 +101,7 @@ def beam_coordinates(probe: Probe, pose: Pose, points: tuple[Array, Array, Array
 
 
 def world_coordinates(probe: Probe, pose: Pose, depth: Array, beam: Array, frame: Array) -> tuple[Array, Array, Array]:
-    """Return the world points [mm] of depths [mm], beams and frames [degrees]: the inverse of `beam_coordinates`."""
+    """Return the world points [mm] of depths [mm], beam and frame angles [degrees]: the inverse of `beam_coordinates`."""
     apex = pose.contact - probe.radius_mm * pose.inward
     distance, beam, frame = depth + probe.radius_mm, np.radians(beam), np.radians(frame)
     inward, lateral = distance * np.cos(beam) * np.cos(frame), distance * np.sin(beam)
@@ -116,8 +115,8 @@ def world_coordinates(probe: Probe, pose: Pose, depth: Array, beam: Array, frame
 
 @dataclass(frozen=True)
 class Chance:
-    """What differs between two operations with one probe, all in dB: gain of the picture and over depth; relative to white matter's
-    echo, noise of the electronics at depth 0 and haze of sound that went astray."""
+    """Random differences between sweeps with one probe, in dB: overall gain; gain at evenly spaced depths; electronic noise at depth 0 and
+    haze of scattered sound, relative to the echo of white matter."""
 
     gain_db: float
     depth_gain_db: tuple[float, ...]
@@ -126,7 +125,7 @@ class Chance:
 
     @classmethod
     def draw(cls, generator: np.random.Generator) -> Chance:
-        """Return one operation's."""
+        """Return the random differences of one sweep."""
         curve = generator.normal(0, 2.5, 5)
         gain_db, noise_db, haze_db = generator.normal(-3, 4), generator.uniform(-58, -48), generator.uniform(-14, -4)
         return cls(float(gain_db), tuple(map(float, curve)), float(noise_db), float(haze_db))
@@ -134,7 +133,7 @@ class Chance:
 
 @dataclass(frozen=True)
 class Beams:
-    """Where the samples of a sweep lie: depths [mm], angles of beams and of frames [degrees], each evenly spaced."""
+    """Sample positions of a sweep: depths [mm], beam and frame angles [degrees], each evenly spaced."""
 
     depth: Array
     beam: Array
@@ -142,7 +141,7 @@ class Beams:
 
     @classmethod
     def of(cls, probe: Probe) -> Beams:
-        """Return a probe's: finer than its resolution along depth, and about as fine across."""
+        """Return the sample positions of a probe: finer than its resolution along depth, about as fine across."""
         step = np.degrees(BEAM_STEP_MM / (probe.radius_mm + probe.focus_mm))
         count = 2 * round(probe.half_sector_degrees / step) + 1
         return cls(
@@ -159,7 +158,7 @@ class Beams:
 
 
 def unmoved(points: Where) -> Where:
-    """Return the points: tissue is where it was."""
+    """Return the points unchanged, for a brain without shift."""
     return points
 
 
@@ -172,9 +171,10 @@ def sweep(
     generator: np.random.Generator,
     moved: Move = unmoved,
 ) -> tuple[Array, Beams]:
-    """Return the log-compressed envelope of all frames [depth, beam, frame], from 0 to 1, and where its samples lie.
+    """Return the log-compressed envelope of all frames [depth, beam, frame], from 0 to 1, and the positions of its samples.
 
-    `seen` lies on `axes` [mm] and goes on beyond them as at their ends; `moved` returns where in it lies what is met at world points [mm].
+    `seen` is given on `axes` [mm]; its border values hold beyond them. `moved` maps world points [mm] to the points of `seen` with their
+    tissue.
     """
     beams = Beams.of(probe)
     places = [
@@ -185,7 +185,7 @@ def sweep(
         ndimage.map_coordinates(each, places, order=1, mode="nearest", output=np.float32)
         for each in (seen.power, seen.impedance, seen.attenuation)
     )
-    # Haze has gone astray in the same tissue, and looks like its speckle.
+    # Haze is sound scattered by the same tissue, so it looks like speckle.
     speckle = _complex_noise(generator, power.shape) * np.sqrt(power + np.float32(10 ** (chance.haze_db / 10)))
     mirrors = interface_echoes(impedance, beams, probe) + glints(generator, beams, probe) * np.sqrt(power)
     echoes = _blurred(speckle, mirrors, beams, probe)
@@ -198,7 +198,7 @@ def sweep(
 
 
 def interface_echoes(impedance: Array, beams: Beams, probe: Probe) -> Array:
-    """Return the amplitude [depth, beam, frame] of echoes from changes of impedance: most where the surface faces the beam."""
+    """Return the amplitude [depth, beam, frame] of echoes from changes of impedance, largest where the surface faces the beam."""
     along = np.gradient(impedance, AXIAL_STEP_MM, axis=0)
     apart = np.radians(beams.beam[1] - beams.beam[0]) * (probe.radius_mm + beams.depth)
     across = np.gradient(impedance, axis=1) / apart[:, None, None]
@@ -207,9 +207,9 @@ def interface_echoes(impedance: Array, beams: Beams, probe: Probe) -> Array:
 
 
 def glints(generator: np.random.Generator, beams: Beams, probe: Probe) -> Array:
-    """Return the amplitude [depth, beam, frame] of short streaks across the beam, at random places, with exponentially distributed peaks.
+    """Return the amplitude [depth, beam, frame] of short streaks across the beam, with exponentially distributed peaks.
 
-    Their number in a mm3 is the same at every depth.
+    Their positions are random; their number per mm3 is the same at every depth.
     """
     between_beams, between_frames = (float(np.radians(each[1] - each[0])) for each in (beams.beam, beams.frame))
     shape = (len(beams.depth), len(beams.beam), len(beams.frame))
@@ -218,12 +218,12 @@ def glints(generator: np.random.Generator, beams: Beams, probe: Probe) -> Array:
     peaks = np.zeros(shape, np.float32)
     peaks[here] = generator.standard_exponential(int(here.sum()), dtype=np.float32)
     sigma = GLINT_MM / (between_beams * (probe.radius_mm + probe.focus_mm))
-    peak = 10 ** (GLINT_DB / 20) * np.sqrt(2 * np.pi) * sigma  # so that a filtered peak is that high
+    peak = 10 ** (GLINT_DB / 20) * np.sqrt(2 * np.pi) * sigma  # the filter lowers peaks by the same factor
     return np.asarray(ndimage.gaussian_filter1d(peaks, sigma, axis=1) * np.float32(peak))
 
 
 def _blurred(speckle: Array, interfaces: Array, beams: Beams, probe: Probe) -> Array:
-    """Return both under the point-spread function; speckle keeps its power, interfaces what they amount to."""
+    """Return the sum of both after the point-spread function, which keeps the power of speckle and the integral of interfaces."""
     wavelength = SPEED_MM_PER_US / probe.frequency_mhz
     axial = SPEED_MM_PER_US / (2 * probe.bandwidth * probe.frequency_mhz) / FWHM / AXIAL_STEP_MM
     speckle = ndimage.gaussian_filter1d(speckle, axial, axis=0) / kept_of_noise(axial)
@@ -241,7 +241,7 @@ def _blurred(speckle: Array, interfaces: Array, beams: Beams, probe: Probe) -> A
 
 
 def kept_of_noise(sigma: float) -> float:
-    """Return what a Gaussian filter of `sigma` samples leaves of white noise's standard deviation."""
+    """Return the standard deviation of white noise of variance 1 after a Gaussian filter of `sigma` samples."""
     impulse = np.zeros(2 * int(4 * sigma + 1) + 1)
     impulse[len(impulse) // 2] = 1
     return float(np.sqrt((ndimage.gaussian_filter1d(impulse, sigma) ** 2).sum()))
@@ -254,15 +254,15 @@ def _complex_noise(generator: np.random.Generator, shape: tuple[int, ...]) -> Ar
 
 
 def _unmatched_attenuation(probe: Probe, attenuation: Array) -> Array:
-    """Return how much more is lost on the way to and fro than the scanner's gain over depth makes up for [dB]."""
+    """Return the attenuation [dB] on the way there and back, less what the scanner's gain over depth compensates."""
     excess = np.cumsum(attenuation - np.float32(MEAN_ATTENUATION), axis=0, dtype=np.float32)
     return np.float32(2 * probe.frequency_mhz * AXIAL_STEP_MM / 10) * excess
 
 
 def _unwanted(probe: Probe, depth: Array, chance: Chance) -> Array:
-    """Return the amplitude, by depth, of noise of the electronics, which the gain over depth lifts, and of the array's echo."""
-    made_up_db = 2 * probe.frequency_mhz * MEAN_ATTENUATION * depth / 10
-    electronics = 10 ** ((chance.noise_db + made_up_db) / 20)
+    """Return the amplitude, by depth, of electronic noise, amplified by the gain over depth, and of clutter near the array."""
+    compensated_db = 2 * probe.frequency_mhz * MEAN_ATTENUATION * depth / 10
+    electronics = 10 ** ((chance.noise_db + compensated_db) / 20)
     clutter = 1500.0 * np.exp(-((depth / 1.3) ** 2)) + 0.5 * np.exp(-depth / 6.0)
     return np.hypot(electronics, clutter).astype(np.float32)
 
@@ -270,13 +270,13 @@ def _unwanted(probe: Probe, depth: Array, chance: Chance) -> Array:
 def compounded(
     probe: Probe, pose: Pose, brightness: Array, beams: Beams, axes: Axes, generator: np.random.Generator
 ) -> Array:
-    """Return the volume [X, Y, Z], uint8: 1 to 255 inside of what the sweep saw, 0 outside.
+    """Return the volume [X, Y, Z], uint8: 1 to 255 in the field of view of the sweep, 0 elsewhere.
 
-    A hand does not move evenly: frames slide sideways, which leaves the fan with a jagged edge.
+    A hand moves unevenly, so frames are shifted sideways, which gives the fan a jagged edge.
     """
     spacing = float(axes[0][1] - axes[0][0])
     frame_mm = np.radians(beams.frame[1] - beams.frame[0]) * (probe.radius_mm + probe.focus_mm)
-    # The mean over a pixel of the scanner, or over a larger voxel, as wide in samples as it is at the focus.
+    # The mean over a pixel of the scanner, or over a larger voxel; its width in samples is that at the focus.
     width = PIXEL_MM if spacing <= FINE_MM else spacing
     size = [max(1, round(width / step)) for step in (AXIAL_STEP_MM, BEAM_STEP_MM, frame_mm)]
     brightness = ndimage.uniform_filter(brightness, size)
@@ -291,7 +291,7 @@ def compounded(
     for place, (_, at) in zip(places, samples, strict=True):
         inside &= (place >= 0) & (place <= len(at) - 1)
     image = np.zeros(inside.shape, np.uint8)
-    # The nearest sample, as freehand volumes are put together: interpolation would smooth speckle away.
+    # The nearest sample, as in freehand compounding: interpolation would smooth speckle.
     samples_there = tuple(np.rint(place[inside]).astype(np.intp) for place in places)
     image[inside] = 1 + np.rint(254 * brightness[samples_there]).astype(np.uint8)
     return image

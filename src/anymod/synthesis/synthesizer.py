@@ -14,13 +14,14 @@ from torch import Tensor
 
 from anymod.arrays import Array
 from anymod.cohorts import SubjectImages
+from anymod.core.foregrounds import with_content
 from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, Synthesizes, load_model
 from anymod.slices.intensities import input_maps, write_row
 from anymod.slices.model_input import ModelInput, model_input
-from anymod.synthesis.drawing import draw_images, encoded, with_content
+from anymod.synthesis.drawing import draw_images, encoded
 from anymod.synthesis.options import SynthesisOptions
 from anymod.volumes import Grid, IntensityRange, Volume, unscale
 from anymod.volumes.intensity import TARGET_FLOOR
