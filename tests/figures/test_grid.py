@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.image import imread
 
 from anymod.figures.grid import Colours, Page, Picture, draw_grid, window
-from anymod.figures.planes import as_displayed, surroundings, three_planes
+from anymod.figures.planes import MARGIN, as_displayed, surroundings, three_planes
 from anymod.volumes import Grid, Volume, orient
 
 GREYS = Colours("gray", 0.0, 1.0)
@@ -40,10 +40,21 @@ def test_three_planes_are_turned_alike_whatever_the_orientation_on_disk() -> Non
         volume = orient(landmarks(), orientation)
         planes = three_planes(volume, orient(Volume(everywhere, landmarks().grid), orientation).data)
         assert {name: aspect for name, (_, aspect) in planes.items()} == {"axial": 2.0, "coronal": 3.0, "sagittal": 1.5}
-        assert place(planes["axial"][0], 1) == (4, 0)
-        assert place(planes["coronal"][0], 3) == (0, 3)
-        assert place(planes["sagittal"][0], 2) == (5, 0)
-        assert place(planes["sagittal"][0], 3) == (0, 4)
+        assert place(planes["axial"][0], 1) == (4 + MARGIN, MARGIN)
+        assert place(planes["coronal"][0], 3) == (MARGIN, 3 + MARGIN)
+        assert place(planes["sagittal"][0], 2) == (5 + MARGIN, MARGIN)
+        assert place(planes["sagittal"][0], 3) == (MARGIN, 4 + MARGIN)
+
+
+def test_the_same_planes_are_the_middle_ones_however_much_background_a_file_has() -> None:
+    data = np.random.default_rng(0).uniform(1, 2, (6, 7, 8))
+    pictures = []
+    for margins in ([(0, 0)] * 3, [(1, 0), (2, 9), (0, 3)]):
+        stored = np.pad(data, margins)
+        pictures.append(three_planes(Volume(stored, Grid(stored.shape, np.eye(4))), stored > 0))
+    for name, (plane, _) in pictures[0].items():
+        other, inner = pictures[1][name][0], (slice(MARGIN, -MARGIN),) * 2
+        np.testing.assert_array_equal(plane[inner], other[inner])
 
 
 def test_pictures_are_cut_to_the_foreground_with_a_margin() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anymod.arrays import Array
-from anymod.volumes import Volume, orient
+from anymod.volumes import Volume, foreground_box, orient
 
 CONVENTION = "Radiological display: the patient's right (R) is on the left."
 THREE_PLANES = f"{CONVENTION} Sagittal planes: the front (A) is on the left."
@@ -30,7 +30,9 @@ def three_planes(volume: Volume, foreground: Array) -> dict[str, tuple[Array, fl
     """Return the middle planes of the box around a foreground, each with the height of a pixel divided by its width."""
     canonical = orient(volume, "RAS")
     inside = orient(Volume(foreground, volume.grid), "RAS").data
-    planes = middle_planes(canonical.data[surroundings(inside)])
+    # A margin on both sides even at the border of the file, so that the same planes are the middle ones however it was cropped.
+    data = np.pad(canonical.data, MARGIN, constant_values=canonical.data.min())
+    planes = middle_planes(data[surroundings(np.pad(inside, MARGIN))])
     dx, dy, dz = canonical.spacing_mm
     aspects = {"axial": dy / dx, "coronal": dz / dx, "sagittal": dz / dy}
     return {name: (plane, aspects[name]) for name, plane in planes.items()}
@@ -38,10 +40,4 @@ def three_planes(volume: Volume, foreground: Array) -> dict[str, tuple[Array, fl
 
 def surroundings(foreground: Array) -> tuple[slice, ...]:
     """Return the box around a foreground of any number of axes, with a small margin; the whole array if there is no foreground."""
-    box = []
-    for axis, size in enumerate(foreground.shape):
-        others = tuple(other for other in range(foreground.ndim) if other != axis)
-        occupied = np.flatnonzero(foreground.any(axis=others))
-        first, last = (occupied[0], occupied[-1]) if occupied.size else (0, size - 1)
-        box.append(slice(max(0, int(first) - MARGIN), min(size, int(last) + MARGIN + 1)))
-    return tuple(box)
+    return foreground_box(foreground, MARGIN)
