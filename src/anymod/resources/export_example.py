@@ -1,6 +1,6 @@
-"""Fill in one subject with an exported model, without torch: example.py OUT t1=t1.nii.gz flair=flair.nii.gz
+"""Synthesize the missing images of one subject without torch: python example.py OUT t1=t1.nii.gz flair=flair.nii.gz
 
-Needs numpy, nibabel and onnxruntime. The images share one grid, at the model's spacing; see export.json.
+Needs numpy, nibabel and onnxruntime. All images must be on one grid with the model's spacing, see export.json.
 """
 
 import json
@@ -14,7 +14,7 @@ import onnxruntime  # type: ignore[import-untyped]
 here, out = Path(__file__).parent, Path(sys.argv[1])
 about = json.loads((here / "export.json").read_text())
 if about["intensity"]["anchor"] != "percentile" or about["channels"] != 1:
-    raise SystemExit("this example scales by percentiles and shows one slice at a time: go by export.json")
+    raise SystemExit("this example supports only percentile scaling and single slices; see export.json")
 names, images = [each["name"] for each in about["modalities"]], {}
 turned = nib.orientations.axcodes2ornt(about["orientation"])
 for argument in sys.argv[2:]:
@@ -30,7 +30,7 @@ for argument in sys.argv[2:]:
 stride, there = about["sides_are_multiples_of"], np.array(data.shape[:2])
 sides = np.array(about["only_size"] or -(-there // stride) * stride)
 if (sides < there).any():
-    raise SystemExit(f"this model takes slices of {sides} pixels alone: crop the images")
+    raise SystemExit(f"this model takes slices of {sides} pixels only: crop the images")
 first = (sides - there) // 2
 middle = (slice(first[0], first[0] + there[0]), slice(first[1], first[1] + there[1]))
 stack = np.full((data.shape[2], len(names), 1, *sides), -1, np.float32)
