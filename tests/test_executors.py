@@ -1,17 +1,19 @@
-"""One task per subject: a failure stays with its subject, here and in other processes."""
+"""One task per subject: an error stays with its subject or stops the run, in this process and in others."""
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from anymod.errors import MissingExtraError, VolumeError
-from anymod.executors import completed, subject_executor
+from anymod.errors import CohortError, MissingExtraError, OutputError, VolumeError
+from anymod.executors import STOPPING, Outcomes, for_each_subject, subject_executor
 from anymod.memory import USERS_CHOICE
 
 
@@ -32,9 +34,50 @@ def die(_: int) -> None:
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_one_failing_subject_does_not_stop_the_others(workers: int) -> None:
     with subject_executor(workers) as executor:
-        results = dict(completed(executor, invert, [1, 0, 4]))
-    assert (results[1], results[4]) == (1.0, 0.25)
-    assert str(results[0]) == "constant image in zero.nii: it has no inverse; give another"
+        outcomes = for_each_subject(executor, invert, {"a": 1, "b": 0, "c": 4}, "inverting")
+    assert list(outcomes.results.items()) == [("a", 1.0), ("c", 0.25)]
+    assert outcomes.reasons() == {"b": "constant image in zero.nii: it has no inverse; give another"}
+
+
+def test_failures_are_logged_and_written_in_one_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with subject_executor(1) as executor:
+        outcomes = for_each_subject(executor, invert, {"a": "x", "b": 0}, "inverting")
+    unsupported = "TypeError: unsupported operand type(s) for /: 'int' and 'str'"
+    assert outcomes.reasons()["a"] == unsupported
+    assert f"subject a: {unsupported}" in caplog.text and "subject b: constant image in zero.nii" in caplog.text
+    outcomes.write_failures(tmp_path)
+    assert json.loads((tmp_path / "failures.json").read_text())["failures"] == outcomes.reasons()
+    Outcomes({"a": 1.0}, {}).write_failures(tmp_path)
+    assert not (tmp_path / "failures.json").exists()
+
+
+def test_several_failures_are_counted_in_one_error() -> None:
+    first, second = (VolumeError("empty file", name, "it has no bytes", "replace it") for name in ("a.nii", "b.nii"))
+    assert Outcomes({}, {"a": first}).error() is first
+    error = Outcomes({"c": 1}, {"a": first, "b": second}).error()
+    assert isinstance(error, CohortError)
+    assert str(error).startswith("2 of 3 subjects cannot be used, the first for: empty file in a.nii: ")
+
+
+def test_a_run_can_stop_at_the_first_failure() -> None:
+    done = []
+
+    def invert_and_note(number: int) -> float:
+        done.append(number)
+        return invert(number)
+
+    with subject_executor(1) as executor, pytest.raises(VolumeError, match="no inverse"):
+        for_each_subject(executor, invert_and_note, {"a": 1, "b": 0, "c": 4}, "inverting", stop_on=(Exception,))
+    assert done == [1, 0]
+
+
+def test_a_fault_of_the_machine_names_the_subject_and_a_remedy() -> None:
+    def fill(_: int) -> None:
+        raise MemoryError("no room")
+
+    with subject_executor(1) as executor, pytest.raises(OutputError) as caught:
+        for_each_subject(executor, fill, {"a": 1}, "filling", stop_on=STOPPING)
+    assert str(caught.value).startswith("stopped in subject 'a': MemoryError: no room; check space and memory")
 
 
 @pytest.mark.skipif(
@@ -67,28 +110,28 @@ print(faults[0], faults[-1])
 
 def test_one_worker_is_this_process() -> None:
     with subject_executor(1) as executor:
-        assert dict(completed(executor, process_of, [1])) == {1: os.getpid()}
+        assert for_each_subject(executor, process_of, {"a": 1}, "asking").results == {"a": os.getpid()}
 
 
 @pytest.mark.slow
 def test_several_workers_are_other_processes() -> None:
     with subject_executor(2) as executor:
-        assert os.getpid() not in dict(completed(executor, process_of, [1, 2])).values()
+        assert os.getpid() not in for_each_subject(executor, process_of, {"a": 1, "b": 2}, "asking").results.values()
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_told_with_its_task() -> None:
+def test_a_worker_that_dies_is_the_failure_of_its_subject() -> None:
     with subject_executor(2) as executor:
-        results = dict(completed(executor, die, [7]))
-    assert "terminated abruptly" in str(results[7])
+        outcomes = for_each_subject(executor, die, {"a": 7}, "dying")
+    assert "terminated abruptly" in outcomes.reasons()["a"]
 
 
-def test_a_keyboard_interrupt_is_no_subjects_failure() -> None:
+def test_a_keyboard_interrupt_is_not_the_failure_of_a_subject() -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
     with subject_executor(1) as executor, pytest.raises(KeyboardInterrupt):
-        next(completed(executor, interrupt, [1, 2]))
+        for_each_subject(executor, interrupt, {"a": 1}, "waiting")
 
 
 def test_a_scheduler_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +152,7 @@ def test_processes_compute_with_as_many_threads_as_their_parent() -> None:
     torch.set_num_threads(3)
     try:
         with subject_executor(2) as executor:
-            assert [result for _, result in completed(executor, threads_here, [0, 1])] == [3, 3]
+            outcomes = for_each_subject(executor, threads_here, {"a": 0, "b": 1}, "counting")
+        assert list(outcomes.results.values()) == [3, 3]
     finally:
         torch.set_num_threads(before)

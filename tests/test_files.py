@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from anymod.errors import CohortError, OutputError
+from anymod.errors import CohortError, MissingExtraError, OutputError
 from anymod.files import (
     atomic_write,
     claim_folder,
     confined,
     continued_folder,
+    finished_record,
     sha256,
     staged_folder,
     write_json,
@@ -171,3 +172,23 @@ def test_work_that_fails_for_its_input_leaves_nothing(tmp_path: Path) -> None:
         write_text(folder / "first", "1")
         raise CohortError("broken table", "subjects.csv", "it is empty", "fill it")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_record_counts_as_finished_if_its_key_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert finished_record(path, {}) is None
+    write_json(path, {"key": [1, 2], "outputs": ["a.nii.gz"]})
+    record = finished_record(path, {"key": (1, 2)})
+    assert record is not None and record["outputs"] == ["a.nii.gz"]
+    assert finished_record(path, {"key": (1, 3)}) is None
+    assert finished_record(path, {"seed": 1}) is None
+    path.write_text('{"key": [1, 2], "outp')
+    assert finished_record(path, {"key": (1, 2)}) is None
+
+
+def test_a_missing_package_leaves_the_finished_work(tmp_path: Path) -> None:
+    with pytest.raises(MissingExtraError), continued_folder(tmp_path / "out", {}, overwrite=False) as folder:
+        (folder / "done").write_text("a minute of work")
+        raise MissingExtraError("no h5py", "a.mnc", "it is not installed", "install anymod[minc]")
+    with continued_folder(tmp_path / "out", {}, overwrite=False) as folder:
+        assert (folder / "done").is_file()

@@ -1,23 +1,101 @@
-"""Where work that is one task per subject runs: here, in processes of this machine, or on a Dask cluster."""
+"""One task per subject: run in this process, in several processes of this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from anymod.errors import ConfigurationError, MissingExtraError
+from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, OutputError
+from anymod.files import write_json
 from anymod.memory import keep_freed_memory
+from anymod.progress import track
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+FAILURES = "failures.json"  # the subjects that failed, each with the reason
+FAULTS = (OSError, MemoryError, BrokenExecutor)
+"""Errors of the machine, not of a subject: no space, no memory, a worker process that died."""
+STOPPING = (OutputError, MissingExtraError, *FAULTS)
+"""Errors that would stop every other subject too."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcomes(Generic[Result]):
+    """Results and errors of a run, both by subject in the order of the tasks."""
+
+    results: dict[str, Result]
+    failures: dict[str, Exception]
+
+    def reasons(self) -> dict[str, str]:
+        """Return why each failed subject failed, in one line."""
+        return {name: _reason(error) for name, error in self.failures.items()}
+
+    def error(self) -> Exception:
+        """Return the first failure, or an error that counts the failures if there are several."""
+        first, count = next(iter(self.failures.values())), len(self.failures)
+        if count == 1 or not isinstance(first, AnymodError):
+            return first
+        what = f"{count} of {count + len(self.results)} subjects cannot be used, the first for: {first.what}"
+        return CohortError(what, first.where, first.why, first.remedy)
+
+    def write_failures(self, folder: Path) -> None:
+        """Write `failures.json` into a folder, or remove an old one if nothing failed."""
+        if self.failures:
+            write_json(folder / FAILURES, {"failures": self.reasons()})
+        else:
+            (folder / FAILURES).unlink(missing_ok=True)
+
+
+def for_each_subject(
+    executor: Executor,
+    function: Callable[[Task], Result],
+    tasks: Mapping[str, Task],
+    label: str,
+    *,
+    stop_on: tuple[type[Exception], ...] = (),
+) -> Outcomes[Result]:
+    """Call `function` with the task of each subject, show progress under `label`, and return results and errors by subject.
+
+    An error is logged and kept, and the other subjects go on. An error of a type in `stop_on` ends the run and is raised: as an
+    OutputError if it is a fault of the machine, after which the same command can continue, else as it is.
+    """
+    # The one place for what concerns every subject of every verb, such as a lock or a new process for one that died.
+    results: dict[str, Result] = {}
+    failures: dict[str, Exception] = {}
+    for name, outcome in track(_completed(executor, function, tasks), label, len(tasks)):
+        if not isinstance(outcome, Exception):
+            results[name] = outcome
+        elif not isinstance(outcome, stop_on):
+            failures[name] = outcome
+            logger.warning("subject %s: %s", name, _reason(outcome))
+            logger.debug("subject %s", name, exc_info=outcome)
+        elif isinstance(outcome, FAULTS):
+            remedy = "check space and memory, use fewer --workers, and repeat the command"
+            raise OutputError("stopped", f"subject '{name}'", _reason(outcome), remedy) from outcome
+        else:
+            raise outcome
+    return Outcomes(
+        {name: results[name] for name in tasks if name in results},
+        {name: failures[name] for name in tasks if name in failures},
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, AnymodError) else f"{type(error).__name__}: {error}"
+
 
 class InlineExecutor(Executor):
-    """Runs each task at once in the calling process (one worker: no process to start, and a debugger sees everything)."""
+    """Runs each task at once in the calling process: no process to start, and a debugger sees everything."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Return a finished future."""
@@ -31,7 +109,7 @@ class InlineExecutor(Executor):
 
 @contextmanager
 def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator[Executor]:
-    """Yield an executor: a Dask cluster's if `scheduler` names one (tcp://host:port), else `workers` processes, or this process for 1."""
+    """Yield the executor of the Dask cluster at `scheduler` (tcp://host:port), else of `workers` processes, or of this process for 1."""
     if scheduler is not None:
         try:
             from distributed import Client
@@ -50,8 +128,8 @@ def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator
     elif workers <= 1:
         yield InlineExecutor()
     else:
-        # Spawned, not forked: torch and SimpleITK hold threads that a fork would copy in the middle of their work.
-        torch = sys.modules.get("torch")  # not loaded here: a verb that needs none shall not wait for it
+        # Spawned, not forked: a fork would copy the threads of torch and SimpleITK in the middle of their work.
+        torch = sys.modules.get("torch")  # not imported here, because verbs without torch start faster
         threads = None if torch is None else torch.get_num_threads()
         executor = ProcessPoolExecutor(
             workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_work, initargs=(threads,)
@@ -59,11 +137,11 @@ def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator
         try:
             yield executor
         finally:
-            executor.shutdown(cancel_futures=True)  # after Ctrl-C, subjects not begun are not begun
+            executor.shutdown(cancel_futures=True)  # after Ctrl-C no further subject is started
 
 
 def _begin_work(threads: int | None) -> None:
-    """Compute as the program does that started this process: with as many threads, and keeping freed memory."""
+    """Set up a worker like its parent: the same number of threads, and freed memory is kept."""
     keep_freed_memory()
     if threads is not None:
         import SimpleITK
@@ -73,25 +151,29 @@ def _begin_work(threads: int | None) -> None:
         SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
-def completed(
-    executor: Executor, function: Callable[[Task], Result], tasks: Sequence[Task]
-) -> Iterator[tuple[Task, Result | Exception]]:
-    """Yield (task, result or the exception it raised) as tasks finish; one subject's failure does not stop the others."""
-    if isinstance(executor, InlineExecutor):
-        for task in tasks:
-            yield task, outcome(executor.submit(function, task))
+def _completed(
+    executor: Executor, function: Callable[[Task], Result], tasks: Mapping[str, Task]
+) -> Iterator[tuple[str, Result | Exception]]:
+    """Yield (name, result or the exception it raised) as tasks finish."""
+    if isinstance(
+        executor, InlineExecutor
+    ):  # one after the other, so that progress is shown and an error can stop the run
+        for name, task in tasks.items():
+            yield name, _outcome(executor.submit(function, task))
         return
-    futures = {executor.submit(function, task): task for task in tasks}
+    futures: dict[Future[Result], str] = {executor.submit(function, task): name for name, task in tasks.items()}
     for future in as_completed(futures):
-        result = outcome(future)
-        yield futures[future], result
+        outcome = _outcome(future)
+        yield futures[future], outcome
 
 
-def outcome(future: Future[Result]) -> Result | Exception:
+def _outcome(future: Future[Result]) -> Result | Exception:
     """Return a finished future's result, or the exception that it holds."""
     error = future.exception()
     if error is None:
         return future.result()
+    if type(error).__name__ == "KilledWorker":  # Dask's, which cannot be imported without the extra
+        return BrokenExecutor(str(error))
     if isinstance(error, Exception):
         return error
-    raise error
+    raise error  # Ctrl-C

@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all, and paths that stay where they belong."""
+"""Files and folders that are written whole or not at all, and paths that stay inside their folder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from anymod.errors import AnymodError, OutputError
+from anymod.errors import AnymodError, MissingExtraError, OutputError
 
 REQUEST = "request.json"
-TEMPORARY = ".writing-"  # how names of what is not whole yet begin
+TEMPORARY = ".writing-"  # prefix of unfinished files and folders
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path` (same suffixes); on success sync it and rename it to `path`, else remove it."""
+    """Yield a temporary file beside `path` (same suffixes); sync it and rename it to `path` on success, remove it on failure."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,15 +55,33 @@ def write_text(path: Path, text: str) -> None:
 
 
 def json_text(content: Mapping[str, Any]) -> str:
-    """Return a JSON object with this package's `format` and version in front."""
+    """Return a JSON object that starts with this package's `format` and version."""
     from anymod import __version__
 
     return json.dumps({"format": 1, "anymod": __version__, **content}, indent=2, allow_nan=False)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write what `json_text` returns, whole or not at all."""
+    """Write the text of `json_text`, whole or not at all."""
     write_text(path, json_text(content) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file; None if there is no readable one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def finished_record(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the JSON record of a finished subject if its entries equal those of `key`, None if the subject has to be done again.
+
+    This is how every verb continues: the record is written last, so a subject that has one is complete unless its files were removed.
+    """
+    record, wanted = read_json(path), json.loads(json.dumps(key))
+    same = isinstance(record, dict) and {name: record.get(name) for name in wanted} == wanted
+    return record if same else None
 
 
 def sha256(path: Path) -> str:
@@ -73,9 +91,9 @@ def sha256(path: Path) -> str:
 
 
 def states_of(path: Path) -> list[list[Any]]:
-    """Return [path, size, time of the last change] of a file, or of each file in a folder, sorted; what is not there has neither.
+    """Return [path, size, time of the last change] of a file, or of each file in a folder, sorted; None for files that do not exist.
 
-    What differs when a file was changed, found without reading it.
+    It changes when a file does, and no file has to be read.
     """
     path = Path(path)
     files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
@@ -90,7 +108,7 @@ def states_of(path: Path) -> list[list[Any]]:
 
 
 def confined(root: Path, relative: str, *, error: type[AnymodError]) -> Path:
-    """Return root/relative, or raise `error` where that would leave `root` (absolute path, `..`, or a link out of it)."""
+    """Return root/relative, or raise `error` if that leaves `root` (absolute path, `..`, or a link out of it)."""
     root = Path(root)
     try:
         inside = (root / relative).resolve().is_relative_to(root.resolve())
@@ -102,9 +120,9 @@ def confined(root: Path, relative: str, *, error: type[AnymodError]) -> Path:
 
 
 def claim_folder(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> Path:
-    """Create an output folder; one that holds something already is refused, or emptied where `overwrite` is asked for.
+    """Create an output folder; refuse one that is not empty, or empty it with `overwrite`.
 
-    Never emptied: a folder that holds the home folder, the one where the program runs, or a place to `keep`, such as the input.
+    A folder that contains the home folder, the working directory or a path to `keep`, such as the input, is never emptied.
     """
     path = Path(path)
     check_claim(path, overwrite=overwrite, keep=keep)
@@ -122,7 +140,7 @@ def claim_folder(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> P
 
 
 def check_claim(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> None:
-    """Raise OutputError where `claim_folder` would refuse; nothing is changed."""
+    """Raise OutputError if `claim_folder` would refuse the folder; nothing is changed."""
     if path.exists() and not path.is_dir():
         raise OutputError("cannot write", path, "a file is in the way", "choose another --out")
     if not path.is_dir() or not any(path.iterdir()):
@@ -131,21 +149,21 @@ def check_claim(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> No
         raise OutputError("cannot write", path, "it holds a result already", "choose another --out or add --overwrite")
     precious = (Path.home(), Path.cwd(), *(place.resolve() for place in keep))
     if any(place.is_relative_to(path.resolve()) for place in precious):
-        raise OutputError("cannot overwrite", path, "more than a result lies in it", "choose another --out")
+        raise OutputError("cannot overwrite", path, "it contains more than a result", "choose another --out")
 
 
 @contextmanager
 def continued_folder(
     out: Path, request: Mapping[str, Any], *, overwrite: bool, keep: Sequence[Path] = ()
 ) -> Iterator[Path]:
-    """Yield a folder whose contents become `out` on success, with what an interrupted call for the same request has left in it.
+    """Yield a folder whose contents become `out` on success; it holds what an interrupted call for the same request has finished.
 
-    Until then it lies beside `out` as `.unfinished-NAME`. Work that fails for its input leaves nothing; work that is interrupted, at
-    whatever moment, or finds no room, leaves what is there for the next call.
+    Until then it is `.unfinished-NAME` beside `out`. If the input is at fault, it is removed. If the work is interrupted or the machine
+    is at fault (no space, a missing package), it stays for the next call.
 
     Raises:
-        OutputError: `claim_folder` would refuse `out`, another run is writing it, or unfinished work there is for another request and
-            `overwrite` is not asked for.
+        OutputError: `claim_folder` would refuse `out`, another run is writing it, or the unfinished work belongs to another request and
+            `overwrite` is False.
     """
     out = Path(out).absolute()
     check_claim(out, overwrite=overwrite, keep=keep)
@@ -157,16 +175,16 @@ def continued_folder(
             claim_folder(out, overwrite=overwrite, keep=keep)
             _publish(unfinished, out)
         except BaseException as problem:
-            if isinstance(problem, AnymodError) and not isinstance(problem, OutputError):
+            if isinstance(problem, AnymodError) and not isinstance(problem, (OutputError, MissingExtraError)):
                 shutil.rmtree(unfinished, ignore_errors=True)
             else:
-                logger.warning("interrupted: the same command goes on from what lies in %s", unfinished)
+                logger.warning("interrupted: the same command continues from %s", unfinished)
             raise
 
 
 @contextmanager
 def _locked(unfinished: Path) -> Iterator[None]:
-    """Hold the folder against a second run, where the system can lock files; the lock goes with the process, however it ends."""
+    """Lock the folder against a second run, if the system can lock files; the lock ends with the process."""
     path = unfinished.with_name(f"{unfinished.name}.lock")
     try:
         import fcntl
@@ -191,22 +209,22 @@ def _locked(unfinished: Path) -> Iterator[None]:
 
 
 def _publish(unfinished: Path, out: Path) -> None:
-    """Move everything but the request and records, whose names begin with a dot, to its place."""
+    """Move everything to `out` except the request and the records, whose names begin with a dot."""
     try:
         for entry in unfinished.iterdir():
             if entry.name != REQUEST and not entry.name.startswith("."):
-                shutil.move(entry, out / entry.name)  # a mere renaming, but on another disk
+                shutil.move(entry, out / entry.name)  # a rename, except across disks
         shutil.rmtree(unfinished)
     except OSError as error:
         raise OutputError("cannot write", out, error.strerror or str(error), "check space and permissions") from error
 
 
 def _begin_or_continue(unfinished: Path, request: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Make the folder of unfinished work, or keep what is there of the same request; raise OutputError where it is of another."""
+    """Make the folder of unfinished work, or keep that of the same request; raise OutputError if it belongs to another request."""
     path = unfinished / REQUEST
     try:
         there = unfinished.is_dir() and any(unfinished.iterdir())
-        if there and _read_json(path) != json.loads(json_text(request)):
+        if there and read_json(path) != json.loads(json_text(request)):
             if not overwrite:
                 why = "work with other input or options was interrupted there"
                 raise OutputError("cannot continue", unfinished, why, "remove it, or add --overwrite")
@@ -219,19 +237,11 @@ def _begin_or_continue(unfinished: Path, request: Mapping[str, Any], *, overwrit
     write_json(path, request)
 
 
-def _read_json(path: Path) -> Any:
-    """Return what a JSON file holds; None where there is no readable one."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
 @contextmanager
 def staged_folder(out: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield an empty folder whose contents become `out` on success; where the work fails, `out` is what it was.
+    """Yield an empty folder whose contents become `out` on success; if the work fails, `out` is unchanged.
 
-    Raises OutputError at once where `claim_folder` would: `out` holds a result and `overwrite` is not asked for, or something to `keep`.
+    Raises OutputError at once if `claim_folder` would refuse `out`.
     """
     out = Path(out).absolute()
     existed = out.exists()

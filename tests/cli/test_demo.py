@@ -35,7 +35,7 @@ def test_overwriting_never_deletes_the_model(tmp_path: Path) -> None:
     model = save_tiny_model(tmp_path / "run/model", spacing_mm=8.0)
     arguments = ["demo", "--model", str(model), "--out", str(tmp_path / "run"), "--overwrite"]
     result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 1 and "more than a result lies in it" in result.stderr
+    assert result.exit_code == 1 and "it contains more than a result" in result.stderr
     assert (model / "model.yaml").is_file()
 
 

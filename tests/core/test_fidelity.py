@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from anymod.core.fidelity import mean_absolute_error, ms_ssim, psnr, ssim
+from anymod.core.fidelity import ms_ssim, psnr, squared_error_of, ssim
 
 
 def pair(size: tuple[int, int, int], noise: float = 0.2, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -26,26 +26,23 @@ def everywhere(images: Tensor) -> Tensor:
     return torch.ones_like(images, dtype=torch.bool)
 
 
-def test_psnr_of_a_constant_error_is_known() -> None:
-    truth = torch.zeros(2, 4, 4)
-    assert psnr(truth + 0.2, truth, everywhere(truth)) == pytest.approx(20.0)  # 10 log10(4 / 0.04)
+def test_psnr_of_a_known_error() -> None:
+    assert psnr(0.04) == pytest.approx(20.0)  # 10 log10(4 / 0.04)
+    assert psnr(1.0, 255.0) == pytest.approx(48.1308036)
 
 
-def test_psnr_and_absolute_error_look_at_the_foreground_alone() -> None:
-    truth = torch.zeros(1, 4, 4)
-    inside = everywhere(truth)
-    inside[0, 0] = False
-    prediction = torch.full_like(truth, 0.1)
-    prediction[0, 0] = 99.0
-    assert psnr(prediction, truth, inside) == pytest.approx(10 * math.log10(4 / 0.01), rel=1e-6)
-    assert mean_absolute_error(prediction, truth, inside) == pytest.approx(0.1)
+def test_equal_images_have_100_db_and_a_range_of_0_has_none() -> None:
+    assert psnr(0.0) == psnr(0.0, 255.0) == psnr(1e-12) == 100.0
+    assert math.isnan(psnr(0.1, 0.0))
+
+
+def test_the_squared_error_follows_from_psnr() -> None:
+    assert squared_error_of(psnr(0.03, 255.0), 255.0) == pytest.approx(0.03)
 
 
 def test_equal_images_are_perfect() -> None:
     _, truth = pair((2, 32, 40))
     inside = everywhere(truth)
-    assert psnr(truth, truth, inside) == math.inf
-    assert mean_absolute_error(truth, truth, inside) == 0
     assert ssim(truth, truth, inside) == pytest.approx(1.0)
     assert ms_ssim(truth, truth, inside) == pytest.approx(1.0)
 

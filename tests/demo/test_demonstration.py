@@ -1,4 +1,4 @@
-"""What the demo shows."""
+"""The demo: shown subsets, patient and slice."""
 
 from __future__ import annotations
 

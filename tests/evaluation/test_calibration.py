@@ -1,4 +1,4 @@
-"""A report's errors in a model: pooled over subjects, refused where they say nothing, and added to the spread of samples."""
+"""Calibration: errors of a report, pooled over subjects, checked, and added to the standard deviation of the samples."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def row(subject: str, rms: float, shown: str = "t1", target: str = "t2", method:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Return a folder with a model that was trained on `b`, a cohort where `a` validates, and a report of it."""
+    """Return a folder with a model trained on `b`, a cohort with `a` for validation, and reports of both splits."""
     training = {"cohort": "tiny", "subjects": ["b"]}
     save_tiny_model(tmp_path / "model", training=training)
     cohort = write_tiny_cohort(
@@ -55,12 +55,12 @@ def test_the_error_is_the_root_of_the_mean_square_over_subjects() -> None:
     assert calibration.subjects == ("a", "b")
 
 
-def test_an_image_without_error_counts_as_such() -> None:
+def test_an_infinite_psnr_is_an_error_of_0() -> None:
     perfect = {**row("a", 1.0), "psnr_db": "inf"}
     assert calibration_of(FACTS, [perfect]).errors["t1"]["t2"] == 0
 
 
-def test_deviations_are_the_root_of_spread_and_expected_error_squared(place: Path) -> None:
+def test_the_variance_is_that_of_the_samples_plus_the_squared_expected_error(place: Path) -> None:
     calibration = calibrate(place / "model", place / "validation-report", place / "calibrated")
     options = SynthesisOptions(("t2",), temperature=0.7, samples=3)
     before, after = (
@@ -72,15 +72,15 @@ def test_deviations_are_the_root_of_spread_and_expected_error_squared(place: Pat
     low, high = after.units["t2"]
     expected = calibration.errors["t1"]["t2"] * (high - low) / (1 - INPUT_FLOOR)  # the foreground runs from there to 1
     assert after.expected_errors["t2"] == pytest.approx(expected, rel=1e-5)
-    spread, inside = before.standard_deviations["t2"].data, head(5).data > 0
-    here = inside & (spread > 0)
-    # The model's grid is not the head's: both are resampled, so the middle voxels alone are compared closely.
-    ratio = after.standard_deviations["t2"].data[here] / np.hypot(spread[here], expected)
+    deviation, inside = before.standard_deviations["t2"].data, head(5).data > 0
+    here = inside & (deviation > 0)
+    # Both are resampled from the model's grid to that of the head, so only the median is compared closely.
+    ratio = after.standard_deviations["t2"].data[here] / np.hypot(deviation[here], expected)
     assert np.median(ratio) == pytest.approx(1, abs=0.01)
     assert (after.standard_deviations["t2"].data[~inside] == 0).all()
 
 
-def test_what_was_not_measured_has_the_spread_alone(place: Path) -> None:
+def test_a_target_without_a_measured_error_has_the_deviation_of_its_samples(place: Path) -> None:
     calibrate(place / "model", place / "validation-report", place / "calibrated")
     _, description = load_model(place / "calibrated")
     assert description.expected_error(("t1",), "flair") is None
@@ -89,7 +89,7 @@ def test_what_was_not_measured_has_the_spread_alone(place: Path) -> None:
     assert set(synthesis.expected_errors) == {"t2"}
 
 
-def test_the_weights_stay_and_the_card_tells(place: Path) -> None:
+def test_the_weights_are_unchanged_and_the_card_names_the_cohort(place: Path) -> None:
     calibrate(place / "model", place / "validation-report", place / "calibrated")
     weights = [(place / name / "weights.safetensors").read_bytes() for name in ("model", "calibrated")]
     assert weights[0] == weights[1]
@@ -111,14 +111,14 @@ def test_errors_on_training_subjects_are_refused(place: Path) -> None:
     assert not (place / "calibrated").exists()
 
 
-def test_another_models_report_is_taken_with_a_warning(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_report_of_another_model_is_accepted_with_a_warning(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     summary = place / "train-report/summary.json"
     summary.write_text(json.dumps({**json.loads(summary.read_text()), "model_fingerprint": "of another"}))
     calibrate(place / "model", place / "train-report", place / "calibrated")
     assert "measures another model" in caplog.text
 
 
-def test_another_order_of_the_modalities_is_understood(place: Path) -> None:
+def test_the_report_may_order_the_modalities_differently(place: Path) -> None:
     scores = place / "validation-report/scores.csv"
     scores.write_text(scores.read_text().replace("t1+t2", "t2+t1"))
     calibrate(place / "model", place / "validation-report", place / "calibrated")
@@ -126,7 +126,7 @@ def test_another_order_of_the_modalities_is_understood(place: Path) -> None:
     assert description.expected_error(("t1", "t2"), "t1") is not None
 
 
-def test_a_second_calibration_takes_the_place_of_the_first(place: Path) -> None:
+def test_a_second_calibration_replaces_the_first(place: Path) -> None:
     calibrate(place / "model", place / "validation-report", place / "once")
     calibrate(place / "once", place / "validation-report", place / "twice")
     assert (place / "twice/card.md").read_text() == (place / "once/card.md").read_text()

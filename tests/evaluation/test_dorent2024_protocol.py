@@ -1,4 +1,4 @@
-"""The protocol `authors`: their scores of a reference slice, their background, and a report."""
+"""The protocol `authors`: scores of a reference slice, the background rule, and a report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tiny_models import save_tiny_model, write_tiny_cohort
 from anymod.cohorts import Cohort
 from anymod.core.fidelity import row_ssim
 from anymod.errors import CohortError
-from anymod.evaluation import EvaluationOptions, evaluate, evaluate_as_authors, write_authors_report
+from anymod.evaluation import EvaluationOptions, evaluate, evaluate_dorent2024, write_dorent2024_report
 from anymod.evaluation.dorent2024 import as_bytes, slice_scores
 from anymod.models import load_model
 from anymod.models.dorent2024 import first_foreground
@@ -57,14 +57,14 @@ def test_ssim_by_rows_is_scikit_images_with_rows_as_channels() -> None:
 
 def test_equal_images_and_a_truth_of_one_value() -> None:
     ramp = torch.arange(64.0).reshape(8, 8)
-    assert slice_scores(ramp, ramp) == (math.inf, pytest.approx(1.0), 0.0)
+    assert slice_scores(ramp, ramp) == (100.0, pytest.approx(1.0), 0.0)
     psnr_db, ssim, l1 = slice_scores(ramp, torch.full((8, 8), 3.0))
     assert math.isnan(psnr_db) and math.isnan(ssim) and l1 > 0
 
 
 def test_scores_follow_from_their_recipe(model: Path, cohort: Cohort, tmp_path: Path) -> None:
-    """The same by hand: the first given image decides the background, and blank images count as shown."""
-    found = evaluate_as_authors(
+    """Computed step by step: the first given image decides the background, and blank images count as shown."""
+    found = evaluate_dorent2024(
         model, cohort, replace(OPTIONS, show=("flair,t1",), draws=SynthesisOptions(seed=4)), tmp_path / "cache"
     ).scores
     assert {score.subject for score in found} == {"a", "b"} and {score.shown for score in found} == {"flair+t1"}
@@ -74,7 +74,7 @@ def test_scores_follow_from_their_recipe(model: Path, cohort: Cohort, tmp_path: 
     row = torch.tensor([True, False, True]).expand(len(every), -1)
     draws = SynthesisOptions(temperature=0.7, seed=4, noise="slice")
     with torch.inference_mode():
-        images, _ = draw_images(network.encoded(batch.images, row), row, (0, 1, 2), draws, list(every))
+        images, _ = draw_images(network.encode(batch.images, row), row, (0, 1, 2), draws, list(every))
     images = torch.where(first_foreground(batch.images[:, :, 0], (2, 0))[:, None], images, -1.0)
     truths = as_bytes(batch.targets)
     expected = {
@@ -98,12 +98,12 @@ def test_the_order_of_what_is_given_decides_the_background(shared: Path) -> None
 
 
 def test_the_report_holds_slices_and_means(model: Path, cohort: Cohort, tmp_path: Path) -> None:
-    evaluation = evaluate_as_authors(model, cohort, OPTIONS)
-    told = write_authors_report(evaluation, tmp_path)
+    evaluation = evaluate_dorent2024(model, cohort, OPTIONS)
+    content = write_dorent2024_report(evaluation, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"scores.csv", "summary.csv", "summary.md", "summary.json"}
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     cell = [row for row in rows if (row["shown"], row["target"]) == ("t1", "flair")]
-    line = next(each for each in told["summary"] if (each["shown"], each["target"]) == ("t1", "flair"))
+    line = next(each for each in content["summary"] if (each["shown"], each["target"]) == ("t1", "flair"))
     values = np.array([float(row["psnr_db"]) for row in cell])
     assert line["slices"] == len(cell) and line["kind"] == "hidden"
     np.testing.assert_allclose([line["psnr_db"], line["psnr_db_deviation"]], [values.mean(), values.std()], rtol=1e-4)
@@ -117,11 +117,11 @@ def test_both_protocols_share_a_cache(model: Path, tmp_path: Path) -> None:
     subjects = {"x": ("t1", "t2"), "a": ("t1", "t2")}
     cohort = write_tiny_cohort(tmp_path / "cohort", subjects, {"x": "train"})
     evaluate(model, cohort, OPTIONS, tmp_path / "cache")
-    found = evaluate_as_authors(model, cohort, OPTIONS, tmp_path / "cache")
+    found = evaluate_dorent2024(model, cohort, OPTIONS, tmp_path / "cache")
     assert {score.subject for score in found.scores} == {"a"}
 
 
-def test_what_nobody_shows_is_told(model: Path, cohort: Cohort) -> None:
+def test_a_subset_that_no_subject_has_is_an_error(model: Path, cohort: Cohort) -> None:
     only_b = replace(cohort, subjects=tuple(each for each in cohort.subjects if each.name == "b"))
-    with pytest.raises(CohortError, match="no subject shows what was asked for"):
-        evaluate_as_authors(model, only_b, replace(OPTIONS, show=("t2",)))
+    with pytest.raises(CohortError, match="no subject has all images of a requested subset"):
+        evaluate_dorent2024(model, only_b, replace(OPTIONS, show=("t2",)))

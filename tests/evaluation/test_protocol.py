@@ -1,4 +1,4 @@
-"""The standard protocol on a tiny cohort: rows, references, report, and what is refused."""
+"""The standard protocol on a tiny cohort: rows, references, report, and errors."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def evaluation(model: Path, cohort: Cohort) -> Evaluation:
     return evaluate(model, cohort, OPTIONS)
 
 
-def test_every_subset_of_the_observed_meets_every_observed_target(evaluation: Evaluation) -> None:
+def test_every_observed_target_is_scored_from_every_observed_subset(evaluation: Evaluation) -> None:
     cells = {(each.subject, each.shown, each.target) for each in evaluation.scores if each.method == "model"}
     assert len(cells) == 7 * 3 + 3 * 2
     assert ("a", "t1+t2+flair", "flair") in cells
     assert {shown for subject, shown, _ in cells if subject == "b"} == {"t1", "flair", "t1+flair"}
 
 
-def test_a_model_that_is_measured_on_its_own_training_subjects_is_told(
+def test_a_warning_names_measured_subjects_that_the_model_was_trained_on(
     cohort: Cohort, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     trained = {"cohort": "tiny", "subjects": ["a", "z"]}
     folder = save_tiny_model(tmp_path / "model", training=trained)
     evaluate(folder, cohort, replace(OPTIONS, show=("t1",)))
-    assert "trained on 1 of the subjects it is measured on, such as a" in caplog.text
+    assert "trained on 1 of the measured subjects, for example a" in caplog.text
 
 
 def test_the_model_s_own_constants_scale_another_cohort(cohort: Cohort, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_the_model_s_own_constants_scale_another_cohort(cohort: Cohort, tmp_path
     assert open_cache(tmp_path / "cache").harmonized_medians == (0.3, 0.5, 0.7)
 
 
-def test_a_row_tells_whether_its_target_was_shown(evaluation: Evaluation) -> None:
+def test_the_kind_of_a_row_is_whether_its_target_was_shown(evaluation: Evaluation) -> None:
     assert all((each.kind == "shown") == (each.target in each.shown.split("+")) for each in evaluation.scores)
 
 
@@ -92,12 +92,12 @@ def test_a_kept_cache_workers_and_a_second_run_give_the_same_numbers(
     assert (tmp_path / "cache" / "index.json").is_file()
 
 
-def test_only_the_subsets_asked_for(model: Path, cohort: Cohort) -> None:
+def test_only_the_given_subsets_are_scored(model: Path, cohort: Cohort) -> None:
     options = replace(OPTIONS, show=("flair,t1",))
     assert {each.shown for each in evaluate(model, cohort, options).scores} == {"t1+flair"}
 
 
-def test_a_draw_is_named_by_its_seed(model: Path, cohort: Cohort) -> None:
+def test_equal_seeds_give_equal_draws(model: Path, cohort: Cohort) -> None:
     options = [replace(OPTIONS, show=("t1",), draws=SynthesisOptions(temperature=1.0, seed=seed)) for seed in (1, 1, 2)]
     first, again, other = (evaluate(model, cohort, each).scores for each in options)
     assert first == again
@@ -123,12 +123,12 @@ def test_the_report_holds_all_rows_tables_and_pictures(evaluation: Evaluation, t
     assert imread(tmp_path / "best-and-worst.png").shape[0] > 400
 
 
-def test_what_is_printed_has_the_references_beside_the_model(evaluation: Evaluation) -> None:
+def test_the_printed_text_compares_the_model_with_its_references(evaluation: Evaluation) -> None:
     text = printed_text(evaluation)
     assert "references fitted on 2 subjects of split 'train' of cohort 'tiny'" in text
     for method in ("model", "mean-image", "affine-regression"):
         assert f"| {method} " in text
-    assert "Model less mean-image, same subjects:" in text
+    assert "Model minus mean-image, same subjects:" in text
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_is_printed_has_the_references_beside_the_model(evaluation: Evaluat
         ({"show": ("t2",), "split": "test"}, None, ""),
     ],
 )
-def test_what_cannot_be_measured_is_told(
+def test_an_error_names_the_option_that_excludes_all_subjects(
     model: Path, cohort: Cohort, changes: dict[str, object], error: type[Exception] | None, named: str
 ) -> None:
     if error is None:
@@ -159,10 +159,10 @@ def test_a_subject_without_a_usable_slice_is_left_out_and_named(
     for name in ("t1", "flair"):
         write_volume(cohort.path(cohort.subject("b"), name), Volume(speck, GRID))
     assert {each.subject for each in evaluate(model, cohort, OPTIONS).scores} == {"a"}
-    assert "no slice of it has enough foreground: b" in caplog.text
+    assert "subject b: left out, because no slice has enough foreground" in caplog.text
 
 
-def test_a_kept_cache_serves_again_and_that_of_others_is_not_touched(
+def test_a_kept_cache_is_used_again_and_not_overwritten_for_other_subjects(
     model: Path, cohort: Cohort, tmp_path: Path
 ) -> None:
     first = evaluate(model, cohort, OPTIONS, tmp_path / "cache").scores
@@ -175,7 +175,7 @@ def test_a_kept_cache_serves_again_and_that_of_others_is_not_touched(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")} == before
 
 
-def test_a_cohort_the_model_knows_nothing_of_is_refused(model: Path, cohort: Cohort) -> None:
+def test_a_cohort_without_a_known_modality_is_refused(model: Path, cohort: Cohort) -> None:
     renamed = replace(cohort, modalities=tuple(replace(each, name=f"{each.name}x") for each in cohort.modalities))
     with pytest.raises(ModalityError, match="this model knows t1, t2, flair"):
         evaluate(model, renamed, OPTIONS)

@@ -1,4 +1,4 @@
-"""The two references: their means and coefficients are those of all voxels at once."""
+"""The two reference predictors: means and coefficients equal those computed from all voxels at once."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_what_no_training_subject_has_together_cannot_be_fitted() -> None:
     assert moments.mean(0) is not None
 
 
-def test_subjects_that_lack_an_image_still_teach_about_the_others() -> None:
+def test_subjects_that_lack_an_image_still_count_for_the_others() -> None:
     images = draws(2, 3, 8, 8)
     images[:, 1] = 0.2 + 0.5 * images[:, 0]
     foreground = torch.ones(2, 3, 8, 8, dtype=torch.bool)

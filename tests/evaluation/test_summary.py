@@ -1,4 +1,4 @@
-"""Means over subjects: each subject counts once, and hidden and shown never meet."""
+"""Means over subjects: each subject counts once, and hidden and shown targets are kept apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planes as a radiologist looks at them, and the grid that shows them."""
+"""Planes in radiological display, and grids of pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.image import imread
 
 from anymod.figures.grid import Colours, Page, Picture, draw_grid, window
-from anymod.figures.planes import axial, surroundings, three_planes
+from anymod.figures.planes import as_displayed, surroundings, three_planes
 from anymod.volumes import Grid, Volume, orient
 
 GREYS = Colours("gray", 0.0, 1.0)
@@ -29,9 +29,9 @@ def place(pixels: np.ndarray, value: float) -> tuple[int, int]:
 def test_the_patients_right_is_on_the_left_and_the_front_at_the_top() -> None:
     plane = np.zeros((7, 9))
     plane[6, 4], plane[3, 8] = 1, 2
-    assert axial(plane).shape == (9, 7)
-    assert place(axial(plane), 1) == (4, 0)
-    assert place(axial(plane), 2) == (0, 3)
+    assert as_displayed(plane).shape == (9, 7)
+    assert place(as_displayed(plane), 1) == (4, 0)
+    assert place(as_displayed(plane), 2) == (0, 3)
 
 
 def test_three_planes_are_turned_alike_whatever_the_orientation_on_disk() -> None:

@@ -192,6 +192,6 @@ def test_json_has_no_pictures(cohort: Cohort) -> None:
 
 
 def test_worker_that_died_is_its_subject_s_finding(cohort: Cohort) -> None:
-    facts = _unchecked(cohort.subjects[1], MemoryError("no room"))
-    assert facts.findings[0].line().startswith("problem: subject 'b': it could not be checked: MemoryError no room; ")
+    facts = _unchecked(cohort.subjects[1], "MemoryError: no room")
+    assert facts.findings[0].line().startswith("problem: subject 'b': it could not be checked: MemoryError: no room; ")
     assert "b" in CheckReport("tiny", ("t1",), (facts,), ()).table()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from anymod.reports import bootstrap_mean
+from anymod.reports import bootstrap_mean, subject_means
 
 VALUES = np.random.default_rng(0).normal(30, 2, 25)
 
@@ -23,7 +23,7 @@ def test_it_agrees_with_scipys_percentile_interval() -> None:
     assert ours.count == 25
 
 
-def test_it_agrees_with_the_normal_law_for_many_subjects() -> None:
+def test_it_agrees_with_the_normal_distribution_for_many_subjects() -> None:
     many = np.random.default_rng(1).normal(0, 1, 400)
     mean = bootstrap_mean(many, 0)
     half = 1.96 * many.std() / 20
@@ -52,3 +52,9 @@ def test_two_methods_are_resampled_alike() -> None:
     """The interval of a shifted method is the shifted interval, so differences are paired."""
     first, second = bootstrap_mean(VALUES, 0), bootstrap_mean(VALUES + 1, 0)
     assert second.low - first.low == pytest.approx(1.0)
+
+
+def test_each_subject_counts_once_in_order_of_names_and_nan_does_not_count() -> None:
+    values = [("b", 4.0), ("a", 1.0), ("a", 3.0), ("a", math.nan)]
+    assert subject_means(values) == [2.0, 4.0]
+    assert math.isnan(subject_means([("a", math.nan)])[0])

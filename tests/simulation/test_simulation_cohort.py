@@ -190,15 +190,16 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_cohort(tmp_path: Path) -> 
 
 def test_an_interrupted_simulation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
+    write_subject = simulated.write_subject
 
     def interrupted(task: simulated.SubjectTask) -> None:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(task.index)
-        simulated.write_subject(task)
+        write_subject(task)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(simulated, "_run", lambda tasks, *_: [interrupted(task) for task in tasks])
+        patched.setattr(simulated, "write_subject", interrupted)
         simulate_cohort(tmp_path / "cohort", 3, 5, FAST)
     first = tmp_path / ".unfinished-cohort/subjects/sim-0000/simulation.json"
     written = first.stat().st_mtime_ns

@@ -6,8 +6,9 @@ import pytest
 import torch
 from tiny_models import tiny_model
 
+from anymod.core.foregrounds import with_content
 from anymod.core.noise import MEAN, USUAL_TEMPERATURE
-from anymod.synthesis import SynthesisOptions, draw_images, encoded, with_content
+from anymod.synthesis import SynthesisOptions, draw_images, encoded
 from anymod.synthesis.drawing import RunningMoments
 
 

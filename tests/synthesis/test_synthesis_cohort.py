@@ -1,4 +1,4 @@
-"""A cohort filled in: what is shown, what is made, how a run goes on, and that one failure stops nobody else."""
+"""Synthesis of a cohort: what is shown, what is made, how a run continues, and that a failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_what_a_subject_lacks_is_made(cohort: Cohort, model: Path, tmp_path: Pat
 def test_show_hides_the_rest_and_makes_it(cohort: Cohort, model: Path, tmp_path: Path) -> None:
     outcome = run(cohort, model, tmp_path / "out", show=("t1",))
     assert images(tmp_path / "out") == {"a/t2.nii.gz", "a/flair.nii.gz", "c/t2.nii.gz", "c/flair.nii.gz"}
-    assert "nothing of t1" in outcome.failures["b"]
+    assert "it has none of t1" in outcome.failures["b"]
     assert json.loads((tmp_path / "out/a/synthesis.json").read_text())["shown"] == ["t1"]
 
 
@@ -85,7 +85,7 @@ def test_a_file_of_the_users_beside_a_result_is_never_deleted(cohort: Cohort, mo
     (tmp_path / "out/a/flair.nii.gz").unlink()
     (tmp_path / "out/a/contour.nii.gz").write_text("an hour of work")
     outcome = run(cohort, model, tmp_path / "out")
-    assert "'contour.nii.gz', which is no result" in outcome.failures["a"]
+    assert "'contour.nii.gz', which is not a result" in outcome.failures["a"]
     assert (tmp_path / "out/a/contour.nii.gz").read_text() == "an hour of work"
 
 

@@ -195,7 +195,7 @@ def test_the_same_grid_is_reached_without_blurring(synthesizer: Synthesizer) -> 
     """A model that returned its input would give it back: the way to the model's grid and back copies values."""
 
     for image in (head(0), orient(head(0), "LIP")):
-        images = SubjectImages.of({"t1": image}, "the images")
+        images = SubjectImages.of({"t1": image})
         seen = synthesizer.see(images)
         back = seen.view.to_own_grid(seen.planes[:, 0], seen.union, images.union)
         np.testing.assert_allclose(back.data, image.data, atol=1e-3)

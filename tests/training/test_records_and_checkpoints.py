@@ -50,7 +50,7 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, caplog: pyte
     (tmp_path / "last.pt").write_bytes(b"half")
     state = load_state(tmp_path)
     assert state == {"step": 1}
-    assert "going on from the one before" in caplog.text
+    assert "continuing from the previous one" in caplog.text
 
 
 def test_if_nothing_can_be_read_that_is_an_error(tmp_path: Path) -> None:

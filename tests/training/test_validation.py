@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,3 +66,10 @@ def test_psnr_is_that_of_the_pooled_squared_error(cohort: Cohort, tmp_path: Path
     expected = 10 * np.log10(4 / torch.cat(errors).double().mean().item())
     assert values["validation_hidden_psnr_db"] == pytest.approx(expected, rel=1e-6)
     assert (tmp_path / "slices.png").stat().st_size > 1000
+
+
+def test_a_perfect_model_has_100_db(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slices, model = make_slices(cohort, tmp_path), make_model()
+    answers = (batch.targets for batch, _ in slices.batches())
+    monkeypatch.setattr(model, "encode", lambda *_: SimpleNamespace(decode=lambda *_: next(answers)))
+    assert validate(model, slices, CPU, tmp_path / "slices.png")["validation_shown_psnr_db"] == 100

@@ -14,12 +14,11 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from anymod.synthesis.placement import place
-from anymod.synthesis.planes import axial, surroundings
 from matplotlib.figure import Figure
 
 from anymod import Synthesizer, read_volume
-from anymod.cohorts import read_cohort
+from anymod.cohorts import SubjectImages, read_cohort
+from anymod.figures.planes import axial, surroundings
 from anymod.synthesis import SynthesisOptions
 from anymod.volumes import orient, read_labels
 
@@ -48,7 +47,8 @@ def main(
         options = SynthesisOptions(("flair",), temperature=1.0, samples=8)
         mask = read_labels(table.root / subject.mask) if subject.mask else None
         made = synthesizer.synthesize({"t1": t1}, options, mask)
-        own = place({"flair": flair}, mask, synthesizer.model, synthesizer.description).ranges["flair"]
+        images = SubjectImages.of({"flair": flair} if mask is None else {"flair": flair, "mask": mask})
+        own = synthesizer.input_ranges(synthesizer.see(images))[synthesizer.description.position("flair")]
         truth = np.clip((orient(flair, "RAS").data - own.low) / (own.high - own.low), 0, 1)
         mean = (orient(made.images["flair"], "RAS").data - low) / (high - low)
         deviation = orient(made.standard_deviations["flair"], "RAS").data / (high - low)

@@ -49,11 +49,11 @@ class Evaluate(Verb):
         """Measure the model, write the report and print its tables."""
         from anymod.cohorts import read_cohort
         from anymod.evaluation import (  # loads torch
-            authors_text,
+            dorent2024_text,
             evaluate,
-            evaluate_as_authors,
+            evaluate_dorent2024,
             printed_text,
-            write_authors_report,
+            write_dorent2024_report,
             write_report,
         )
         from anymod.files import staged_folder
@@ -68,6 +68,6 @@ class Evaluate(Verb):
                 content = write_report(evaluation, folder, figures=self.options.figures)
                 text = printed_text(evaluation)
             else:
-                by_slice = evaluate_as_authors(self.model, cohort, self.options, self.cache)
-                content, text = write_authors_report(by_slice, folder), authors_text(by_slice)
+                by_slice = evaluate_dorent2024(self.model, cohort, self.options, self.cache)
+                content, text = write_dorent2024_report(by_slice, folder), dorent2024_text(by_slice)
         print_result(content, text, as_json=self.json)

@@ -39,7 +39,7 @@ class Simulate(Verb):
 
     def run(self) -> None:
         """Write the cohort, or the picture of a subject."""
-        from anymod.evaluation.preview import preview
+        from anymod.demo.preview import preview
         from anymod.simulation import simulate_cohort
 
         if self.preview is not None:

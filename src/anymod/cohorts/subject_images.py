@@ -26,17 +26,20 @@ class SubjectImages:
     tissue: Array | None = None
 
     @classmethod
-    def of(cls, read: Mapping[str, Volume], where: str) -> SubjectImages:
-        """Return the images in a subject's volumes, named by modality, `mask`, `label` and `tissue`; `where` is the subject in errors.
+    def of(cls, read: Mapping[str, Volume], where: str = "") -> SubjectImages:
+        """Return the images in a subject's volumes, named by modality, `mask`, `label` and `tissue`.
 
         The mask, if there is one, is the foreground of all images; otherwise each image has its own. Raises GridError if two grids
-        differ, VolumeError if the mask is empty or an image shows nothing.
+        differ, VolumeError if the mask is empty or an image shows nothing; `where` is the subject in these errors.
         """
         check_same_grid(read, where)
         mask, label, tissue = (read[column].data if column in read else None for column in EXTRA_COLUMNS)
         if mask is not None and not mask.any():
             raise VolumeError(
-                "empty mask", read["mask"].source or where, "it marks no voxel", "give another mask, or none"
+                "empty mask",
+                read["mask"].source or where or "the mask",
+                "it marks no voxel",
+                "give another mask, or none",
             )
         volumes = {name: volume for name, volume in read.items() if name not in EXTRA_COLUMNS}
         for volume in volumes.values():
@@ -74,8 +77,8 @@ def read_subject_images(cohort: Cohort, subject: Subject) -> SubjectImages:
     return SubjectImages.of(read, f"subject '{subject.name}'")
 
 
-def check_same_grid(volumes: Mapping[str, Volume], where: str) -> None:
-    """Raise GridError for the first volume whose grid differs from that of the first; `where` is the subject in the error."""
+def check_same_grid(volumes: Mapping[str, Volume], where: str = "") -> None:
+    """Raise GridError for the first volume whose grid differs from that of the first; `where` is the subject, by default the file."""
     first, *others = volumes
     for other in others:
         if not volumes[first].grid.same_as(volumes[other].grid):
@@ -84,4 +87,4 @@ def check_same_grid(volumes: Mapping[str, Volume], where: str) -> None:
             file = f" ({volumes[other].source})" if volumes[other].source else ""
             why = f"{first} has {grids[0]}, {other}{file} has {grids[1]}{elsewhere}"
             remedy = f"put them on one grid with 'anymod prepare --source folder … --resample-to {first}'"
-            raise GridError("different grids", where, why, remedy)
+            raise GridError("different grids", where or volumes[other].source or other, why, remedy)

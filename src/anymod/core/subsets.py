@@ -29,6 +29,11 @@ def as_row(mask: int, count: int) -> list[bool]:
     return [bool(mask >> index & 1) for index in range(count)]
 
 
+def positions(mask: int) -> tuple[int, ...]:
+    """Return the positions of the modalities of a bit mask."""
+    return tuple(place for place in range(mask.bit_length()) if mask >> place & 1)
+
+
 def subset_name(mask: int, modalities: Sequence[str]) -> str:
     """Return the names of a subset, joined by `+` in the model's order: `us+t2`."""
     return "+".join(name for name, flag in zip(modalities, as_row(mask, len(modalities)), strict=True) if flag)

@@ -1,7 +1,7 @@
-"""How fine a stack of slices is: power by spatial frequency within the slices, change from one slice to the next.
+"""Texture of a stack of slices: power by spatial frequency within slices, and change between neighbouring slices.
 
-A blurred image lacks power at high frequencies and a checkerboard has too much of it; slices that were made one by one and do not fit
-together change too much from one to the next. Neither needs the images to match voxel by voxel.
+A blurred image has too little power at high frequencies, checkerboard artefacts add power, and slices that were made independently change
+too much from one to the next. Neither measure compares images voxel by voxel.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-BANDS = 16  # of equal width from frequency 0 to Nyquist's, half a cycle a pixel
+BANDS = 16  # of equal width from 0 to the Nyquist frequency, half a cycle per pixel
 
 Stack = Float[Tensor, "slice h w"]
 Foreground = Bool[Tensor, "slice h w"]
@@ -19,8 +19,8 @@ Foreground = Bool[Tensor, "slice h w"]
 def radial_power(images: Stack, foreground: Foreground) -> Float[Tensor, " bands"]:
     """Return the power of a stack in `BANDS` bands of spatial frequency, summed over slices, directions and frequencies, float64.
 
-    Each slice is taken less its mean over the foreground, with 0 outside, so that neither brightness nor background count. The zero
-    frequency and the corners beyond Nyquist's frequency are left out. A wave of amplitude a has the power a^2 / 2 per pixel.
+    The mean over the foreground is subtracted from each slice and the background set to 0, so that neither brightness nor background
+    count. The zero frequency and the corners beyond the Nyquist frequency are left out. A wave of amplitude a has power a^2 / 2 per pixel.
     """
     inside = foreground.double()
     mean = (images * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)

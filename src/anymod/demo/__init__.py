@@ -1,4 +1,4 @@
-"""The program shown on a patient with known truth."""
+"""Demonstrations: a simulated patient from hidden images to a figure, and previews of simulated subjects."""
 
 import lazy_loader as lazy
 

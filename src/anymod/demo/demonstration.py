@@ -1,4 +1,4 @@
-"""What the package does, shown on a patient with known truth: simulated, images hidden, filled in, measured, drawn."""
+"""Demo on a patient with known truth: simulate, hide images, synthesize them, measure and draw the result."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from anymod.arrays import Array
 from anymod.cohorts import Cohort, Modality, Subject, default_group, write_cohort
 from anymod.compute import Compute
+from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.noise import USUAL_TEMPERATURE
 from anymod.core.subsets import as_row, parse_subset
-from anymod.demo.figure import Filled, Truth, draw_demo
 from anymod.errors import ModelFolderError
 from anymod.evaluation.protocol import Evaluation, EvaluationOptions, evaluate
 from anymod.evaluation.report import write_report
-from anymod.executors import completed, subject_executor
-from anymod.progress import track
-from anymod.simulation import Patient, SimulatedSubject, SimulationSettings, simulate_subject
+from anymod.executors import for_each_subject, subject_executor
+from anymod.figures.demonstration import draw_demo
+from anymod.figures.examples import Example
+from anymod.simulation import Patient, SimulationSettings, simulate_subject
 from anymod.slices import SliceCache, open_cache
 from anymod.synthesis import Inputs, SynthesisOptions, Synthesizer, draw_images, encoded
 from anymod.synthesis.files import write_subject
 from anymod.volumes import write_volume
 
-FIRST_SEED = 900_000  # no recipe's cohort comes near: the patient and the references' subjects are new to the model
+FIRST_SEED = 900_000  # far from the seeds of all recipes, so that the model was not trained on these subjects
 TRAINING_SUBJECTS = 4  # for the references
 FIGURE = "demo.png"
-SAMPLES = SynthesisOptions(temperature=USUAL_TEMPERATURE, samples=16)  # for the spread
-ENHANCING = 4  # label of what takes up contrast agent
-TRIES = 8  # of patients with a tumour, until one's enhances
+SAMPLES = SynthesisOptions(temperature=USUAL_TEMPERATURE, samples=16)  # for the standard deviation
+ENHANCING = 4  # label of the tumour's rim, which takes up contrast agent
+TRIES = 8  # patients with a tumour to look at, until one has a rim
 PATIENT = "patient"
 SHOWN = (("t1",), ("t2", "flair"), ("t1", "t2", "flair"))
-"""What is shown: one image, a pair without the tumour's contrast agent, everything but the contrast-enhanced image."""
+"""Shown subsets: one image, a pair without contrast agent, everything except the contrast-enhanced image."""
 SHOWN_WITH_US = (("us",), ("t2", "cet1", "flair"), ("us", "t2"))
-"""What is shown to a model that knows ultrasound: it alone, MR alone, a mixture."""
+"""Shown subsets for a model that knows ultrasound: ultrasound alone, MR alone, both."""
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """The scores, and where picture and volumes lie."""
+    """The scores, and the paths of the figure and of the folders with volumes."""
 
     evaluation: Evaluation
     figure: Path
@@ -50,9 +50,9 @@ class Demonstration:
 
 
 def demonstrate(model: str | Path, folder: Path, seed: int, compute: Compute | None = None) -> Demonstration:
-    """Fill `folder` with a simulated cohort, the patient's hidden images synthesized, the report and `demo.png`.
+    """Write a simulated cohort, the patient's synthesized images, a report and `demo.png` into `folder`.
 
-    Workers share the simulation; the result does not depend on how many there are.
+    Workers share the simulation; their number changes nothing in the result.
     """
     compute = compute or Compute()
     synthesizer = Synthesizer.from_folder(model, compute.device, compute.backend)
@@ -79,7 +79,7 @@ def demonstrate(model: str | Path, folder: Path, seed: int, compute: Compute | N
 
 
 def shown_ways(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the sets of modalities to show: the usual ones that a model knows, else the first one and all but the last."""
+    """Return the subsets to show: the usual ones that the model knows, else the first modality, and all but the last."""
     if len(names) < 2:
         remedy = "give a model of two modalities or more"
         raise ModelFolderError("nothing to hide", "the model", f"it knows {', '.join(names)} alone", remedy)
@@ -90,8 +90,9 @@ def shown_ways(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class _Person:
-    """Somebody to simulate."""
+    """One subject to simulate and write into the cohort at `root`."""
 
+    root: Path
     name: str
     split: str
     seed: int
@@ -100,29 +101,25 @@ class _Person:
 
 
 def _simulate(root: Path, seed: int, settings: SimulationSettings, compute: Compute) -> tuple[Cohort, int]:
-    """Write the references' subjects and the patient; return the cohort and the patient's slice with most of the tumour's rim."""
+    """Write the patient and the training subjects; return the cohort and the patient's slice of interest."""
     seed += FIRST_SEED
     ill = settings.model_copy(update={"tumours": 1.0})
-    people = [_Person(PATIENT, "test", seed, _enhancing_patient(seed, ill), ill)]
-    people += [_Person(f"training-{n + 1}", "train", seed, TRIES + n, settings) for n in range(TRAINING_SUBJECTS)]
-    subjects, interest = {}, 0
+    people = {PATIENT: _Person(root, PATIENT, "test", seed, _enhancing_patient(seed, ill), ill)}
+    for number in range(TRAINING_SUBJECTS):
+        name = f"training-{number + 1}"
+        people[name] = _Person(root, name, "train", seed, TRIES + number, settings)
     with subject_executor(compute.workers, compute.scheduler) as executor:
-        for person, simulated in track(completed(executor, _simulated, people), "simulating", len(people)):
-            if isinstance(simulated, Exception):
-                raise simulated
-            subjects[person.name] = _write_person(root, person, simulated)
-            if person.name == PATIENT:
-                interest = _slice_of_interest(simulated.label.data)
+        outcomes = for_each_subject(executor, _write_person, people, "simulating", stop_on=(Exception,))
+    subjects = tuple(subject for subject, _ in outcomes.results.values())
     modalities = tuple(Modality(name, default_group(name)) for name in settings.modalities)
     provenance = {"made_by": "anymod demo", "seed": seed}
     spacing = (settings.spacing_mm,) * 3
-    ordered = tuple(subjects[person.name] for person in people)
-    cohort = Cohort(root, "simulated demo", modalities, ordered, spacing, settings.modalities[0], provenance)
-    return write_cohort(cohort, root), interest
+    cohort = Cohort(root, "simulated demo", modalities, subjects, spacing, settings.modalities[0], provenance)
+    return write_cohort(cohort, root), outcomes.results[PATIENT][1]
 
 
 def _enhancing_patient(seed: int, settings: SimulationSettings) -> int:
-    """Return the index of the first patient whose tumour has an enhancing rim, 0 where none of `TRIES` has."""
+    """Return the index of the first patient whose tumour has an enhancing rim, 0 if none of `TRIES` has."""
     for index in range(TRIES):
         tumour = Patient.draw(seed, index, settings).tumour
         if tumour is not None and tumour.rim_mm > 0:
@@ -130,21 +127,19 @@ def _enhancing_patient(seed: int, settings: SimulationSettings) -> int:
     return 0
 
 
-def _simulated(person: _Person) -> SimulatedSubject:
-    return simulate_subject(person.seed, person.index, person.settings)
-
-
-def _write_person(root: Path, person: _Person, simulated: SimulatedSubject) -> Subject:
+def _write_person(person: _Person) -> tuple[Subject, int]:
+    """Simulate and write one subject; return its row of the cohort and its slice of interest."""
+    simulated = simulate_subject(person.seed, person.index, person.settings)
     paths = {name: f"subjects/{person.name}/{name}.nii.gz" for name in person.settings.modalities}
     for name, path in paths.items():
-        write_volume(root / path, simulated.images[name], "anymod simulated image")
+        write_volume(person.root / path, simulated.images[name], "anymod simulated image")
     label = f"subjects/{person.name}/label.nii.gz"
-    write_volume(root / label, simulated.label, "anymod simulated tumour: 1 core, 2 oedema, 4 enhancing")
-    return Subject(person.name, person.split, paths, label=label)
+    write_volume(person.root / label, simulated.label, "anymod simulated tumour: 1 core, 2 oedema, 4 enhancing")
+    return Subject(person.name, person.split, paths, label=label), _slice_of_interest(simulated.label.data)
 
 
 def _slice_of_interest(label: Array) -> int:
-    """Return the axial slice (index) with most enhancing tumour, else with most of any, else the middle one."""
+    """Return the axial slice (index) with the most enhancing tumour, else with the most tumour, else the middle one."""
     for part in (label == ENHANCING, label > 0):
         if part.any():
             return int(part.sum((0, 1)).argmax())
@@ -155,21 +150,24 @@ def _slice_of_interest(label: Array) -> int:
 def _draw(
     path: Path, synthesizer: Synthesizer, cache: SliceCache, number: int, ways: Sequence[tuple[str, ...]]
 ) -> None:
-    """Write the figure of one slice of the patient.
+    """Draw one slice of the patient.
 
-    Simulated volumes run to RAS at the model's spacing, so a slice has the same index in the volume and in the cache.
+    Simulated volumes are in RAS order at the model's spacing, so a slice has the same index in the volume and in the cache.
     """
     model, names = synthesizer.model, synthesizer.description.names
     batch = cache.read([cache.subjects.index(PATIENT)], [number], model.spec.context_slices).to(synthesizer.device)
     encoding = encoded(model, batch.images, batch.observed)
-    foreground = batch.foreground[0].cpu().numpy()
-    filled = []
+    truths, foregrounds = (
+        dict(zip(names, each[0].cpu().numpy(), strict=True)) for each in (batch.targets, batch.foreground)
+    )
+    example = Example(PATIENT, truths, foregrounds, {}, {})
     for way in ways:
-        row = as_row(parse_subset("+".join(way), names), len(names))
-        shown, everything = torch.tensor([row], device=synthesizer.device), tuple(range(len(names)))
+        shown = torch.tensor([as_row(parse_subset("+".join(way), names), len(names))], device=synthesizer.device)
+        everything = tuple(range(len(names)))
         mean, _ = draw_images(encoding, shown, everything, SynthesisOptions(), [number])
-        _, spread = draw_images(encoding, shown, everything, SAMPLES, [number])
-        region = foreground[row].any(0)
-        planes = (np.where(region, mean[0].cpu(), -1.0), np.where(region, spread[0].cpu(), np.nan))
-        filled.append(Filled(way, *planes))
-    draw_demo(path, Truth(names, batch.targets[0].cpu().numpy(), foreground), filled)
+        _, deviation = draw_images(encoding, shown, everything, SAMPLES, [number])
+        region = shown_foreground(batch.foreground, shown)
+        planes = (masked(mean, region), deviation.where(region[:, None], torch.nan))
+        for kept, each in zip((example.predictions, example.deviations), planes, strict=True):
+            kept["+".join(way)] = dict(zip(names, each[0].cpu().numpy(), strict=True))
+    draw_demo(path, example)

@@ -1,4 +1,4 @@
-"""How good a model is, beside references that make a number mean something."""
+"""Evaluation of a model against simple reference predictors, and calibration of its errors."""
 
 import lazy_loader as lazy
 

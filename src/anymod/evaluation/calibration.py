@@ -1,4 +1,4 @@
-"""What a report measured, written into the model: how far its images are from the truth, by what is shown and target."""
+"""Calibration: the errors of an evaluation report, by shown subset and target, stored in the model folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from anymod.configuration import write_yaml
-from anymod.core.fidelity import DATA_RANGE
+from anymod.core.fidelity import squared_error_of
 from anymod.core.subsets import parse_subset
 from anymod.errors import ReportError
 from anymod.evaluation.scores import MODEL
@@ -27,15 +27,15 @@ logger = logging.getLogger(__name__)
 
 
 def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = False) -> Calibration:
-    """Write a copy of a model folder (or bundled model) that knows the errors in a report of `anymod evaluate`; return them.
+    """Write a copy of a model folder (or bundled model) with the errors in a report of `anymod evaluate`; return them.
 
-    The report may be of another model, such as one trained by the same recipe without some subjects.
+    The report may measure another model, for example one trained by the same recipe without some subjects.
 
-    Raises ReportError where the report cannot be read, does not measure this model's modalities, or measures subjects that its own model
-    was trained on, whose errors are too small.
+    Raises ReportError if the report cannot be read, has other modalities than the model, or measures subjects on which its own model was
+    trained, whose errors are too small.
     """
     folder = find_model(model)
-    _, description = load_model(folder)  # whole and unaltered, or an error
+    _, description = load_model(folder)  # checks that the folder is complete and unaltered
     calibration = _read_report(report)
     unknown = {*calibration.errors, *(target for errors in calibration.errors.values() for target in errors)}
     unknown = {name for names in unknown for name in names.split("+")} - set(description.names)
@@ -47,7 +47,7 @@ def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = F
     calibration = calibration.model_copy(update={"errors": errors})
     with staged_folder(out, overwrite=overwrite, keep=(folder, report)) as staged:
         shutil.copyfile(folder / WEIGHTS, staged / WEIGHTS)
-        card = read_card(folder).partition(f"\n{HEADING}\n")[0]  # without that of an earlier report
+        card = read_card(folder).partition(f"\n{HEADING}\n")[0]  # without the section of an earlier calibration
         write_text(staged / CARD, card + _card_lines(calibration))
         changed = description.model_copy(update={"calibration": calibration})
         write_yaml(staged / DESCRIPTION, changed.model_dump(mode="json"))
@@ -55,13 +55,13 @@ def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = F
 
 
 def calibration_of(facts: Mapping[str, Any], rows: Iterable[Mapping[str, str]]) -> Calibration:
-    """Return the root of the mean squared error over subjects, each counting once, from `summary.json` and `scores.csv`."""
+    """Return the root mean squared error over subjects, each counting once, from `summary.json` and the rows of `scores.csv`."""
     squared: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     subjects = set()
     for row in rows:
         if row["method"] == MODEL:
             subjects.add(row["subject"])
-            squared[row["shown"]][row["target"]].append(DATA_RANGE**2 * 10 ** (-float(row["psnr_db"]) / 10))
+            squared[row["shown"]][row["target"]].append(squared_error_of(float(row["psnr_db"])))
     errors = {
         shown: {target: round(float(np.sqrt(np.mean(values))), 5) for target, values in targets.items()}
         for shown, targets in squared.items()
@@ -76,7 +76,7 @@ def calibration_of(facts: Mapping[str, Any], rows: Iterable[Mapping[str, str]]) 
 
 
 def _in_order(shown: str, description: ModelDescription) -> str:
-    """Return the names of a subset in the order of the model's modalities: another model may have had another."""
+    """Return the names of a subset in the order of the model's modalities, which may differ from that of the report."""
     return description.subset_name(parse_subset(shown, description.names))
 
 
@@ -91,7 +91,7 @@ def _read_report(report: Path) -> Calibration:
 
 
 def _check_subjects(description: ModelDescription, calibration: Calibration, report: Path) -> None:
-    """Raise ReportError where the model was trained on what the report measures it on; warn where it measures another model."""
+    """Raise ReportError if the model was trained on subjects of the report; warn if the report measures another model."""
     if calibration.model != description.fingerprint():
         logger.warning("%s measures another model (or this one in another precision)", report)
         return
@@ -99,7 +99,7 @@ def _check_subjects(description: ModelDescription, calibration: Calibration, rep
     trained_on = set(training.get("subjects", ())) if training.get("cohort") == calibration.cohort else set()
     known = sorted(trained_on & set(calibration.subjects))
     if known:
-        why = f"the model was trained on {known[0]}, so that its errors there are too small"
+        why = f"the model was trained on {known[0]}, so its errors there are too small"
         raise ReportError("training subjects", report, why, "evaluate with --split validation, and give that report")
 
 
@@ -107,7 +107,7 @@ def _card_lines(calibration: Calibration) -> str:
     return f"""
 {HEADING}
 
-`model.yaml` holds the root mean squared error of each target from each subset of the images, on {len(calibration.subjects)}
-subjects of split "{calibration.split}" of cohort "{calibration.cohort}". `anymod synthesize --samples` adds it to the spread of
-the samples. It is one number for an image: it does not tell where the image is wrong.
+`model.yaml` holds the root mean squared error of each target from each shown subset, on {len(calibration.subjects)} subjects of
+split "{calibration.split}" of cohort "{calibration.cohort}". `anymod synthesize --samples` adds it to the standard deviation of the
+samples. It is one number per image and does not say where the image is wrong.
 """

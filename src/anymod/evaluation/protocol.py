@@ -1,4 +1,4 @@
-"""The standard protocol: a cohort's subjects cut into slices, references fitted, every subject scored, a report written."""
+"""Standard evaluation protocol: slice the subjects of a cohort, fit the references, score every subject."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from anymod.cohorts import Cohort, Modality, Subject
-from anymod.core.subsets import as_mask, parse_order
-from anymod.engines import Backend
+from anymod.core.subsets import parse_order
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation.options import EvaluationOptions
 from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
-from anymod.executors import completed, subject_executor
+from anymod.executors import for_each_subject, subject_executor
 from anymod.models import ModelDescription
 from anymod.progress import track
 from anymod.slices import CacheSettings, SliceCache, build_cache, check_same_slices
-from anymod.synthesis import SynthesisOptions, Synthesizer, slices_at_once
+from anymod.synthesis import Synthesizer, slices_at_once
+from anymod.synthesis.cohort import synthesizer_of_process
 
 logger = logging.getLogger(__name__)
 
@@ -30,29 +29,52 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Model, cohort (its name) and options (with the engine that ran) of an evaluation."""
+
+    description: ModelDescription
+    cohort: str
+    options: EvaluationOptions
+
+    def facts(self, scores: Sequence[Any]) -> dict[str, Any]:
+        """Return the entries that the `summary.json` of every protocol has; `scores` are rows with a subject."""
+        return {
+            "model_sha256": self.description.weights_sha256,
+            "model_fingerprint": self.description.fingerprint(),
+            "modalities": list(self.description.names),
+            "cohort": self.cohort,
+            "split": self.options.split,
+            "subjects": len({score.subject for score in scores}),
+            "seed": self.options.seed,
+            "draws": self.options.draws.draws(),
+            "backend": self.options.backend,
+        }
+
+    def text(self, scores: Sequence[Any]) -> str:
+        """Return one sentence of Markdown with cohort, split, number of subjects and model."""
+        facts = self.facts(scores)
+        where = f"Cohort `{self.cohort}`, split `{self.options.split}`, {facts['subjects']} subject(s)"
+        return f"{where}; model `{self.description.weights_sha256[:12]}`."
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """The scores of a model on a split, examples to look at, and where everything came from."""
+    """The scores of a model on a split, one example per subject, and on which subjects the references were fitted."""
 
     scores: list[Score]
     examples: list[Example]
-    description: ModelDescription
-    cohort: str
-    split: str
+    origin: Origin
     training: str
-    """Where the references were fitted, in words."""
-    seed: int
-    draws: SynthesisOptions
-    backend: Backend = "torch"
 
 
 @dataclass(frozen=True)
 class _Task:
+    """One subject (an index) to score; `options` name the device and the engine in use."""
+
     model: Path
-    device: str
-    backend: Backend
+    options: EvaluationOptions
     cache: SliceCache
     moments: TrainingMoments
-    draws: SynthesisOptions
     given: tuple[tuple[int, ...], ...] | None
     score: Callable[[Reading, int], Any]
     subject: int
@@ -61,22 +83,20 @@ class _Task:
 def evaluate(
     model: str | Path, cohort: Cohort, options: EvaluationOptions, cache_folder: Path | None = None
 ) -> Evaluation:
-    """Return the scores of a model folder (or bundled name) on the split of a cohort, in the model's grid.
+    """Return the scores of a model folder (or bundled model) on a split of a cohort, on the model's grid.
 
-    `cache_folder` keeps the slices for another time; without one they are made in a temporary folder.
+    `cache_folder` keeps the slices for later evaluations; without it they are written to a temporary folder.
 
-    Raises CohortError where the split or the training split is empty or the cache is that of others, ModalityError where the model knows
-    nothing of a subject.
+    Raises:
+        CohortError: The split or the training split is empty, or the cache folder holds the slices of other subjects.
+        ModalityError: The model knows none of the images of a subject.
     """
-    description, backend, results, fitted_on = measured(model, cohort, options, score_subject, cache_folder)
+    origin, results, fitted_on = measured(model, cohort, options, score_subject, cache_folder)
     scores = [score for each, _ in results for score in each]
     if not scores:
         raise nothing_to_measure(cohort)
-    fitted = f"{fitted_on} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
-    examples = [example for _, example in results]
-    return Evaluation(
-        scores, examples, description, cohort.name, options.split, fitted, options.seed, options.draws, backend
-    )
+    training = f"{fitted_on} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
+    return Evaluation(scores, [example for _, example in results], origin, training)
 
 
 def measured(
@@ -87,9 +107,10 @@ def measured(
     cache_folder: Path | None = None,
     *,
     references: bool = True,
-) -> tuple[ModelDescription, Backend, list[Result], int]:
-    """Return the model's description, what ran it, what `score` makes of each subject of the split that has slices, and on how many
-    subjects the references were fitted. `score` is a function of a module: other processes run it.
+) -> tuple[Origin, list[Result], int]:
+    """Return the origin, the result of `score` for each subject of the split that has slices, and the number of training subjects.
+
+    `score` must be importable by other processes. Without `references` none are fitted.
     """
     synthesizer = Synthesizer.from_folder(model, options.device, options.backend)
     description = synthesizer.description
@@ -97,60 +118,59 @@ def measured(
     chosen, training = chosen_subjects(
         cohort, options, references=references, training=references or cache_folder is not None
     )
-    _warn_of_trained_on(chosen, cohort.name, description)
+    _warn_about_training_subjects(chosen, cohort.name, description)
     given = _parse_subsets(options.show, description)
     with ExitStack() as stack:
         folder = cache_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anymod-")))
         together = list(dict.fromkeys(subject.name for subject in (*training, *chosen)))
         subjects, settings = [cohort.subject(name) for name in together], cache_settings(description)
-        check_same_slices(cohort, subjects, settings, folder)  # a cache of others, such as a run's own, stays as it is
+        # The cache of other subjects, such as a run's own, is never overwritten.
+        check_same_slices(cohort, subjects, settings, folder)
         cache = build_cache(cohort, subjects, settings, folder, options.workers)
         chosen = _with_slices(cache, chosen, together)
         moments = fit_references(cache, [together.index(each.name) for each in training] if references else [])
-        device, backend = str(synthesizer.device), synthesizer.backend
+        options = replace(options, device=str(synthesizer.device), backend=synthesizer.backend)
         tasks = [
-            _Task(
-                Path(model), device, backend, cache, moments, options.draws, given, score, together.index(subject.name)
-            )
+            _Task(Path(model), options, cache, moments, given, score, together.index(subject.name))
             for subject in chosen
         ]
-        return description, backend, _score_all(tasks, options), len(training)
+        return Origin(description, cohort.name, options), _score_all(tasks, options), len(training)
 
 
 def nothing_to_measure(cohort: Cohort) -> CohortError:
-    """Return what to raise where nothing was scored."""
-    why = "no subject shows what was asked for"
+    """Return the error to raise if nothing was scored."""
+    why = "no subject has all images of a requested subset"
     return CohortError("nothing to measure", cohort.root, why, "choose other subsets")
 
 
-def _warn_of_trained_on(measured: Sequence[Subject], cohort: str, description: ModelDescription) -> None:
-    """Warn where the model was trained on subjects of this cohort that it is measured on, such as those of another fold."""
+def _warn_about_training_subjects(measured: Sequence[Subject], cohort: str, description: ModelDescription) -> None:
+    """Warn if the model was trained on some of the subjects to measure, for example those of another fold."""
     training = description.training
     known = set(training.get("subjects", ())) if training.get("cohort") == cohort else set()
     both = [subject.name for subject in measured if subject.name in known]
     if both:
-        logger.warning("the model was trained on %d of the subjects it is measured on, such as %s", len(both), both[0])
+        logger.warning("the model was trained on %d of the measured subjects, for example %s", len(both), both[0])
 
 
 def _with_slices(cache: SliceCache, measured: Sequence[Subject], order: list[str]) -> tuple[Subject, ...]:
-    """Return the subjects that have a slice to measure on; the others are left out, with a warning."""
+    """Return the subjects with at least one usable slice; warn about each of the others."""
     kept = tuple(subject for subject in measured if len(cache.usable(order.index(subject.name))))
     for subject in measured:
         if subject not in kept:
-            logger.warning("left out, as no slice of it has enough foreground: %s", subject.name)
+            logger.warning("subject %s: left out, because no slice has enough foreground", subject.name)
     return kept
 
 
 def in_model_order(cohort: Cohort, description: ModelDescription) -> Cohort:
-    """Return the cohort with the model's modalities in the model's order; what the model does not know is left out, with a warning."""
+    """Return the cohort with the model's modalities in the model's order; warn about modalities that the model does not know."""
     known = {modality.name: modality for modality in cohort.modalities}
     unknown = sorted(set(known) - set(description.names))
     if set(known) == set(unknown):
         why = f"it has {', '.join(known)}"
         raise ModalityError("no known modality", cohort.root, why, f"this model knows {', '.join(description.names)}")
     if unknown:
-        logger.warning("left out, as the model does not know them: %s", ", ".join(unknown))
-    # The model's own groups and constants, as in synthesis: a cohort's would put its images on another scale.
+        logger.warning("left out, because the model does not know them: %s", ", ".join(unknown))
+    # The model's own groups and constants, as in synthesis: those of the cohort would scale its images differently.
     modalities = tuple(Modality(each.name, each.group, each.harmonized_median) for each in description.modalities)
     subjects = tuple(
         replace(subject, paths={name: subject.paths[name] for name in description.names if name in subject.paths})
@@ -162,7 +182,7 @@ def in_model_order(cohort: Cohort, description: ModelDescription) -> Cohort:
 def chosen_subjects(
     cohort: Cohort, options: EvaluationOptions, *, references: bool = True, training: bool = True
 ) -> tuple[tuple[Subject, ...], tuple[Subject, ...]]:
-    """Return (subjects to measure, subjects of the training split, if asked for); raise CohortError where one is empty that is needed."""
+    """Return (subjects to measure, training subjects, none unless `training`); raise CohortError if a needed split is empty."""
     measured = cohort.of_split(options.split)
     if not measured:
         raise CohortError("no subjects", cohort.root, f"split '{options.split}' is empty", "choose another --split")
@@ -174,15 +194,15 @@ def chosen_subjects(
         return measured, ()
     fitted_on = tuple(subject for subject in cohort.of_split(options.training_split) if subject.paths)
     if references and not fitted_on:
-        why = f"split '{options.training_split}' is empty, and the references are fitted on it"
+        why = f"split '{options.training_split}', on which the references are fitted, is empty"
         raise CohortError("no training subjects", cohort.root, why, "choose another --training-split")
     if references and options.split == options.training_split:
-        logger.warning("the references are fitted on the subjects that are measured, which flatters them")
+        logger.warning("the references are fitted on the measured subjects, so their scores are too good")
     return measured, fitted_on
 
 
 def cache_settings(description: ModelDescription) -> CacheSettings:
-    """Return how a model's slices are cut and scaled."""
+    """Return the settings with which a model's slices are cut and scaled."""
     return CacheSettings(
         spacing_mm=description.spacing_mm,
         orientation=description.orientation,
@@ -193,7 +213,7 @@ def cache_settings(description: ModelDescription) -> CacheSettings:
 
 
 def fit_references(cache: SliceCache, subjects: Sequence[int]) -> TrainingMoments:
-    """Return the moments of the training subjects (indices), over all their usable slices."""
+    """Return the moments over all usable slices of the training subjects (indices)."""
     moments = TrainingMoments(len(cache.modalities))
     height, width = cache.settings.image_size
     size = 4 * slices_at_once(height * width)
@@ -206,7 +226,7 @@ def fit_references(cache: SliceCache, subjects: Sequence[int]) -> TrainingMoment
 
 
 def _parse_subsets(show: Sequence[str] | None, description: ModelDescription) -> tuple[tuple[int, ...], ...] | None:
-    """Return the positions of each subset's modalities, in the order in which they are named."""
+    """Return the positions of each subset's modalities in the user's order; None for all subsets."""
     if show is None:
         return None
     try:
@@ -218,27 +238,13 @@ def _parse_subsets(show: Sequence[str] | None, description: ModelDescription) ->
 
 
 def _score_all(tasks: list[_Task], options: EvaluationOptions) -> list[Any]:
-    results = {}
+    named = {task.cache.subjects[task.subject]: task for task in tasks}
     with subject_executor(options.workers, options.scheduler) as executor:
-        for task, result in track(completed(executor, _score, tasks), "scoring", len(tasks)):
-            if isinstance(result, Exception):
-                raise result
-            results[task.subject] = result
-    return [results[task.subject] for task in tasks]
+        return list(for_each_subject(executor, _score, named, "scoring", stop_on=(Exception,)).results.values())
 
 
 def _score(task: _Task) -> Any:
-    synthesizer = _synthesizer(task.model, task.device, task.backend)
-    subsets = None
-    if task.given is not None:
-        names = range(len(task.cache.modalities))
-        subsets = tuple(as_mask([place in order for place in names]) for order in task.given)
+    options = task.options
+    synthesizer = synthesizer_of_process(task.model, options.device, options.backend)
     model, device = synthesizer.model, synthesizer.device
-    reading = Reading(model, task.cache, task.moments, task.draws, subsets, task.given, device)
-    return task.score(reading, task.subject)
-
-
-@lru_cache(maxsize=1)
-def _synthesizer(model: Path, device: str, backend: Backend) -> Synthesizer:
-    """Return the model of this process: loaded once, not once a subject."""
-    return Synthesizer.from_folder(model, device, backend)
+    return task.score(Reading(model, task.cache, task.moments, options.draws, task.given, device), task.subject)

@@ -1,24 +1,25 @@
-"""One subject measured: every subset of what is observed, every observed target, the model and its references."""
+"""Scores of one subject: every shown subset, every observed target, the model and its reference predictors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from anymod.arrays import Array
 from anymod.core.batch import Batch
-from anymod.core.subsets import as_mask, as_row, non_empty_subsets, subset_name
+from anymod.core.foregrounds import masked, shown_foreground, with_content
+from anymod.core.subsets import as_mask, as_row, non_empty_subsets, positions, subset_name
 from anymod.evaluation.regression import TrainingMoments, predict_affine
 from anymod.evaluation.tally import Tally
+from anymod.figures.examples import Example
 from anymod.models import Synthesizes
 from anymod.slices import SliceCache
-from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once, with_content
+from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once
 
 MODEL, MEAN_IMAGE, AFFINE = "model", "mean-image", "affine-regression"
 METHODS = (MODEL, MEAN_IMAGE, AFFINE)
@@ -26,12 +27,12 @@ METHODS = (MODEL, MEAN_IMAGE, AFFINE)
 
 @dataclass(frozen=True)
 class Score:
-    """How close one prediction came: one row of `scores.csv`. Intensities in [-1, 1]; `shown` holds names joined by `+`.
+    """Scores of one predicted volume: one row of `scores.csv`. Intensities lie in [-1, 1]; `shown` holds names joined by `+`.
 
-    `structure_psnr_db` is what PSNR would be if the volume's intensities were mapped by the best affine map first: it tells an error of
-    structure from one of scale, which is arbitrary in MR. `spectrum_error` is the largest relative deviation of the power spectrum within
-    slices from the true one, up to half of Nyquist's frequency; `through_plane` the mean change from slice to slice as a part of the true
-    one (NaN where no two slices are neighbours). Both speak of texture alone: a copy of another subject could be perfect in them.
+    `structure_psnr_db` is the PSNR after the best affine map of the volume's intensities. It separates errors of structure from errors
+    of scale, which is arbitrary in MR. `spectrum_error` is the largest relative deviation of the power spectrum within slices from the
+    true one, up to half the Nyquist frequency. `through_plane` is the mean change between neighbouring slices divided by the true one
+    (NaN without neighbouring slices). The last two measure texture only: the image of another subject could score perfectly.
     """
 
     subject: str
@@ -50,42 +51,37 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Example:
-    """One slice of a subject for the picture grid: (h, w) planes by target, and by (subset, target); keys are masks and positions."""
-
-    subject: str
-    truths: dict[int, Array]
-    insides: dict[int, Array]
-    syntheses: dict[tuple[int, int], Array]
-
-
-@dataclass(frozen=True)
 class Reading:
-    """What a subject is measured with: the model, its slices, what the references learned, how the model draws, and which subsets.
+    """Model, slices, fitted references and options with which subjects are scored.
 
-    `given` holds these as positions in the order in which a user named them, which matters to the protocol `dorent2024` alone.
+    `given` holds the shown subsets as positions in the order in which the user named them, None for every subset of each subject. The
+    order matters to the protocol `dorent2024` only.
     """
 
     model: Synthesizes
     cache: SliceCache
     moments: TrainingMoments
     options: SynthesisOptions
-    subsets: tuple[int, ...] | None = None
-    given: tuple[tuple[int, ...], ...] | None = None
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    given: tuple[tuple[int, ...], ...] | None
+    device: torch.device
+
+    def shown_of(self, subject: int) -> list[tuple[int, ...]]:
+        """Return the shown subsets of a subject (an index): those given that it has in full, or all of its non-empty subsets."""
+        observed = as_mask(self.cache.records[subject].observed)
+        subsets = self.given or [positions(subset) for subset in non_empty_subsets(observed)]
+        return [subset for subset in subsets if set(subset) <= set(positions(observed))]
 
 
 @torch.inference_mode()
 def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]:
-    """Return the scores of one subject (an index) and the slice with the most foreground as an example.
+    """Return the scores of one subject (an index) and, as an example, its slice with the most foreground.
 
-    A voxel counts where the target's own foreground and the union of the shown foregrounds overlap: elsewhere there is no truth, or no
-    prediction. A subset and target that overlap nowhere, or a reference without training voxels, have no row.
+    A voxel counts where the target's own foreground and the union of the shown foregrounds overlap: elsewhere the truth or the prediction
+    is missing. There is no row for a subset and target that overlap nowhere, or for a reference without training voxels.
     """
     cache = reading.cache
-    observed = as_mask(cache.records[subject].observed)
-    subsets = [subset for subset in reading.subsets or non_empty_subsets(observed) if subset & observed == subset]
-    targets = tuple(place for place in range(len(cache.modalities)) if observed >> place & 1)
+    subsets = list(dict.fromkeys(sum(1 << place for place in subset) for subset in reading.shown_of(subject)))
+    targets = positions(as_mask(cache.records[subject].observed))
     slices = cache.usable(subject)
     example_slice = max(slices.tolist(), key=lambda place: cache.records[subject].union_fractions[place])
     tallies: dict[tuple[int, int, str], Tally] = {}
@@ -94,10 +90,13 @@ def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]
     for start in range(0, len(slices), size):
         chunk = slices[start : start + size]
         batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.spec.context_slices)
-        for subset, images in _draw_subsets(reading, batch, subsets, targets, chunk.tolist()):
-            region = _union(batch.foreground, subset)
+        for subset, region, images in _draw_subsets(reading, batch, subsets, targets, chunk.tolist()):
             if example_slice in chunk:
-                _keep_example(example, batch, subset, targets, images, chunk.tolist().index(example_slice))
+                row, names = chunk.tolist().index(example_slice), [cache.modalities[target] for target in targets]
+                example.truths.update(zip(names, batch.targets[row, list(targets)].numpy(), strict=True))
+                example.foregrounds.update(zip(names, batch.foreground[row, list(targets)].numpy(), strict=True))
+                predicted = dict(zip(names, images[row].clone().numpy(), strict=True))
+                example.predictions[subset_name(subset, cache.modalities)] = predicted
             for number, target in enumerate(targets):
                 inside = batch.foreground[:, target] & region
                 for method, prediction in _predictions(reading, batch, subset, target, images[:, number]).items():
@@ -108,17 +107,16 @@ def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]
 
 def _draw_subsets(
     reading: Reading, batch: Batch, subsets: Sequence[int], targets: tuple[int, ...], slices: list[int]
-) -> list[tuple[int, Tensor]]:
-    """Return (subset, images (b, t, h, w), background -1) for each subset, all from one encoding."""
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield each subset with its foreground (b, h, w) and its images (b, t, h, w), background -1, all from one encoding."""
     on_device = batch.to(reading.device)
     encoding = encoded(reading.model, on_device.images, on_device.observed, mirror=reading.options.mirror)
-    drawn = []
     for subset in subsets:
-        row = torch.tensor(as_row(subset, batch.observed.shape[1]), device=reading.device)
-        shown = with_content(row.expand(len(slices), -1), on_device.foreground)
-        images, _ = draw_images(encoding, shown, targets, reading.options, slices)
-        drawn.append((subset, torch.where(_union(batch.foreground, subset)[:, None], images.cpu(), -1.0)))
-    return drawn
+        shown = torch.tensor(as_row(subset, batch.observed.shape[1])).expand(len(slices), -1)
+        region = shown_foreground(batch.foreground, shown)
+        filled = with_content(shown.to(reading.device), on_device.foreground)
+        images, _ = draw_images(encoding, filled, targets, reading.options, slices)
+        yield subset, region, masked(images.cpu(), region)
 
 
 def _predictions(reading: Reading, batch: Batch, subset: int, target: int, drawn: Tensor) -> dict[str, Tensor]:
@@ -132,15 +130,6 @@ def _predictions(reading: Reading, batch: Batch, subset: int, target: int, drawn
     return predictions
 
 
-def _keep_example(
-    example: Example, batch: Batch, subset: int, targets: tuple[int, ...], images: Tensor, row: int
-) -> None:
-    for number, target in enumerate(targets):
-        example.truths[target] = batch.targets[row, target].numpy()
-        example.insides[target] = batch.foreground[row, target].numpy()
-        example.syntheses[subset, target] = images[row, number].clone().numpy()
-
-
 def _as_score(cache: SliceCache, subject: int, key: tuple[int, int, str], tally: Tally) -> Score:
     subset, target, method = key
     return Score(
@@ -151,8 +140,3 @@ def _as_score(cache: SliceCache, subject: int, key: tuple[int, int, str], tally:
         method=method,
         **tally.values(),  # type: ignore[arg-type]
     )
-
-
-def _union(foreground: Tensor, subset: int) -> Tensor:
-    """Return (b, h, w): where any modality of a subset (a bit mask) has foreground."""
-    return foreground[:, as_row(subset, foreground.shape[1])].any(1)

@@ -1,4 +1,4 @@
-"""From scores of subjects to means with intervals; hidden and shown targets are never averaged together."""
+"""Means of scores over subjects with intervals; hidden and shown targets are never averaged together."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from anymod.evaluation.scores import METHODS, MODEL, Score
-from anymod.reports.intervals import Mean, bootstrap_mean
+from anymod.reports.intervals import Mean, bootstrap_mean, subject_means
 
-METRICS = ("psnr_db", "ssim", "ms_ssim", "mae", "structure_psnr_db", "spectrum_error", "through_plane")
+METRICS = {
+    "psnr_db": ("PSNR [dB]", ".2f"),
+    "ssim": ("SSIM", ".3f"),
+    "ms_ssim": ("MS-SSIM", ".3f"),
+    "mae": ("MAE", ".4f"),
+    "structure_psnr_db": ("structure [dB]", ".2f"),
+    "spectrum_error": ("spectrum error", ".2f"),
+    "through_plane": ("through plane", ".2f"),
+}
+"""Title and number format of each column."""
 ALL = "all"
 
 
@@ -27,12 +36,12 @@ class SummaryLine:
 
 
 def summarize(scores: Sequence[Score], seed: int, modalities: Sequence[str]) -> list[SummaryLine]:
-    """Return the lines of every (shown, target), then of every target over all subsets, then over everything.
+    """Return a line for every (shown, target), then for every target over all subsets, then over all subsets and targets.
 
-    Subsets come by size, targets in the model's order (`modalities`), the model before its references.
+    Subsets are ordered by size, targets as in the model (`modalities`), and the model comes before its references.
 
-    In the lines over several cells a subject's cells are averaged first, so that each subject counts once; only cells that every method
-    has take part, so that methods are compared on the same.
+    In a line over several cells, the cells of a subject are averaged first, so that each subject counts once. Only cells that every
+    method has take part, so that methods are compared on the same cells.
     """
     common = comparable(scores)
     lines = [
@@ -52,7 +61,7 @@ def summarize(scores: Sequence[Score], seed: int, modalities: Sequence[str]) -> 
 
 
 def comparable(scores: Sequence[Score]) -> list[Score]:
-    """Return the rows whose (subject, shown, target) has a row of every method that occurs at all."""
+    """Return the rows whose (subject, shown, target) has a row of every method that occurs in the scores."""
     present = {score.method for score in scores}
     methods = defaultdict(set)
     for score in scores:
@@ -61,15 +70,13 @@ def comparable(scores: Sequence[Score]) -> list[Score]:
 
 
 def differences(scores: Sequence[Score], kind: str, metric: str, seed: int) -> dict[str, Mean]:
-    """Return, for each reference, the mean over subjects of the model's value less the reference's, on the same cells."""
+    """Return for each reference the mean over subjects of the model's value minus the reference's, on the same cells."""
     chosen = [score for score in comparable(scores) if score.kind == kind]
-    per_method = {
-        method: _per_subject([score for score in chosen if score.method == method], metric) for method in METHODS
-    }
+    values = {method: _per_subject([score for score in chosen if score.method == method], metric) for method in METHODS}
     return {
-        method: bootstrap_mean(np.subtract(per_method[MODEL], values), seed)
-        for method, values in per_method.items()
-        if method != MODEL and values
+        method: bootstrap_mean(np.subtract(values[MODEL], each).tolist(), seed)
+        for method, each in values.items()
+        if method != MODEL and each
     }
 
 
@@ -79,20 +86,10 @@ def _lines(scores: Sequence[Score], seed: int, *, by_shown: bool, by_target: boo
         key = (score.shown if by_shown else ALL, score.target if by_target else ALL, score.kind, score.method)
         groups[key].append(score)
     return [
-        SummaryLine(*key, {metric: bootstrap_mean(np.array(_per_subject(group, metric)), seed) for metric in METRICS})
+        SummaryLine(*key, {metric: bootstrap_mean(_per_subject(group, metric), seed) for metric in METRICS})
         for key, group in groups.items()
     ]
 
 
 def _per_subject(scores: Sequence[Score], metric: str) -> list[float]:
-    """Return one value for each subject, the mean over its rows, in order of the subjects' names."""
-    values = defaultdict(list)
-    for score in scores:
-        values[score.subject].append(getattr(score, metric))
-    return [_mean_of_known(values[subject]) for subject in sorted(values)]
-
-
-def _mean_of_known(values: Sequence[float]) -> float:
-    """Return the mean of what is not NaN (a volume of one slice has no change through the plane); NaN where nothing is."""
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+    return subject_means((score.subject, getattr(score, metric)) for score in scores)

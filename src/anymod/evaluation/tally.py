@@ -1,4 +1,4 @@
-"""What is summed over the slices of one volume, and the scores that follow from the sums."""
+"""Scores of one volume, accumulated slice by slice."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from anymod.core.fidelity import DATA_RANGE, ms_ssim, ssim
+from anymod.core.fidelity import ms_ssim, psnr, ssim
 from anymod.core.texture import BANDS, radial_power, through_plane_change
 
-LARGEST_PSNR_DB = 100.0  # equal images would be infinite, and so would any mean with them
-SMALLEST_VARIANCE = 1e-12  # of a prediction: below it is one value, which no map makes more of
+SMALLEST_VARIANCE = 1e-12  # a prediction with less is constant, and an affine map cannot improve it
 
 
 @dataclass
 class Tally:
-    """Sums over the slices of a volume, from which its scores follow as if it had been measured at once."""
+    """Sums over the slices of a volume; its scores are those of the whole volume."""
 
     voxels: int = 0
     squared_error: float = 0.0
@@ -35,12 +34,12 @@ class Tally:
     predicted_change: float = 0.0
     true_change: float = 0.0
     last: tuple[Tensor, Tensor, Tensor] | None = None
-    """Prediction, truth and inside of the last slice, each (1, h, w)."""
+    """Prediction, truth and foreground of the last slice, each (1, h, w)."""
 
     def add(self, prediction: Tensor, truth: Tensor, inside: Tensor) -> None:
-        """Take in the next slices (b, h, w) of a volume; those without a voxel `inside` do not count.
+        """Add the next slices (b, h, w) of a volume; slices without a voxel `inside` do not count.
 
-        Both images become background outside.
+        Outside, both images are set to background.
         """
         self._add_change(prediction, truth, inside)
         inhabited = inside.flatten(1).any(1)
@@ -74,13 +73,13 @@ class Tally:
         self.last = (prediction[-1:], truth[-1:], inside[-1:])
 
     def values(self) -> dict[str, float]:
-        """Return the scores and the number of slices they were measured on, of which there is at least one."""
+        """Return the scores and the number of slices; at least one slice must have been added."""
         return {
-            "psnr_db": _psnr(self.squared_error / self.voxels),
+            "psnr_db": psnr(self.squared_error / self.voxels),
             "ssim": self.similarity / self.slices,
             "ms_ssim": self.multi_scale_similarity / self.slices,
             "mae": self.absolute_error / self.voxels,
-            "structure_psnr_db": _psnr(self._unexplained()),
+            "structure_psnr_db": psnr(self._unexplained()),
             "spectrum_error": self._spectrum_error(),
             "through_plane": self.predicted_change / self.true_change if self.true_change > 0 else math.nan,
             "slices": self.slices,
@@ -89,19 +88,14 @@ class Tally:
     def _spectrum_error(self) -> float:
         half = slice(0, BANDS // 2)
         predicted, true = self.predicted_power[half], self.true_power[half]
-        there = true > 0  # a truth of one value has no texture that could be missed
-        return float((predicted[there] / true[there] - 1).abs().max()) if bool(there.any()) else math.nan
+        textured = true > 0  # a constant truth has no texture to compare with
+        return float((predicted[textured] / true[textured] - 1).abs().max()) if bool(textured.any()) else math.nan
 
     def _unexplained(self) -> float:
-        """Return the mean squared error that the best affine map of the prediction leaves: Var(t) - Cov(p, t)^2 / Var(p)."""
+        """Return the mean squared error after the best affine map of the prediction: Var(t) - Cov(p, t)^2 / Var(p)."""
         mean_predicted, mean_true = self.predicted / self.voxels, self.true / self.voxels
         variance = self.predicted_squared / self.voxels - mean_predicted**2
         unexplained = self.true_squared / self.voxels - mean_true**2
         if variance > SMALLEST_VARIANCE:
             unexplained -= (self.product / self.voxels - mean_predicted * mean_true) ** 2 / variance
         return unexplained
-
-
-def _psnr(mean_square: float) -> float:
-    least = DATA_RANGE**2 / 10 ** (LARGEST_PSNR_DB / 10)
-    return 10 * math.log10(DATA_RANGE**2 / max(mean_square, least))

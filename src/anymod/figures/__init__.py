@@ -1,4 +1,4 @@
-"""Every picture that is drawn: planes in radiological view, grids, checkerboards, curves, thumbnails."""
+"""Figures: planes in radiological display, grids of pictures, checkerboards, curves, thumbnails."""
 
 import lazy_loader as lazy
 

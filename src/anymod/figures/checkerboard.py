@@ -1,4 +1,4 @@
-"""A picture to judge an alignment by: squares of one image between squares of the other, before and after."""
+"""Checkerboard of two images before and after their alignment."""
 
 from __future__ import annotations
 
@@ -8,39 +8,27 @@ import numpy as np
 import SimpleITK as sitk
 
 from anymod.arrays import Array
-from anymod.files import atomic_write
+from anymod.figures.planes import SIDES, THREE_PLANES, middle_planes
 from anymod.volumes import Volume, foreground_of, measure_range, model_grid, resample, scale
 
 SQUARE_MM = 12.0
-INCHES, DOTS_PER_INCH = 2.2, 100  # of one picture
-PLANES = ("axial", "coronal", "sagittal")
+DOTS_PER_INCH = 200  # small misalignments must be visible
 
 
 def draw_checkerboard(path: Path, fixed: Volume, moving: Volume, transform: sitk.Transform, title: str) -> None:
-    """Write a PNG with the three middle planes of both images in alternating squares: as they lay above, aligned below.
-
-    Edges run on from square to square where the images agree. The patient's right is on the left, the front at the top.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """Write a PNG with the three middle planes of both images in alternating squares, above before and below after the alignment."""
+    from anymod.figures.grid import Colours, Page, Picture, draw_grid  # loads matplotlib
 
     grid = model_grid(fixed.grid, max(min(fixed.spacing_mm), 1.0))
-    still = _grey(resample(fixed, grid))
-    figure = Figure(figsize=(3 * INCHES, 2 * INCHES + 0.5), dpi=DOTS_PER_INCH, facecolor="white")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(2, 3)
-    for row, (words, way) in enumerate((("as they lay", None), ("aligned", transform))):
-        there = _grey(resample(moving, grid, transform=way))
-        for panel, name, plane in zip(
-            panels[row], PLANES, _planes(_mixed(still, there, grid.spacing_mm[0])), strict=True
-        ):
-            panel.imshow(plane, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-            panel.set_axis_off()
-            panel.set_title(f"{name}, {words}", fontsize=7, pad=2)
-    figure.suptitle(title, fontsize=8, y=0.995)
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.9, wspace=0.03, hspace=0.12)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    still, grey = _grey(resample(fixed, grid)), Colours("gray", -1.0, 1.0)
+    rows = {"before": None, "aligned": transform}
+    cells = []
+    for way in rows.values():
+        board = _mixed(still, _grey(resample(moving, grid, transform=way)), grid.spacing_mm[0])
+        planes = middle_planes(board)
+        cells.append([Picture(pixels, grey, sides=SIDES[name]) for name, pixels in planes.items()])
+    note = f"Edges continue from square to square where the images are aligned. {THREE_PLANES}"
+    draw_grid(path, cells, Page(title, list(rows), list(SIDES), note, DOTS_PER_INCH))
 
 
 def _grey(volume: Volume) -> Array:
@@ -54,10 +42,3 @@ def _mixed(first: Array, second: Array, spacing_mm: float) -> Array:
     cubes = [np.arange(size) * spacing_mm // SQUARE_MM for size in first.shape]
     odd = (cubes[0][:, None, None] + cubes[1][None, :, None] + cubes[2][None, None, :]) % 2 == 1
     return np.where(odd, second, first)
-
-
-def _planes(data: Array) -> tuple[Array, Array, Array]:
-    """Return the three middle planes of an image [right, front, head], rows from the top, columns from the left."""
-    x, y, z = (size // 2 for size in data.shape)
-    axial, coronal, sagittal = data[:, :, z], data[:, y, :], data[x]
-    return axial[::-1, ::-1].T, coronal[::-1, ::-1].T, sagittal[::-1, ::-1].T

@@ -1,4 +1,4 @@
-"""Curves of `metrics.csv` over the steps: loss terms, nats of each level, validation PSNR."""
+"""Curves of `metrics.csv` over the steps: loss terms, divergence of each level, validation PSNR."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PANELS = (
     ("nats per pixel and modality", ("nats_level_",), "log"),
     ("validation PSNR in dB", ("validation_",), "linear"),
 )
-"""Title, beginnings of the columns' names, and the scale of the axis."""
+"""Title, prefixes of the columns, and scale of the vertical axis."""
 
 
 def write_curves(metrics: Path, picture: Path) -> None:
-    """Draw the columns of a run's `metrics.csv` as a PNG; a panel without a number yet is left out."""
+    """Draw the columns of a run's `metrics.csv` as a PNG; panels without numbers are left out, and without panels nothing is written."""
     with metrics.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     columns = {name: _points(rows, name) for name in rows[0] if name != "step"} if rows else {}

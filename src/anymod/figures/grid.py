@@ -1,10 +1,11 @@
-"""Grids of pictures in a PNG: one window for each, labels at the margins, colour bars below."""
+"""Grids of pictures in a PNG, with labels at the margins and colour bars below."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib
 import numpy as np
@@ -16,15 +17,18 @@ from matplotlib.figure import Figure
 from anymod.arrays import Array
 from anymod.files import atomic_write
 
-INCH, GAP, DOTS_PER_INCH = 1.35, 0.035, 130  # width of a picture, what lies between two, resolution
-LEFT, TOP, BARS, LINE = 1.15, 0.62, 0.5, 0.14  # inches: margins, room for the colour bars, a line of the note
-NARROWEST = 4.6  # inches: a note has to fit
+INCH, GAP = 1.35, 0.035  # inches: width of a picture, gap between two
+LEFT, TOP, BARS, LINE = 1.15, 0.62, 0.5, 0.14  # inches: margins, height of the colour bars, of a line of the note
+NARROWEST = 4.6  # inches, so that the title fits
+LETTERS = 19  # of the note in an inch
 NOTICE = "Synthetic images, not acquired; not for diagnosis."
+SHOWN = "limegreen"
+FRAME = "A green frame marks a modality that was shown to the model."
 
 
 @dataclass(frozen=True)
 class Colours:
-    """A colour map with its range and what it means; equal ones share one bar below the pictures (none without a label)."""
+    """A colour map with its range; pictures with the same labelled colours share one colour bar."""
 
     map: str
     low: float
@@ -34,9 +38,9 @@ class Colours:
 
 @dataclass(frozen=True)
 class Picture:
-    """One cell: pixels as displayed (rows from the top, columns from the left), NaN black; pixel height over width.
+    """One cell: pixels as displayed (rows from the top, columns from the left), NaN black.
 
-    `marked` draws a frame; `sides` are letters at the left and the right edge.
+    `aspect` is the height of a pixel divided by its width. `marked` draws a frame; `sides` are letters at the left and the right edge.
     """
 
     pixels: Array
@@ -47,13 +51,13 @@ class Picture:
 
     @property
     def height(self) -> float:
-        """Height in inches, of a picture as wide as all are."""
+        """Height in inches at the common width."""
         return INCH * self.pixels.shape[0] * self.aspect / self.pixels.shape[1]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One cell with two pictures of half the size side by side; they must be of one shape."""
+    """One cell with two pictures of the same shape side by side, at half the size."""
 
     left: Picture
     right: Picture
@@ -70,16 +74,17 @@ Cells = Sequence[Sequence[Cell]]
 
 @dataclass(frozen=True)
 class Page:
-    """What is written around the pictures."""
+    """Text around the pictures, and the resolution."""
 
     title: str
     rows: Sequence[str]
     columns: Sequence[str]
     note: str
+    dots_per_inch: int = 130
 
 
 def window(values: Array, foreground: Array, colours: str = "gray") -> Colours:
-    """Return grey levels from the 0.5th to the 99.7th percentile of the foreground, so that a few bright voxels darken nothing."""
+    """Return colours from the 0.5th to the 99.7th percentile of the foreground, so that a few bright voxels do not darken the rest."""
     inside = values[foreground]
     if inside.size == 0:
         return Colours(colours, 0.0, 1.0)
@@ -90,11 +95,11 @@ def window(values: Array, foreground: Array, colours: str = "gray") -> Colours:
 def draw_grid(path: Path, cells: Cells, page: Page) -> None:
     """Write the cells as a PNG, whole or not at all."""
     heights = [max([0.2, *(cell.height for cell in row if cell is not None)]) for row in cells]
-    lines = page.note.count("\n") + 1
     bars = _bars(cells)
     width = max(LEFT + (INCH + GAP) * len(page.columns) + 0.1, NARROWEST)
-    height = TOP + sum(heights) + GAP * len(heights) + LINE * (lines + 1) + (BARS if bars else 0)
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+    note = wrap(page.note, int(LETTERS * width))
+    height = TOP + sum(heights) + GAP * len(heights) + LINE * (len(note) + 1) + (BARS if bars else 0)
+    figure = Figure(figsize=(width, height), dpi=page.dots_per_inch, facecolor="white")
     FigureCanvasAgg(figure)
     top = height - TOP
     for label, row, tall in zip(page.rows, cells, heights, strict=True):
@@ -104,10 +109,10 @@ def draw_grid(path: Path, cells: Cells, page: Page) -> None:
             for picture, inches, offset in _parts(cell):
                 _draw(figure, ((left + offset) / width, (top - tall) / height, inches / width, tall / height), picture)
         top -= tall + GAP
-    _write_around(figure, page, width, height)
-    _draw_bars(figure, bars, (width, height), LINE * lines + 0.32)
+    _write_around(figure, replace(page, note="\n".join(note)), width, height)
+    _draw_bars(figure, bars, (width, height), LINE * len(note) + 0.32)
     with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH)
+        figure.savefig(temporary, format="png", dpi=page.dots_per_inch)
 
 
 def _write_around(figure: Figure, page: Page, width: float, height: float) -> None:
@@ -130,7 +135,7 @@ def _draw(figure: Figure, place: tuple[float, float, float, float], picture: Pic
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(picture.marked)
-        spine.set_color("limegreen")
+        spine.set_color(SHOWN)
         spine.set_linewidth(2.0)
     for letter, x, side in zip(picture.sides, (0.03, 0.97), ("left", "right"), strict=True):
         axes.text(x, 0.5, letter, transform=axes.transAxes, color="white", fontsize=6, ha=side, va="center")

@@ -1,4 +1,4 @@
-"""Planes of volumes as a radiologist looks at them: the patient's right on the left, the front at the top."""
+"""Planes of volumes in radiological display: the patient's right on the left, the front at the top."""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ from anymod.arrays import Array
 from anymod.volumes import Volume, orient
 
 CONVENTION = "Radiological display: the patient's right (R) is on the left."
+THREE_PLANES = f"{CONVENTION} Sagittal planes: the front (A) is on the left."
 SIDES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
-"""What lies on the left and on the right of each plane as displayed."""
+"""Letters for the left and the right edge of each plane as displayed."""
 MARGIN = 3  # pixels around a foreground
 
 
-def axial(plane: Array) -> Array:
-    """Return an axial plane (right, anterior) as displayed: rows from the top, columns from the left."""
+def as_displayed(plane: Array) -> Array:
+    """Return an axial (right, front), coronal (right, top) or sagittal (front, top) plane as rows from the top, columns from the left."""
     return plane[::-1, ::-1].T
 
 
-def three_planes(volume: Volume, foreground: Array) -> dict[str, tuple[Array, float]]:
-    """Return (pixels, height of a pixel over its width) of the axial, coronal and sagittal plane through the foreground's middle.
+def middle_planes(data: Array) -> dict[str, Array]:
+    """Return the middle axial, coronal and sagittal plane of an image (right, front, top) as displayed."""
+    x, y, z = (size // 2 for size in data.shape)
+    planes = {"axial": data[:, :, z], "coronal": data[:, y, :], "sagittal": data[x]}
+    return {name: as_displayed(plane) for name, plane in planes.items()}
 
-    Cut to the box around the foreground.
-    """
+
+def three_planes(volume: Volume, foreground: Array) -> dict[str, tuple[Array, float]]:
+    """Return the middle planes of the box around a foreground, each with the height of a pixel divided by its width."""
     canonical = orient(volume, "RAS")
     inside = orient(Volume(foreground, volume.grid), "RAS").data
-    box = surroundings(inside)
-    data = canonical.data[box]
-    x, y, z = ((part.stop - part.start) // 2 for part in box)
+    planes = middle_planes(canonical.data[surroundings(inside)])
     dx, dy, dz = canonical.spacing_mm
-    # All three are turned alike: the first axis runs to the left of the picture, the second to its top.
-    return {
-        "axial": (axial(data[:, :, z]), dy / dx),
-        "coronal": (axial(data[:, y, :]), dz / dx),
-        "sagittal": (axial(data[x]), dz / dy),
-    }
+    aspects = {"axial": dy / dx, "coronal": dz / dx, "sagittal": dz / dy}
+    return {name: (plane, aspects[name]) for name, plane in planes.items()}
 
 
 def surroundings(foreground: Array) -> tuple[slice, ...]:
-    """Return the box around a foreground of any number of axes, with a small margin; everything where it is empty."""
+    """Return the box around a foreground of any number of axes, with a small margin; the whole array if there is no foreground."""
     box = []
     for axis, size in enumerate(foreground.shape):
         others = tuple(other for other in range(foreground.ndim) if other != axis)

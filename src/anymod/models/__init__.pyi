@@ -18,8 +18,6 @@ from .interface import Network as Network
 from .interface import Part as Part
 from .interface import Run as Run
 from .interface import Synthesizes as Synthesizes
-from .interface import masked as masked
-from .interface import shown_foreground as shown_foreground
 from .mmhvae import MMHVAE as MMHVAE
 from .mmhvae_settings import DORENT2024 as DORENT2024
 from .mmhvae_settings import MMHVAEObjective as MMHVAEObjective

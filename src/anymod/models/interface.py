@@ -160,13 +160,3 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def assembled(self, run: Callable[[str], Run]) -> Synthesizes:
         """Return a model that computes by `run(name)`, which runs the part of that name, and runs only the parts it needs."""
-
-
-def shown_foreground(foreground: Tensor, shown: Tensor) -> Tensor:
-    """Return the union of the foregrounds of what is shown (method, section 9): (b, h, w) from (b, m, h, w) and (b, m)."""
-    return (foreground & shown[:, :, None, None]).any(1)
-
-
-def masked(images: Tensor, foreground: Tensor) -> Tensor:
-    """Return images (b, t, h, w) with -1, the background, outside the foreground (b, h, w)."""
-    return torch.where(foreground[:, None], images, -1.0)

@@ -16,10 +16,11 @@ from torch.nn.functional import pixel_unshuffle
 
 from anymod.core.batch import Batch
 from anymod.core.experts import Product, product_of_experts
+from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.gaussians import DiagonalGaussian, standard_gaussian
 from anymod.core.noise import Draw, Noise
 from anymod.core.objectives import mean_over_observed
-from anymod.models.interface import Draws, InputSpec, Losses, Network, Part, Run, Synthesizes, masked, shown_foreground
+from anymod.models.interface import Draws, InputSpec, Losses, Network, Part, Run, Synthesizes
 from anymod.models.levels import PRODUCT_OF_EXPERTS, Fusion, Level
 from anymod.models.mmhvae_graphs import Assembled, WholeGraph, make_part
 from anymod.models.mmhvae_settings import MMHVAEObjective, MMHVAESettings

@@ -13,12 +13,11 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.cohorts import Cohort, Subject, check_same_grid, read_table
 from anymod.errors import AnymodError, CohortError, VolumeError
-from anymod.executors import completed, subject_executor
+from anymod.executors import FAILURES, for_each_subject, subject_executor
 from anymod.figures.thumbnails import preview_png
 from anymod.files import confined
 from anymod.preparation.aligning import AlignmentRow, read_rows
 from anymod.preparation.findings import CheckReport, Finding, ImageFacts, SubjectFacts
-from anymod.progress import track
 from anymod.volumes import Volume, foreground_of, measure_range, read_labels, read_volume
 
 PERCENTILE = 99.95  # docs/method.md section 9
@@ -26,7 +25,6 @@ LEAST_FOREGROUND, MOST_FOREGROUND = 0.01, 0.95
 """Range of the share of a volume that a head or an ultrasound sector fills; outside it, the foreground is probably wrong."""
 FARTHEST_OUTLIER = 20.0  # maximum divided by the 99.95th percentile, both relative to the minimum
 STEPS = 48  # bins of a histogram
-FAILURES = "failures.json"  # which subjects a preparation left out, and why
 FEWEST_VALUES = 16  # an image with fewer different values is probably a label map
 MOST_ANISOTROPIC = 10.0  # longest over shortest edge of a voxel
 SPACING_TOLERANCE_MM = 1e-3
@@ -49,23 +47,24 @@ def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> 
     """
     cohort = read_table(path)
     rows = read_rows(cohort.root)
-    tasks = [
-        CheckTask(cohort, subject, tuple(row for row in rows if row.subject == subject.name))
+    tasks = {
+        subject.name: CheckTask(cohort, subject, tuple(row for row in rows if row.subject == subject.name))
         for subject in cohort.subjects
-    ]
-    facts: dict[str, SubjectFacts] = {}
+    }
     with subject_executor(workers, scheduler) as executor:
-        for task, outcome in track(completed(executor, check_subject, tasks), "checking", len(tasks)):
-            facts[task.subject.name] = _unchecked(task.subject, outcome) if isinstance(outcome, Exception) else outcome
+        outcomes = for_each_subject(executor, check_subject, tasks, "checking")
+    unchecked = {name: _unchecked(cohort.subject(name), reason) for name, reason in outcomes.reasons().items()}
+    facts = outcomes.results | unchecked
     subjects = tuple(facts[subject.name] for subject in cohort.subjects)
     findings = (*_shared_images(cohort, subjects), *_split_findings(cohort), *_left_out(cohort))
     return CheckReport(cohort.name, cohort.modality_names, subjects, findings)
 
 
-def _unchecked(subject: Subject, error: Exception) -> SubjectFacts:
-    """Return the facts of a subject whose worker died (out of memory, killed) or raised an unexpected error."""
-    text = f"it could not be checked: {type(error).__name__} {error}"
-    finding = Finding("problem", subject.name, "", text, "look at its files, or use fewer --workers")
+def _unchecked(subject: Subject, reason: str) -> SubjectFacts:
+    """Return the facts of a subject whose worker died (out of memory, killed) or failed in a way that no reader expects."""
+    finding = Finding(
+        "problem", subject.name, "", f"it could not be checked: {reason}", "look at its files; use fewer --workers"
+    )
     return SubjectFacts(subject.name, subject.split, "", (), (finding,))
 
 

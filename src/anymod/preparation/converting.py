@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -16,7 +16,7 @@ from anymod.arrays import Array
 from anymod.cohorts import check_same_grid
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import VolumeError
-from anymod.files import sha256, write_json
+from anymod.files import finished_record, sha256, write_json
 from anymod.preparation.aligning import REGISTRATION, AlignmentRow, align_subject, with_maps
 from anymod.preparation.field_of_view import cut_to
 from anymod.preparation.folder_source import FoundSubject
@@ -76,10 +76,9 @@ def convert_subject(task: ConversionTask) -> ConvertedSubject:
         GridError: The images lie on different grids, and `resample_to` names none that the subject has.
     """
     record = task.folder / FINISHED / f"{task.found.name}.json"
-    if record.is_file():
-        finished = _from_record(record)
-        if all((task.folder / file).is_file() for file in finished.files.values()):
-            return finished
+    finished = finished_record(record, {"name": task.found.name})
+    if finished is not None and all((task.folder / file).is_file() for file in finished["files"].values()):
+        return _from_record(finished)
     for place in ("subjects", REGISTRATION):  # remains of an interrupted conversion
         shutil.rmtree(task.folder / place / task.found.name, ignore_errors=True)
     converted = _convert(task)
@@ -87,8 +86,7 @@ def convert_subject(task: ConversionTask) -> ConvertedSubject:
     return converted
 
 
-def _from_record(path: Path) -> ConvertedSubject:
-    content = json.loads(path.read_text(encoding="utf-8"))
+def _from_record(content: Mapping[str, Any]) -> ConvertedSubject:
     sources = {column: (file, digest) for column, (file, digest) in content["sources"].items()}
     rows = tuple(AlignmentRow(**row) for row in content["alignments"])
     return ConvertedSubject(content["name"], content["files"], sources, rows)

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from anymod.cohorts import Cohort, Modality, Subject, default_group, read_cohort, write_cohort
 from anymod.cohorts.schema import EXTRA_COLUMNS
-from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, ModalityError, OutputError
-from anymod.executors import completed, subject_executor
-from anymod.files import continued_folder, states_of, write_json, write_text
+from anymod.errors import ConfigurationError, ModalityError
+from anymod.executors import STOPPING, Outcomes, for_each_subject, subject_executor
+from anymod.files import continued_folder, states_of, write_text
 from anymod.preparation.aligning import REGISTRATION, write_table
-from anymod.preparation.checking import FAILURES
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
 from anymod.preparation.findings import text_table
 from anymod.preparation.folder_source import FoundSubject
 from anymod.preparation.options import PreparationOptions, WhiteMatter
 from anymod.preparation.white_matter import synthseg_for
-from anymod.progress import track
 
 SOURCES = "sources.csv"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,14 +75,13 @@ def prepare_cohort(
         subject_executor(options.workers, options.scheduler) as executor,
         continued_folder(out, request, overwrite=overwrite, keep=[*sources, *lists]) as building,
     ):
-        converted, left_out = _convert(found, options, building, executor)
+        outcomes = _convert(found, options, building, executor)
+        converted = list(outcomes.results.values())
         _write_sources(building, converted)
         if options.register is not None:
             write_table([row for each in converted for row in each.alignments], building)
-        if left_out:
-            write_json(building / FAILURES, {"failures": left_out})
         write_cohort(_cohort(building, out.absolute().name, converted, splits, options, provenance), building)
-    return Prepared(read_cohort(out), tuple(found), left_out)
+    return Prepared(read_cohort(out), tuple(found), outcomes.reasons())
 
 
 def _check(options: PreparationOptions) -> None:
@@ -116,46 +110,17 @@ def _request(found: Sequence[FoundSubject], options: PreparationOptions, provena
 
 def _convert(
     found: Sequence[FoundSubject], options: PreparationOptions, folder: Path, executor: Executor
-) -> tuple[list[ConvertedSubject], dict[str, str]]:
-    """Return the converted subjects, and the reason for each of the others by name.
-
-    Raises OutputError if a worker or a disk failed, because that is no fault of a subject, and the next call can continue.
-    """
-    tasks = [ConversionTask(subject, folder, options) for subject in found]
-    converted: dict[str, ConvertedSubject] = {}
-    failures: dict[str, Exception] = {}
-    for task, outcome in track(completed(executor, convert_subject, tasks), "preparing", len(tasks)):
-        if isinstance(outcome, ConvertedSubject):
-            converted[task.found.name] = outcome
-        elif _is_fault_of_the_machine(outcome):
-            why = f"{type(outcome).__name__}: {outcome}"
-            remedy = "check disk space and memory, use fewer --workers, and run the same command again"
-            raise OutputError("stopped", f"subject '{task.found.name}'", why, remedy) from outcome
-        else:
-            failures[task.found.name] = outcome
-            logger.warning("subject %s is left out: %s", task.found.name, outcome)
-    if failures and (options.strict or not converted):
-        raise _summary(list(failures.values()), len(tasks))
-    for name in failures:
+) -> Outcomes[ConvertedSubject]:
+    """Return the converted subjects and the errors of the others; raise an error that is not the fault of one subject."""
+    tasks = {subject.name: ConversionTask(subject, folder, options) for subject in found}
+    outcomes = for_each_subject(executor, convert_subject, tasks, "preparing", stop_on=STOPPING)
+    if outcomes.failures and (options.strict or not outcomes.results):
+        raise outcomes.error()
+    for name in outcomes.failures:
         for place in ("subjects", REGISTRATION):
             shutil.rmtree(folder / place / name, ignore_errors=True)
-    left_out = {subject.name: str(failures[subject.name]) for subject in found if subject.name in failures}
-    return [converted[subject.name] for subject in found if subject.name in converted], left_out
-
-
-def _is_fault_of_the_machine(problem: Exception) -> bool:
-    """Return whether a subject failed for lack of space or memory or because a worker died (Dask: KilledWorker), not for its files."""
-    faults = (OutputError, MissingExtraError, OSError, MemoryError, BrokenExecutor)
-    return isinstance(problem, faults) or type(problem).__name__ == "KilledWorker"
-
-
-def _summary(failures: Sequence[Exception], total: int) -> Exception:
-    """Return the first failure or, if there are several, one error that counts them."""
-    first = failures[0]
-    if len(failures) == 1 or not isinstance(first, AnymodError):
-        return first
-    what = f"{len(failures)} of {total} subjects cannot be used, the first for: {first.what}"
-    return CohortError(what, first.where, first.why, first.remedy)
+    outcomes.write_failures(folder)
+    return outcomes
 
 
 def _cohort(

@@ -1,4 +1,4 @@
-"""Tables and intervals: what every study prints."""
+"""Means with intervals and tables, shared by all studies."""
 
 import lazy_loader as lazy
 

@@ -1,12 +1,14 @@
-"""How sure a mean over subjects is."""
+"""Means over subjects with their bootstrap intervals."""
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from anymod.arrays import Array
 from anymod.randomness import numpy_generator
 
 RESAMPLES = 2000
@@ -15,7 +17,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over `count` subjects and its 95 % bootstrap interval; NaN ends for fewer than two subjects."""
+    """Mean over `count` subjects and its 95 % bootstrap interval; the ends are NaN for fewer than two subjects."""
 
     value: float
     low: float
@@ -23,16 +25,23 @@ class Mean:
     count: int
 
 
-def bootstrap_mean(values: Array, seed: int) -> Mean:
-    """Return the mean of values, one for each subject, with the percentile interval of means of resampled subjects; NaN does not count.
+def bootstrap_mean(values: Iterable[float], seed: int) -> Mean:
+    """Return the mean of one value per subject, with the percentile interval of the means of resampled subjects; NaN does not count.
 
-    The draws depend on the seed and the number of subjects alone, so that two methods measured on the same subjects are resampled alike.
+    The resampling depends on the seed and the number of subjects only, so two methods measured on the same subjects are resampled alike.
     """
-    values = np.asarray(values, dtype=np.float64)
-    values = values[~np.isnan(values)]
-    if len(values) < 2:
-        return Mean(float(values.mean()) if len(values) else float("nan"), float("nan"), float("nan"), len(values))
-    picks = numpy_generator(seed, "bootstrap", len(values)).integers(len(values), size=(RESAMPLES, len(values)))
+    known = np.array([value for value in values if not math.isnan(value)], dtype=np.float64)
+    if len(known) < 2:
+        return Mean(float(known.mean()) if len(known) else math.nan, math.nan, math.nan, len(known))
+    picks = numpy_generator(seed, "bootstrap", len(known)).integers(len(known), size=(RESAMPLES, len(known)))
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(values[picks].mean(1), (tail, 1 - tail))
-    return Mean(float(values.mean()), float(low), float(high), len(values))
+    low, high = np.quantile(known[picks].mean(1), (tail, 1 - tail))
+    return Mean(float(known.mean()), float(low), float(high), len(known))
+
+
+def subject_means(values: Iterable[tuple[str, float]]) -> list[float]:
+    """Return each subject's mean of its (subject, value) pairs, ordered by name; NaN does not count, NaN if there is nothing else."""
+    known: dict[str, list[float]] = defaultdict(list)
+    for subject, value in values:
+        known[subject] += [] if math.isnan(value) else [value]
+    return [float(np.mean(known[subject])) if known[subject] else math.nan for subject in sorted(known)]

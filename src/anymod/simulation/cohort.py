@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import numpy as np
 
 from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, read_cohort, write_cohort
 from anymod.errors import ConfigurationError
-from anymod.executors import completed, subject_executor
-from anymod.files import continued_folder, states_of, write_json, write_text
-from anymod.progress import track
+from anymod.executors import for_each_subject, subject_executor
+from anymod.files import continued_folder, finished_record, states_of, write_json, write_text
 from anymod.randomness import numpy_generator
 from anymod.simulation.label_anatomy import find_label_maps
 from anymod.simulation.patients import SimulatedSubject, Surgery, simulate_subject, subject_name
@@ -72,29 +70,29 @@ def simulate_cohort(
         continued_folder(Path(out), request, overwrite=overwrite, keep=keep) as folder,
     ):
         tasks = _tasks(folder, splits, seed, settings)
-        _run(tasks, executor)
+        for_each_subject(executor, write_subject, tasks, "simulating", stop_on=(Exception,))
         write_cohort(_cohort(tasks, Path(out).resolve().name, splits, settings, seed), folder)
     return read_cohort(Path(out))
 
 
-def _tasks(folder: Path, splits: dict[str, str], seed: int, settings: SimulationSettings) -> list[SubjectTask]:
-    """Return one task for each subject, in order; test subjects are complete where the settings want it."""
-    tasks = []
+def _tasks(folder: Path, splits: dict[str, str], seed: int, settings: SimulationSettings) -> dict[str, SubjectTask]:
+    """Return one task per subject, in order; the settings decide whether test subjects are complete."""
+    tasks = {}
     for index, name in enumerate(splits):
         complete = settings.complete_test and splits[name] == "test"
         observed = settings.modalities if complete else draw_observed(seed, index, settings)
-        tasks.append(SubjectTask(folder, seed, index, settings, observed))
+        tasks[name] = SubjectTask(folder, seed, index, settings, observed)
     return tasks
 
 
 def _cohort(
-    tasks: list[SubjectTask], name: str, splits: dict[str, str], settings: SimulationSettings, seed: int
+    tasks: dict[str, SubjectTask], name: str, splits: dict[str, str], settings: SimulationSettings, seed: int
 ) -> Cohort:
     return Cohort(
-        root=tasks[0].folder,
+        root=next(iter(tasks.values())).folder,
         name=name,
         modalities=tuple(Modality(name, default_group(name)) for name in settings.modalities),
-        subjects=tuple(_subject(name, splits[name], task.observed) for name, task in zip(splits, tasks, strict=True)),
+        subjects=tuple(_subject(name, splits[name], task.observed) for name, task in tasks.items()),
         spacing_mm=(settings.spacing_mm,) * 3,
         reference=settings.modalities[0],
         provenance=_provenance(seed, settings),
@@ -113,11 +111,12 @@ def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[
 
 
 def write_subject(task: SubjectTask) -> None:
-    """Simulate one subject and write its observed images, its maps and, last, `simulation.json`; one that has it is finished."""
-    folder = task.folder / "subjects" / subject_name(task.index)
-    if (folder / RECORD).is_file():
+    """Simulate one subject and write its observed images, its maps and, last, `simulation.json`, unless it is there already."""
+    name = subject_name(task.index)
+    folder = task.folder / "subjects" / name
+    if finished_record(folder / RECORD, {"subject": name}) is not None:
         return
-    shutil.rmtree(folder, ignore_errors=True)  # what a kill has left half done
+    shutil.rmtree(folder, ignore_errors=True)  # an interrupted call may have left parts
     subject = simulate_subject(task.seed, task.index, task.settings)
     for modality in task.observed:
         write_volume(folder / f"{modality}.nii.gz", subject.images[modality], f"anymod simulated {modality}")
@@ -162,12 +161,6 @@ def _white_matter_medians(subject: SimulatedSubject, observed: tuple[str, ...]) 
     white = np.isin(subject.tissue.data, FREESURFER_VALUES[Tissue.WHITE])
     names = [name for name in observed if name != "us" and white.any()]
     return {name: float(np.median(subject.images[name].data[white])) for name in names}
-
-
-def _run(tasks: list[SubjectTask], executor: Executor) -> None:
-    for _, result in track(completed(executor, write_subject, tasks), "simulating", len(tasks)):
-        if isinstance(result, Exception):
-            raise result
 
 
 def _subject(name: str, split: str, observed: tuple[str, ...]) -> Subject:

@@ -11,9 +11,8 @@ from pathlib import Path
 from anymod.cohorts.schema import Cohort, Subject
 from anymod.configuration import Settings, read_yaml, validate
 from anymod.errors import CohortError
-from anymod.executors import completed, subject_executor
+from anymod.executors import STOPPING, for_each_subject, subject_executor
 from anymod.files import write_json
-from anymod.progress import track
 from anymod.slices.intensities import Anchor
 from anymod.slices.model_input import RULE
 from anymod.slices.records import ARRAYS, CacheSettings, SubjectSlices
@@ -51,19 +50,12 @@ def build_cache(
     """
     if not subjects:
         raise CohortError("no subjects", cohort.root, "the chosen splits hold none", "choose other splits")
-    tasks = [SlicingTask(cohort, subject, settings, folder) for subject in subjects]
-    records: dict[str, SubjectSlices] = {}
-    failures = []
+    tasks = {subject.name: SlicingTask(cohort, subject, settings, folder) for subject in subjects}
     with subject_executor(workers) as executor:
-        for task, outcome in track(completed(executor, slice_subject, tasks), "slicing", len(tasks)):
-            if isinstance(outcome, Exception):
-                failures.append(outcome)
-                logger.warning("subject %s: %s", task.subject.name, outcome)
-            else:
-                records[task.subject.name] = outcome
-    if failures:
-        raise failures[0]
-    in_order = tuple(records[subject.name] for subject in subjects)
+        outcomes = for_each_subject(executor, slice_subject, tasks, "slicing", stop_on=STOPPING)
+    if outcomes.failures:
+        raise outcomes.error()
+    in_order = tuple(outcomes.results.values())
     _warn_of_cut_off(in_order, settings)
     cache = SliceCache(
         folder,

@@ -16,14 +16,7 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.cohorts.subject_images import SubjectImages
 from anymod.slices.intensities import ImageScale, RawRange, slice_ranges
-from anymod.volumes import (
-    Grid,
-    IntensityRule,
-    Volume,
-    foreground_box,
-    model_grid,
-    resample,
-)
+from anymod.volumes import Grid, IntensityRule, Volume, foreground_box, model_grid, resample
 
 RULE = 2  # of slicing; a new number whenever the same files would give other slices, so that stored ones are made again
 HAIR = 1e-3  # of a voxel: more than rounding moves a point
@@ -75,21 +68,18 @@ class ModelGrid:
         rows, columns = settings.image_size
         if stride is not None:
             rows, columns = (-(-max(pair) // stride) * stride for pair in ((rows, height), (columns, width)))
-        return cls(
-            own, box, tight, model_grid(tight, settings.spacing_mm, (rows, columns, count), settings.orientation)
-        )
+        grid = model_grid(tight, settings.spacing_mm, (rows, columns, count), settings.orientation)
+        return cls(own, box, tight, grid)
 
     def planes(self, data: Array, foreground: Array) -> tuple[Array, Array]:
         """Return an image and its foreground, turned, both [X, Y, Z], as planes (slice, row, column), float32 and bool.
 
-        A value is the mean over the foreground around it; it is 0 outside.
+        Outside the foreground every voxel counts as the darkest one inside, so that the values depend on the foreground alone.
         """
-        inside = self.mask_planes(foreground)
-        values, share = _mean_inside(data[self.box], foreground[self.box], self.tight, self.grid)
-        values = values.transpose(2, 0, 1)
-        np.divide(values, share.transpose(2, 0, 1), out=values, where=inside)
-        values[~inside] = 0.0
-        return values, inside
+        darkest = float(data[foreground].min())
+        filled = np.where(foreground[self.box], data[self.box], darkest).astype(np.float32)
+        values = resample(_with_border(filled, self.tight, darkest), self.grid, outside=darkest)
+        return values.data.transpose(2, 0, 1), self.mask_planes(foreground)
 
     def mask_planes(self, mask: Array) -> Array:
         """Return a turned boolean mask [X, Y, Z] as planes (slice, row, column); what lies outside the foreground's box is left out.
@@ -110,7 +100,11 @@ class ModelGrid:
         Only planes' values inside `seen` (bool, of their shape) count. A voxel outside the subject's `foreground` [X, Y, Z], or that
         the model did not see, is `outside`.
         """
-        values, share = _mean_inside(planes.transpose(1, 2, 0), seen.transpose(1, 2, 0), self.grid, self.own)
+        inside = seen.transpose(1, 2, 0)
+        values, share = (
+            resample(_with_border(each, self.grid, 0.0), self.own).data
+            for each in (np.where(inside, planes.transpose(1, 2, 0), np.float32(0)), inside.astype(np.float32))
+        )
         known = foreground & (share > LEAST_SHARE)
         np.divide(values, share, out=values, where=known)
         values[~known] = outside
@@ -173,16 +167,11 @@ def model_input(
     return ModelInput(view, planes, foreground, label, tuple(scales), each_slice, cut_off)
 
 
-def _mean_inside(data: Array, inside: Array, grid: Grid, target: Grid) -> tuple[Array, Array]:
-    """Return (sum, share) [X, Y, Z] on `target` of an image on `grid`: divided, the mean over the voxels `inside` around each voxel.
+def _with_border(data: Array, grid: Grid, value: float) -> Volume:
+    """Return an array on `grid` as a volume with one more voxel of a value on every side, so that interpolation ends alike everywhere.
 
-    Both are float32; the share is 1 where all around is inside.
+    An axis of one voxel stays as it is: a single slice has no thickness that interpolation could know of.
     """
-    image = _with_border(np.where(inside, data, 0).astype(np.float32, copy=False), grid)
-    share = _with_border(inside.astype(np.float32), grid)
-    return resample(image, target).data, resample(share, target).data
-
-
-def _with_border(data: Array, grid: Grid) -> Volume:
-    """Return an array on `grid` as a volume with one more voxel of 0 on every side, so that interpolation ends alike everywhere."""
-    return Volume(np.pad(data, 1), grid.part(tuple(slice(-1, size + 1) for size in grid.shape)))
+    widths = [int(size > 1) for size in grid.shape]
+    box = tuple(slice(-width, size + width) for width, size in zip(widths, grid.shape, strict=True))
+    return Volume(np.pad(data, [(width, width) for width in widths], constant_values=value), grid.part(box))

@@ -3,7 +3,6 @@ from .cohort import CohortRequest as CohortRequest
 from .cohort import synthesize_cohort as synthesize_cohort
 from .drawing import draw_images as draw_images
 from .drawing import encoded as encoded
-from .drawing import with_content as with_content
 from .files import Inputs as Inputs
 from .files import synthesize_files as synthesize_files
 from .options import SynthesisOptions as SynthesisOptions

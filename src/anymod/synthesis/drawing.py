@@ -31,15 +31,6 @@ def encoded(model: Synthesizes, images: Tensor, shown: Tensor, *, mirror: bool =
     return WithMirrorImage(encoding, model.encode(images.flip(-2), shown)) if mirror else encoding
 
 
-def with_content(shown: Tensor, foreground: Tensor) -> Tensor:
-    """Return `shown` (b, m) without the images that are blank in a slice: one that shows nothing says nothing (deviation A6).
-
-    Shape: foreground (b, m, h, w). A row where all shown images are blank stays as it is; its result is background anyway.
-    """
-    filled = shown & foreground.flatten(2).any(2)
-    return torch.where(filled.any(1, keepdim=True), filled, shown)
-
-
 def draw_images(
     encoding: Encoding, shown: Tensor, targets: tuple[int, ...], options: SynthesisOptions, slices: Sequence[int]
 ) -> tuple[Tensor, Tensor]:

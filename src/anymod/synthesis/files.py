@@ -1,4 +1,4 @@
-"""One subject from files to files: images read and checked, targets written beside a record of how they were made."""
+"""Synthesis of one subject from image files to image files, with a record of how they were made."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from anymod.engines.backends import Backend
+from anymod.figures.volumes import draw_synthesis
 from anymod.files import staged_folder, write_json
 from anymod.models import find_model
 from anymod.synthesis.options import SynthesisOptions
-from anymod.synthesis.preview import write_preview
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
-from anymod.volumes import Volume, image_fingerprint, read_labels, read_volume, write_volume
+from anymod.volumes import Volume, foreground_of, image_fingerprint, read_labels, read_volume, write_volume
 from anymod.volumes.formats.nifti import SYNTHETIC
 
 RECORD, PREVIEW = "synthesis.json", "preview.png"
-MOST_CUT_OFF = 0.02  # of the foreground, before a warning tells
+MOST_CUT_OFF = 0.02  # share of the foreground; a warning is logged above it
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of one subject: an image for each modality shown, and a mask of their foreground or None."""
+    """Files of one subject: an image per shown modality, and a mask of their foreground or None."""
 
     images: dict[str, Path]
     mask: Path | None = None
@@ -36,11 +37,11 @@ class Inputs:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Every file by what it is."""
+        """All files by modality, and the mask."""
         return {**self.images, **({"mask": self.mask} if self.mask is not None else {})}
 
     def fingerprints(self) -> dict[str, str]:
-        """Return the SHA-256 of each image, of a DICOM series over all its files."""
+        """Return the SHA-256 of each image; that of a DICOM series covers all its files."""
         if not self._hashes:
             self._hashes.update({name: image_fingerprint(path) for name, path in self.files.items()})
         return self._hashes
@@ -56,9 +57,9 @@ def synthesize_files(
     backend: Backend = "torch",
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write each target as `out`/<target>.nii.gz with `synthesis.json` and `preview.png`; return what the JSON says.
+    """Write each target as `out`/<target>.nii.gz with `synthesis.json` and `preview.png`; return the content of the JSON.
 
-    Raises an AnymodError, and writes nothing, where a file, a modality, a grid or the model cannot be used.
+    Raises an AnymodError and writes nothing if a file, a modality, a grid or the model cannot be used.
     """
     synthesizer = Synthesizer.from_folder(model, device, backend)
     synthesizer.targets(tuple(inputs.images), (options or SynthesisOptions()).targets)
@@ -70,7 +71,7 @@ def synthesize_files(
 def write_subject(
     synthesizer: Synthesizer, model_name: str, inputs: Inputs, options: SynthesisOptions, folder: Path
 ) -> dict[str, Any]:
-    """Synthesize one subject into a folder that exists; the record is written last and returned."""
+    """Synthesize one subject into an existing folder; write the record last and return it."""
     start = time.perf_counter()
     volumes = {name: read_volume(path) for name, path in inputs.images.items()}
     mask = None if inputs.mask is None else read_labels(inputs.mask)
@@ -81,7 +82,7 @@ def write_subject(
         logger.warning(text, inputs.subject or "the subject", 100 * synthesis.cut_off)
     start = time.perf_counter()
     outputs = _write_images(synthesis, folder)
-    write_preview(folder / PREVIEW, volumes, mask, synthesis)
+    _draw_preview(folder / PREVIEW, volumes, mask, synthesis)
     seconds = {"read": reading, **synthesis.seconds, "write": round(time.perf_counter() - start, 3)}
     record = {
         **identity(synthesizer, inputs, options),
@@ -102,8 +103,15 @@ def write_subject(
     return record
 
 
+def _draw_preview(path: Path, volumes: dict[str, Volume], mask: Volume | None, synthesis: Synthesis) -> None:
+    marked = None if mask is None else mask.data
+    foreground = np.logical_or.reduce([foreground_of(volume.data, marked) for volume in volumes.values()])
+    shown = {name: volumes[name] for name in synthesis.shown}
+    draw_synthesis(path, shown, synthesis.images, synthesis.standard_deviations, foreground)
+
+
 def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions) -> dict[str, Any]:
-    """Return all that decides how a subject's images come out: equal identities mean equal images."""
+    """Return everything that determines a subject's images: equal identities give equal images."""
     description = synthesizer.description
     shown = [name for name in description.names if name in inputs.images]
     wanted = synthesizer.targets(shown, options.targets)
@@ -121,13 +129,13 @@ def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions
 
 
 def _write_images(synthesis: Synthesis, folder: Path) -> list[str]:
-    """Write targets and deviations; the files themselves say what they are (NIfTI `descrip`)."""
+    """Write targets and standard deviations; the NIfTI field `descrip` says what each file is."""
     source = "+".join(synthesis.shown)
     named: dict[str, tuple[Volume, str]] = {}
     for target, volume in synthesis.images.items():
         named[f"{target}.nii.gz"] = (volume, f"{SYNTHETIC} image {target} from {source}")
     for target, volume in synthesis.standard_deviations.items():
-        kind = "deviation" if target in synthesis.expected_errors else "spread"
+        kind = "deviation" if target in synthesis.expected_errors else "sample deviation"
         named[f"{target}_sd.nii.gz"] = (volume, f"{SYNTHETIC} {kind} {target} from {source}")
     for name, (volume, description) in named.items():
         write_volume(folder / name, volume, description)

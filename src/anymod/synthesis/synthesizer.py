@@ -14,13 +14,14 @@ from torch import Tensor
 
 from anymod.arrays import Array
 from anymod.cohorts import SubjectImages
+from anymod.core.foregrounds import with_content
 from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, Synthesizes, load_model
 from anymod.slices.intensities import input_maps, write_row
 from anymod.slices.model_input import ModelInput, model_input
-from anymod.synthesis.drawing import draw_images, encoded, with_content
+from anymod.synthesis.drawing import draw_images, encoded
 from anymod.synthesis.options import SynthesisOptions
 from anymod.volumes import Grid, IntensityRange, Volume, unscale
 from anymod.volumes.intensity import TARGET_FLOOR
@@ -113,7 +114,7 @@ class Synthesizer:
         targets = self.targets(tuple(images), options.targets)
         seconds: dict[str, float] = {}
         with _timed(seconds, "prepare"):
-            subject = SubjectImages.of(images if mask is None else {**images, "mask": mask}, "the images")
+            subject = SubjectImages.of(images if mask is None else {**images, "mask": mask})
             seen = self.see(subject)
         with _timed(seconds, "network"):
             means, deviations = self._draw(seen, targets, options)
@@ -143,7 +144,8 @@ class Synthesizer:
         stride = self.model.spec.stride if self.model.spec.fixed_size is None else None
         return model_input(subject, groups, self.description, stride)
 
-    def _input_ranges(self, seen: ModelInput) -> list[IntensityRange | None]:
+    def input_ranges(self, seen: ModelInput) -> list[IntensityRange | None]:
+        """Return what maps each modality's raw values to the network's input, None where it is not shown."""
         modalities = zip(seen.scales, self.description.modalities, strict=True)
         return [None if scale is None else scale.input_range(each.harmonized_median) for scale, each in modalities]
 
@@ -155,7 +157,7 @@ class Synthesizer:
         modality = self.description.modalities[position]
         if self.description.targets == "harmonized" and modality.group != "us":
             return IntensityRange(modality.low, modality.high, TARGET_FLOOR)
-        return self._input_ranges(seen)[position] or IntensityRange(modality.low, modality.high)
+        return self.input_ranges(seen)[position] or IntensityRange(modality.low, modality.high)
 
     @torch.inference_mode()
     def _draw(
@@ -181,7 +183,7 @@ class Synthesizer:
     def rows(self, seen: ModelInput, slices: Array) -> tuple[Tensor, Tensor, Tensor]:
         """Return images (b, m, c, h, w), shown (b, m) and foreground (b, m, h, w) of some slices (indices) on the device."""
         count, modalities, height, width = seen.planes.shape
-        maps = input_maps(self._input_ranges(seen), seen.slice_ranges, count)
+        maps = input_maps(self.input_ranges(seen), seen.slice_ranges, count)
         images = np.empty(
             (len(slices), modalities, 1 + 2 * self.model.spec.context_slices, height, width), dtype=np.float32
         )

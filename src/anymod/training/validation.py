@@ -1,22 +1,22 @@
-"""Validation during training: scores of hidden and shown targets, and a picture of some slices."""
+"""Validation during training: PSNR of hidden and of shown targets, and a picture of a few rows."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from anymod.core.batch import Batch
-from anymod.core.fidelity import DATA_RANGE
+from anymod.core.fidelity import psnr
+from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.noise import MEAN
-from anymod.files import atomic_write
-from anymod.models import Network, masked, shown_foreground
+from anymod.core.subsets import as_mask, subset_name
+from anymod.figures.examples import Example, draw_validation
+from anymod.models import Network
 from anymod.slices import SliceCache
 
 SLICES_PER_SUBJECT = 12
@@ -54,17 +54,8 @@ class ValidationSlices:
             yield batch, shown
 
 
-@dataclass(frozen=True)
-class Example:
-    """One row of the picture: targets (m, h, w), shown (m,) and the model's images (m, h, w)."""
-
-    targets: Tensor
-    shown: Tensor
-    images: Tensor
-
-
 def _pictured(count: int) -> list[int]:
-    """Return which of `count` rows the picture shows, spread evenly; nothing else is kept."""
+    """Return the evenly spaced rows, of `count`, that the picture shows."""
     return np.linspace(0, count - 1, min(PICTURE_ROWS, count)).round().astype(int).tolist()
 
 
@@ -75,9 +66,9 @@ def _spread(positions: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def validate(model: Network, slices: ValidationSlices, device: torch.device, picture: Path) -> dict[str, float]:
-    """Return PSNR in dB over the foreground of hidden and of shown targets at temperature 0, and write a picture of a few rows.
+    """Return the PSNR in dB over the foreground of hidden and of shown targets at temperature 0, and draw a few rows.
 
-    Every observed modality is hidden in turn; mean squared errors are pooled over all slices. Hidden and shown are never mixed.
+    Every observed modality is hidden in turn; squared errors are pooled over all slices, separately for hidden and shown targets.
     """
     targets = tuple(range(len(model.spec.modalities)))
     squared = {"hidden": [0.0, 0], "shown": [0.0, 0]}
@@ -93,31 +84,19 @@ def validate(model: Network, slices: ValidationSlices, device: torch.device, pic
             squared[kind][0] += float(error[inside].double().sum())
             squared[kind][1] += int(inside.sum())
         chosen = [row - seen for row in pictured if seen <= row < seen + len(shown)]
-        examples += [Example(batch.targets[row].clone(), shown[row].clone(), images[row].clone()) for row in chosen]
+        examples += [_example(batch, row, shown, images, model.spec.modalities) for row in chosen]
         seen += len(shown)
     if examples:
-        write_picture(picture, examples, model.spec.modalities)
-    return {
-        f"validation_{kind}_psnr_db": 10 * math.log10(DATA_RANGE**2 * count / total)
-        for kind, (total, count) in squared.items()
-        if count and total > 0
-    }
+        draw_validation(picture, examples, model.spec.modalities)
+    return {f"validation_{kind}_psnr_db": psnr(total / count) for kind, (total, count) in squared.items() if count}
 
 
-def write_picture(path: Path, examples: list[Example], modalities: tuple[str, ...]) -> None:
-    """Write rows of (truth, model's image) for each modality; a blue frame marks what was shown, a dark panel what is unknown."""
-    figure = Figure(figsize=(2.2 * 2 * len(modalities), 2.4 * len(examples)), layout="compressed")
-    axes = figure.subplots(len(examples), 2 * len(modalities), squeeze=False)
-    for line, example in zip(axes, examples, strict=True):
-        for number, name in enumerate(modalities):
-            panels = ((f"{name}, true", example.targets[number]), (f"{name}, model", example.images[number]))
-            for axis, (title, plane) in zip(line[2 * number : 2 * number + 2], panels, strict=True):
-                # Planes run to the patient's right and front; on screen the patient looks up and his right is on the left.
-                axis.imshow(plane.numpy().T[::-1, ::-1], cmap="gray", vmin=-1, vmax=1)
-                given = bool(example.shown[number])
-                axis.set_title(
-                    title + (" (shown)" if given else ""), fontsize=9, color="tab:blue" if given else "black"
-                )
-                axis.set_axis_off()
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=80, format="png")
+def _example(batch: Batch, row: int, shown: Tensor, images: Tensor, names: Sequence[str]) -> Example:
+    """Return one row of a batch with the model's images (b, m, h, w) for the picture."""
+    observed = [(place, name) for place, name in enumerate(names) if batch.observed[row, place]]
+    return Example(
+        batch.subjects[row],
+        {name: batch.targets[row, place].clone().numpy() for place, name in observed},
+        {name: batch.foreground[row, place].clone().numpy() for place, name in observed},
+        {subset_name(as_mask(shown[row].tolist()), names): dict(zip(names, images[row].clone().numpy(), strict=True))},
+    )

@@ -8,7 +8,7 @@ from anymod.volumes.grid import Grid
 from anymod.volumes.orientation import orient_grid
 
 SAME_SPACING = 1e-3  # relative; below this no voxel is resized
-HAIR = 1e-4  # of a voxel: 120 mm in steps of 1.2 mm are 100 voxels, whatever rounding makes of the quotient
+HAIR = 1e-4  # of a voxel: 120 mm in steps of 1.2 mm are 100 voxels, despite rounding errors
 
 
 def model_grid(
@@ -16,17 +16,17 @@ def model_grid(
 ) -> Grid:
     """Return a grid of cubic voxels that is centred on the box of `grid`; `resample` goes there and back.
 
-    The axes are the volume's own, in the order and direction nearest to `orientation`; nothing is rotated. Where an axis keeps its
-    spacing, the voxels of both grids coincide (the centre may give way by half a voxel), so that resampling copies values exactly.
+    The axes are the volume's own, in the order and direction nearest to `orientation`; nothing is rotated. Along an axis that keeps its
+    spacing, the voxels of both grids coincide (the centre may move by half a voxel), so that resampling copies values exactly.
 
     Args:
         grid: The volume's grid, of any orientation, also oblique.
         spacing_mm: Edge of the voxels; None keeps the volume's own spacing.
         shape: Voxels along each axis, in the order of `orientation`; None covers the box.
-        orientation: Directions of the axes, such as RAS or LPS.
+        orientation: Directions of the axes, such as "RAS" or "LPS".
     """
     if spacing_mm is not None and not 0 < spacing_mm < np.inf:
-        raise ValueError(f"a spacing must be positive, unlike {spacing_mm}")
+        raise ValueError(f"a spacing must be positive, not {spacing_mm}")
     canonical = orient_grid(grid, orientation)
     own = np.array(canonical.spacing_mm)
     ratio = np.ones(3) if spacing_mm is None else spacing_mm / own
@@ -35,7 +35,7 @@ def model_grid(
         x, y, z = np.maximum(1, np.ceil(canonical.shape / ratio - HAIR)).astype(int).tolist()
         shape = (x, y, z)
     first = (np.array(canonical.shape) - 1) / 2 - (np.array(shape) - 1) / 2 * ratio
-    # Down, not to the nearest even voxel: the direction must not depend on how much larger the grid is.
+    # Rounded down, because rounding to even would make the direction depend on the size of the new grid.
     first = np.where(ratio == 1.0, np.floor(first), first)
     affine = canonical.affine.copy()
     affine[:3, 3] = canonical.to_world(first)

@@ -1,4 +1,4 @@
-"""Which voxels show the subject."""
+"""Foreground: the voxels that show the subject."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.errors import GridError
 
-BACKGROUND_SHARE = 0.5  # of the twelve edges; a head may touch some of them
-MOST_COUNTED = 100_000  # voxels outside, evenly distributed, that decide which value is the commonest
+BACKGROUND_SHARE = 0.5  # of the twelve edges of a volume; a head may touch some of them
+MOST_COUNTED = 100_000  # number of background voxels, at equal distances, that are counted
 
 
 def foreground_of(data: Array, mask: Array | None = None) -> Array:
     """Return the foreground as a boolean array [X, Y, Z] (docs/method.md section 9).
 
-    With a mask, its voxels that are not 0. Without one, every voxel that differs from the background value if a single value fills at
-    least half of the volume's twelve edges, otherwise every voxel above the minimum.
+    With a mask, these are its voxels that are not 0. Without a mask, the value that fills at least half of the volume's twelve edges
+    is background, and all other voxels are foreground. If there is no such value, all voxels above the minimum are foreground.
     """
     if mask is not None:
         if mask.shape != data.shape:
@@ -29,9 +29,9 @@ def foreground_of(data: Array, mask: Array | None = None) -> Array:
 
 
 def foreground_box(foreground: Array, margin: int = 0) -> tuple[slice, ...]:
-    """Return the box around the True voxels of an array with any number of axes, grown by `margin` voxels as far as the array reaches.
+    """Return the box around the True voxels of an array with any number of axes, extended by `margin` voxels within the array.
 
-    Without a True voxel it is the whole array.
+    Without a True voxel, the box is the whole array.
     """
     box = []
     for axis, size in enumerate(foreground.shape):
@@ -44,7 +44,7 @@ def foreground_box(foreground: Array, margin: int = 0) -> tuple[slice, ...]:
 
 
 def background_of(data: Array, foreground: Array) -> float:
-    """Return the value of an image's background: the commonest one outside its foreground, its minimum where all is foreground."""
+    """Return the most common value outside an image's foreground, or the minimum if all voxels are foreground."""
     outside = data[~foreground]
     if outside.size == 0:
         return float(data.min())
@@ -53,7 +53,7 @@ def background_of(data: Array, foreground: Array) -> float:
 
 
 def _background(data: Array) -> float | int | None:
-    """Return the value of the edges: a head that is cropped tightly still fills much of the faces, but little of the edges."""
+    """Return the value that most of the edges have, or None: a tightly cropped head fills much of the faces, but little of the edges."""
     edges = []
     for first, second in combinations(range(3), 2):
         for ends in product((0, -1), repeat=2):

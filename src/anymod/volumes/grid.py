@@ -48,11 +48,6 @@ class Grid:
         """The nearest world direction of each axis, such as "RAS" or "LPS"."""
         return "".join(nib.aff2axcodes(self.affine))
 
-    @property
-    def centre_mm(self) -> Array:
-        """World position [3] of the centre of the box, in mm."""
-        return self.to_world((np.array(self.shape) - 1) / 2)
-
     def to_world(self, indices: Array) -> Array:
         """Return the world positions in mm [..., 3] of voxel indices [..., 3], which may be fractional."""
         return np.asarray(indices, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]

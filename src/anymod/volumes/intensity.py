@@ -23,9 +23,9 @@ BACKGROUND = -1.0
 INPUT_FLOOR = -255 / 256
 TARGET_FLOOR = -1.0
 CORE_SHARE = 0.3  # of the foreground: its innermost voxels
-HAIR = 1e-4  # of a step or a millimetre: more than rounding moves a number that two voxels or files share
+HAIR = 1e-4  # of a step or a millimetre: more than the rounding errors of numbers that should be equal
 LEAST_STEPS = 8  # along each axis of a small foreground
-CORE_STEP_MM = 2.0  # between the voxels that depth is measured on: much less than the size of a brain's core
+CORE_STEP_MM = 2.0  # between the voxels for which depth is computed: much less than the size of a brain's core
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class IntensityRange:
 
     @property
     def raw_per_scaled(self) -> float:
-        """Return how many raw units one unit of the scale is, for standard deviations and errors."""
+        """Raw units per unit of the scale, to convert standard deviations and errors."""
         return (self.high - self.low) / (1 - self.floor)
 
     def __post_init__(self) -> None:
@@ -117,15 +117,15 @@ def measure_range(
 
 
 def anchored_range(low: float, median: float, constant: float, floor: float = TARGET_FLOOR) -> IntensityRange:
-    """Return the range that maps `low` to 0 and the median of white matter to `constant`, on the scale [0, 1].
+    """Return the range that maps `low` to 0 and the median of white matter to `constant`, on a scale [0, 1].
 
     `scale` stretches and clips this to [floor, 1].
 
     Args:
-        low: Raw value of the foreground's lower end.
+        low: Raw value of the lower end of the foreground.
         median: Raw median inside white matter, or an estimate of it (`core_median`); above `low`.
-        constant: Where it goes, in (0, 1); the modality's own.
-        floor: Scaled value of the lower end: a target needs no gap above the background, an input does.
+        constant: Value of that median on the scale, in (0, 1); it depends on the modality.
+        floor: Scaled value of the lower end; inputs need a gap above the background, targets do not.
     """
     if not (0 < constant < 1 and low < median):
         raise ValueError(f"a median {median} above {low} cannot be anchored at {constant}; it must lie in (0, 1)")
@@ -148,19 +148,19 @@ def core_median(data: Array, foreground: Array, spacing_mm: tuple[float, ...], s
         VolumeError: The foreground is empty, or its core is not brighter than its minimum.
     """
     low = float(_values_inside(data, foreground, source).min())
-    box = foreground_box(foreground)  # steps from its corner, so that the size of the background does not matter
+    box = foreground_box(foreground)  # steps start at its corner, so that the size of the background does not matter
     data, foreground = data[box], foreground[box]
     wanted = [round(CORE_STEP_MM / size - HAIR) for size in spacing_mm]
     counts = zip(wanted, foreground.shape, strict=True)
     steps = tuple(slice(None, None, max(1, min(step, size // LEAST_STEPS))) for step, size in counts)
     seen, inside = data[steps], foreground[steps]
-    if not inside.any():  # sparse voxels, all between the steps
+    if not inside.any():  # all of the few voxels lie between the steps
         seen, inside, steps = data, foreground, (slice(None),) * 3
     apart = [size * (step.step or 1) for size, step in zip(spacing_mm, steps, strict=True)]
     # Padded, because the border of an image is a surface too.
     filled = np.pad(ndimage.binary_fill_holes(inside), 1)
     depth = ndimage.distance_transform_edt(filled, sampling=apart)[1:-1, 1:-1, 1:-1][inside]
-    deepest = depth >= np.percentile(depth, 100 * (1 - CORE_SHARE)) - HAIR  # many voxels share a depth but for rounding
+    deepest = depth >= np.percentile(depth, 100 * (1 - CORE_SHARE)) - HAIR  # equal depths differ by rounding errors
     median = float(np.median(seen[inside][deepest]))
     if not (math.isfinite(median) and median > low):
         why = f"the median {median:g} of its core is not above its minimum {low:g}"

@@ -18,9 +18,6 @@ from anymod.volumes.transforms import as_transform, between_voxels
 
 FULL_WIDTHS_PER_DEVIATION = 2.3548200450309493  # 2 sqrt(2 ln 2): full width at half maximum of a Gaussian
 WHOLE_WITHIN = 1e-6  # of a voxel; over 1000 voxels that is a thousandth of one
-INSIDE = (
-    0.4957  # share from which a voxel belongs to a mask: half, less enough that no tie of simple fractions lies on it
-)
 LEAST_REDUCTION = 1.05  # no smoothing if voxels grow by less: the kernel would be far smaller than a voxel
 
 

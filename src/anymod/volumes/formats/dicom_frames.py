@@ -31,7 +31,6 @@ NATIVE = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1
 RUN_LENGTH = "1.2.840.10008.1.2.5"
 RUN_LENGTH_RATIO = 64  # two bytes stand for at most 128
 
-# Raised by pydicom on bytes that are not DICOM.
 PARSE_ERRORS = (
     InvalidDicomError,
     BytesLengthException,
@@ -43,10 +42,9 @@ PARSE_ERRORS = (
     EOFError,
     OSError,
     struct.error,
-    NotImplementedError,
-    RecursionError,
+    RuntimeError,
     MemoryError,
-)
+)  # raised by pydicom on malformed files
 
 
 @dataclass(frozen=True)
@@ -199,15 +197,15 @@ def _frame(dataset: pydicom.FileDataset, index: int, layout: PixelLayout, path: 
 
 def _levels(dataset: pydicom.FileDataset, index: int, path: Path) -> list[Any]:
     """Return the data sets that may describe a frame, the most specific first."""
-    groups = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+    names = ("PlanePosition", "PlaneOrientation", "PixelMeasures", "PixelValueTransformation")
     of_frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
     if not of_frames and int(dataset.get("NumberOfFrames") or 1) > 1:
         why = "it has several frames and no positions or spacing for them"
         raise VolumeError("no geometry", path, why, "export the scan with its geometry, or convert it to .nii.gz")
     items = [*of_frames[index : index + 1], *shared[:1]]
-    names = (*groups, "PixelValueTransformationSequence")
-    return [*(level for item in items for name in names for level in (item.get(name) or [])[:1]), dataset]
+    groups = (item.get(f"{name}Sequence") or [] for item in items for name in names)
+    return [*(level for group in groups for level in group[:1]), dataset]
 
 
 def _first(levels: Sequence[Any], keyword: str) -> Any:

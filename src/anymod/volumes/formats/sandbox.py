@@ -36,18 +36,8 @@ def parse_in_sandbox(path: Path) -> ParsedImage:
         OutputError: The child could not be started, or was killed from outside.
     """
     seconds, memory = _limits(path)
-    # -P: import no module from the working directory. One thread: the stacks of more count as memory.
-    command = [sys.executable, "-P", "-m", "anymod.volumes.formats.sandbox_child", str(path), str(memory), str(seconds)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as complaints:
-        try:
-            child = subprocess.Popen(  # noqa: S603 (this interpreter, this package, and a path as one argument)
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, env=environment
-            )
-        except OSError as problem:
-            why = f"no reader could be started ({problem.strerror or problem})"
-            remedy = "check memory and open files, or use fewer --workers"
-            raise OutputError("stopped", path, why, remedy) from problem
+        child = _started([str(path), str(memory), str(seconds)], complaints)
         took_too_long = threading.Event()
 
         def stop() -> None:
@@ -71,6 +61,21 @@ def parse_in_sandbox(path: Path) -> ParsedImage:
         raise VolumeError(*header["error"])
     files = tuple(Path(file) for file in header["files"])
     return ParsedImage(values.shape, np.array(header["affine"]), files, lambda: values, tuple(header["notes"]))
+
+
+def _started(arguments: list[str], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    # -P: import no module from the working directory. One thread: the stacks of more count as memory.
+    command = [sys.executable, "-P", "-m", "anymod.volumes.formats.sandbox_child", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        return subprocess.Popen(  # noqa: S603 (this interpreter, this package, and a path as one argument)
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, env=environment
+        )
+    except OSError as problem:
+        why = f"no reader could be started ({problem.strerror or problem})"
+        raise OutputError(
+            "stopped", arguments[0], why, "check memory and open files, or use fewer --workers"
+        ) from problem
 
 
 def _limits(path: Path) -> tuple[int, int]:
