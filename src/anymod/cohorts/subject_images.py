@@ -83,7 +83,7 @@ def check_same_grid(volumes: Mapping[str, Volume], where: str = "") -> None:
     for other in others:
         if not volumes[first].grid.same_as(volumes[other].grid):
             grids = [volumes[name].grid for name in (first, other)]
-            elsewhere = " at another position" if repr(grids[0]) == repr(grids[1]) else ""
+            elsewhere = " at another place" if repr(grids[0]) == repr(grids[1]) else ""
             file = f" ({volumes[other].source})" if volumes[other].source else ""
             why = f"{first} has {grids[0]}, {other}{file} has {grids[1]}{elsewhere}"
             remedy = f"put them on one grid with 'anymod prepare --source folder … --resample-to {first}'"
