@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from anymod.core.subsets import as_row
 from anymod.engines import backends as engines
 from anymod.errors import ConfigurationError, MissingExtraError, OutputError
 from anymod.evaluation import EvaluationOptions, evaluate
-from anymod.models import AuthorsMMHVAE, MMHVAESettings, save_model
+from anymod.models import MMHVAE, AuthorsMMHVAE, MMHVAESettings, save_model
 from anymod.synthesis import CohortRequest, SynthesisOptions, Synthesizer, synthesize_cohort
 from anymod.volumes import read_volume, write_volume
 
@@ -33,13 +35,38 @@ both_engines = pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 
 
 @pytest.fixture(scope="module", autouse=True)
-def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep the graphs that tests make among the tests."""
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the graphs that tests make among the tests: torch takes half a minute for those of one network."""
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(engines.CACHE, str(folder))
         yield folder
+
+
+def authors_model() -> AuthorsMMHVAE:
+    """Return the authors' network with weights that are always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return AuthorsMMHVAE(MODALITIES, AS_THE_AUTHORS).eval()
+
+
+def perturbed_model() -> MMHVAE:
+    """Return the tiny model with other weights."""
+    model = tiny_model()
+    with torch.no_grad():
+        for parameter in model.steps.parameters():
+            parameter.add_(0.3)
+    return model
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the tiny model's graphs in a cache of the test's own."""
+    engines.with_backend(tiny_model(), "onnxruntime", CPU)
+    kept = engines.graphs_of(tiny_model())
+    monkeypatch.setenv(engines.CACHE, str(tmp_path / "cache"))
+    return Path(shutil.copytree(kept, engines.graphs_of(tiny_model())))
 
 
 def random_images(rows: int, side: int = 16) -> torch.Tensor:
@@ -51,7 +78,7 @@ def random_images(rows: int, side: int = 16) -> torch.Tensor:
 @torch.inference_mode()
 def test_every_subset_gives_torchs_images(engine: engines.Backend) -> None:
     pytest.importorskip(engine)
-    network = tiny_model(latent_levels=(2,))
+    network = tiny_model()
     model = engines.with_backend(network, engine, CPU)
     assert engines.backend_name(model) == engine
     for rows, side in ((7, 16), (3, 24)):
@@ -68,8 +95,7 @@ def test_every_subset_gives_torchs_images(engine: engines.Backend) -> None:
 @torch.inference_mode()
 def test_draws_are_torchs(engine: engines.Backend, kind: str) -> None:
     pytest.importorskip(engine)
-    torch.manual_seed(0)
-    network = tiny_model() if kind == "ours" else AuthorsMMHVAE(MODALITIES, AS_THE_AUTHORS).eval()
+    network = tiny_model() if kind == "ours" else authors_model()
     model = engines.with_backend(network, engine, CPU)
     images, noise = random_images(7), shared_noise(5)
     decode, expected = model.encoded(images, SHOWN[6].expand(7, -1)), network.encoded(images, SHOWN[6].expand(7, -1))
@@ -80,18 +106,18 @@ def test_draws_are_torchs(engine: engines.Backend, kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_graphs_are_made_once_and_belong_to_their_weights(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_graph_is_made_once(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("onnxruntime")
     caplog.set_level(logging.INFO)
-    engines.with_backend(tiny_model(head_blocks=1), "onnxruntime", CPU)
-    assert "making the graph decoder" in caplog.text
-    caplog.clear()
-    engines.with_backend(tiny_model(head_blocks=1), "onnxruntime", CPU)
-    assert "making" not in caplog.text
-    first, other = tiny_model(), tiny_model()
-    with torch.no_grad():
-        next(iter(other.parameters())).add_(1e-3)
-    assert engines.graphs_of(first) == engines.graphs_of(tiny_model()) != engines.graphs_of(other)
+    (cache / "head-0.onnx").unlink()
+    for made in (["making the graph head-0, once for this model"], []):
+        engines.with_backend(tiny_model(), "onnxruntime", CPU)
+        assert [message for message in caplog.messages if "making" in message] == made
+        caplog.clear()
+
+
+def test_graphs_belong_to_their_weights() -> None:
+    assert engines.graphs_of(tiny_model()) == engines.graphs_of(tiny_model()) != engines.graphs_of(perturbed_model())
 
 
 @pytest.mark.slow
@@ -113,27 +139,19 @@ def test_auto_takes_the_faster_and_never_a_wrong_one(
 
 
 @pytest.mark.slow
-def test_a_damaged_or_foreign_graph_is_refused_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("wrong", ["foreign", "damaged"])
+def test_a_wrong_graph_is_refused_and_passed_over(cache: Path, caplog: pytest.LogCaptureFixture, wrong: str) -> None:
     pytest.importorskip("onnxruntime")
-    network = tiny_model(head_channels=2)
-    other = tiny_model(head_channels=2)
-    with torch.no_grad():
-        for parameter in other.steps.parameters():
-            parameter.add_(0.3)
-    for each in (network, other):
-        engines.with_backend(each, "onnxruntime", CPU)
-    folder = engines.graphs_of(network)
-    for part, ruined, why in (
-        ("sampler", engines.graphs_of(other) / "sampler.onnx", "differ from torch's"),
-        ("decoder", None, "delete .* and try again"),
-    ):
-        path = folder / f"{part}.onnx"
-        kept = path.read_bytes()
-        path.write_bytes(kept[: len(kept) // 2] if ruined is None else ruined.read_bytes())
-        with pytest.raises(OutputError, match=why):
-            engines.with_backend(network, "onnxruntime", CPU)
-        assert engines.backend_name(engines.with_backend(network, "auto", CPU)) != "onnxruntime"
-        path.write_bytes(kept)
+    network, why = tiny_model(), "delete .* and try again"
+    if wrong == "foreign":
+        network, why = perturbed_model(), "differ from torch's"
+        shutil.copytree(cache, engines.graphs_of(network))
+    else:
+        path = cache / "decoder.onnx"
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(OutputError, match=why):
+        engines.with_backend(network, "onnxruntime", CPU)
+    assert engines.backend_name(engines.with_backend(network, "auto", CPU)) == "torch"
     assert "use --backend torch" in caplog.text
 
 
@@ -190,7 +208,7 @@ def test_both_verbs_take_a_backend_and_tell_it(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_network_of_the_authors_keeps_its_size(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    network = AuthorsMMHVAE(MODALITIES, AS_THE_AUTHORS).eval()
+    network = authors_model()
     save_model(tmp_path / "model", network, tiny_description(network, architecture="authors"), "A card.\n")
     volume = head(0)
     made, expected = (
