@@ -19,3 +19,15 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared (reference vectors and real images) is not beside this clone")
     return folder
+
+
+@pytest.fixture
+def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save every figure as one blank pixel: drawing takes most of the time of a tiny run."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    def save(figure: Figure, target: object, **options: object) -> None:
+        Image.new("L", (1, 1)).save(target, "PNG")
+
+    monkeypatch.setattr(Figure, "savefig", save)
