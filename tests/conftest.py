@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,13 @@ def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         Image.new("L", (1, 1)).save(target, "PNG")
 
     monkeypatch.setattr(Figure, "savefig", save)
+
+
+@pytest.fixture(scope="module")
+def few_frames() -> Iterator[None]:
+    """Let simulated probes sweep 20 frames rather than 120: two seconds a subject rather than ten."""
+    from anymod.simulation import patients
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(patients, "PROBES", tuple(replace(probe, frames=20) for probe in patients.PROBES))
+        yield
