@@ -6,6 +6,8 @@ import ctypes
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor
 
 import pytest
 import torch
@@ -29,10 +31,31 @@ def die(_: int) -> None:
     os._exit(9)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_one_failing_subject_does_not_stop_the_others(workers: int) -> None:
-    with subject_executor(workers) as executor:
-        results = dict(completed(executor, invert, [1, 0, 4]))
+def threads_here(_: int) -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+@pytest.fixture(scope="module")
+def two_processes() -> Iterator[Executor]:
+    """Yield an executor of two processes, made when this one computed with three threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    with subject_executor(2) as executor:
+        torch.set_num_threads(before)
+        yield executor
+
+
+@pytest.fixture
+def this_process() -> Iterator[Executor]:
+    with subject_executor(1) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("where", ["this_process", pytest.param("two_processes", marks=pytest.mark.slow)])
+def test_one_failing_subject_does_not_stop_the_others(request: pytest.FixtureRequest, where: str) -> None:
+    results = dict(completed(request.getfixturevalue(where), invert, [1, 0, 4]))
     assert (results[1], results[4]) == (1.0, 0.25)
     assert str(results[0]) == "constant image in zero.nii: it has no inverse; give another"
 
@@ -65,15 +88,18 @@ print(faults[0], faults[-1])
     assert last > 0.5 * first if told else last < 0.05 * first
 
 
-def test_one_worker_is_this_process() -> None:
-    with subject_executor(1) as executor:
-        assert dict(completed(executor, process_of, [1])) == {1: os.getpid()}
+def test_one_worker_is_this_process(this_process: Executor) -> None:
+    assert dict(completed(this_process, process_of, [1])) == {1: os.getpid()}
 
 
 @pytest.mark.slow
-def test_several_workers_are_other_processes() -> None:
-    with subject_executor(2) as executor:
-        assert os.getpid() not in dict(completed(executor, process_of, [1, 2])).values()
+def test_several_workers_are_other_processes(two_processes: Executor) -> None:
+    assert os.getpid() not in dict(completed(two_processes, process_of, [1, 2])).values()
+
+
+@pytest.mark.slow
+def test_processes_compute_with_as_many_threads_as_their_parent(two_processes: Executor) -> None:
+    assert [result for _, result in completed(two_processes, threads_here, [0, 1])] == [3, 3]
 
 
 @pytest.mark.slow
@@ -83,32 +109,15 @@ def test_a_worker_that_dies_is_told_with_its_task() -> None:
     assert "terminated abruptly" in str(results[7])
 
 
-def test_a_keyboard_interrupt_is_no_subjects_failure() -> None:
+def test_a_keyboard_interrupt_is_no_subjects_failure(this_process: Executor) -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
-    with subject_executor(1) as executor, pytest.raises(KeyboardInterrupt):
-        next(completed(executor, interrupt, [1, 2]))
+    with pytest.raises(KeyboardInterrupt):
+        next(completed(this_process, interrupt, [1, 2]))
 
 
 def test_a_scheduler_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"install anymod\[cluster\]"), subject_executor(1, "tcp://here:8786"):
         pass
-
-
-def threads_here(_: int) -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
-@pytest.mark.slow
-def test_processes_compute_with_as_many_threads_as_their_parent() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with subject_executor(2) as executor:
-            assert [result for _, result in completed(executor, threads_here, [0, 1])] == [3, 3]
-    finally:
-        torch.set_num_threads(before)

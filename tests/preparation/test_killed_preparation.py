@@ -1,33 +1,35 @@
-"""A preparation that is killed, or loses a machine, ends with what an undisturbed one writes."""
+"""A preparation that is killed ends with what an undisturbed one writes."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from moved_phantom import known_movement, moved, phantom
+from moved_phantom import phantom
+from typer.testing import CliRunner
 
-from anymod.cohorts import read_cohort
-from anymod.files import sha256
-from anymod.preparation import PreparationOptions, find_subjects, prepare_cohort
+from anymod.cli import app
+from anymod.cohorts import Cohort, read_cohort
 from anymod.volumes import read_volume
 
-SUBJECTS, KILLS = 6, 3
+SUBJECTS, KILLS = 6, 2
 
 
-def begin(raw: Path, out: Path) -> subprocess.Popen[bytes]:
+def arguments(raw: Path, out: Path) -> list[str]:
     patterns = [f"--pattern={name}=**/{name}.nii.gz" for name in ("t1", "t2")]
-    command = [sys.executable, "-m", "anymod", "prepare", "--raw", str(raw), *patterns, "--out", str(out), "--quiet"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    return ["prepare", "--raw", str(raw), *patterns, "--out", str(out), "--quiet"]
+
+
+def prepared(raw: Path, out: Path) -> Cohort:
+    """Prepare without a disturbance, in this process."""
+    assert CliRunner().invoke(app, arguments(raw, out)).exit_code == 0
+    return read_cohort(out)
 
 
 def wait_for_files(process: subprocess.Popen[bytes], folder: Path, count: int) -> None:
@@ -43,11 +45,11 @@ def test_a_killed_preparation_goes_on(tmp_path: Path, write_image: Callable[...,
         for name in ("t1", "t2"):
             still = phantom(number)
             write_image(raw / f"p{number}" / f"{name}.nii.gz", still.data, still.affine)
-    assert begin(raw, tmp_path / "undisturbed").wait() == 0
     out = tmp_path / "cohort"
     killed, most = 0, 3 * SUBJECTS  # two images and a record each
     for points in sorted(generator.integers(2, most, KILLS).tolist()):
-        process = begin(raw, out)
+        command = [sys.executable, "-m", "anymod", *arguments(raw, out)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait_for_files(process, tmp_path / ".unfinished-cohort", points)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -56,35 +58,6 @@ def test_a_killed_preparation_goes_on(tmp_path: Path, write_image: Callable[...,
             if not path.name.startswith(".writing-"):
                 read_volume(path)  # what has its name is whole
     assert killed
-    assert begin(raw, out).wait() == 0
-    assert read_cohort(out).fingerprint() == read_cohort(tmp_path / "undisturbed").fingerprint()
+    assert prepared(raw, out).fingerprint() == prepared(raw, tmp_path / "undisturbed").fingerprint()
     assert not list(tmp_path.glob(".unfinished-*"))
     assert not list(out.rglob(".*"))
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of a cluster that loses a worker
-def test_a_cluster_that_loses_a_worker_prepares_the_same_cohort(
-    tmp_path: Path, write_image: Callable[..., Path]
-) -> None:
-    distributed = pytest.importorskip("distributed")
-    for number in range(SUBJECTS):
-        for name, still in (("t1", phantom(number)), ("t2", moved(phantom(number), known_movement()))):
-            write_image(tmp_path / f"raw/p{number}/{name}.nii.gz", still.data, still.affine)
-    found = find_subjects(tmp_path / "raw", {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
-    options = PreparationOptions(("t1", "t2"), resample_to="t1", register="rigid")
-    one = prepare_cohort(found, options, tmp_path / "one" / "c", {}).cohort
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        ThreadPoolExecutor(1) as aside,
-    ):
-        clustered = replace(options, scheduler=cluster.scheduler_address)
-        made = aside.submit(prepare_cohort, found, clustered, tmp_path / "two" / "c", {})
-        while not list((tmp_path / "two").rglob("*.tfm")):
-            time.sleep(0.02)
-            assert not made.done()
-        os.kill(cluster.workers[0].pid, signal.SIGKILL)
-        two = made.result(timeout=300).cohort
-    for path in sorted(one.root.rglob("*")):
-        if path.is_file():
-            assert sha256(path) == sha256(two.root / path.relative_to(one.root)), path.name

@@ -111,6 +111,7 @@ def test_real_images_pass_the_check(shared: Path, tmp_path: Path) -> None:
     assert read_cohort(tmp_path / "cohort").modalities[0].group == "us"
 
 
+@pytest.mark.usefixtures("few_frames")
 def test_a_shifted_brain_is_put_back_by_its_transform(tmp_path: Path) -> None:
     settings = SimulationSettings(
         modalities=("us", "t2"), spacing_mm=2.0, acoustic_mm=2.0, missing=0.0, tumours=1.0, shift_mm=12.0

@@ -12,7 +12,7 @@ import pytest
 
 from anymod.cohorts import read_cohort
 from anymod.errors import MissingExtraError, VolumeError
-from anymod.preparation import PreparationOptions, find_subjects, pipeline, prepare_cohort
+from anymod.preparation import PreparationOptions, find_subjects, pipeline, prepare_cohort, white_matter
 from anymod.preparation.white_matter import LEFT, RIGHT, estimate_white_matter, tissue_map
 from anymod.simulation import SimulatedSubject, SimulationSettings, simulate_subject
 from anymod.slices import CacheSettings, build_cache
@@ -21,10 +21,18 @@ from anymod.volumes import Grid, Volume, foreground_of, orient, read_labels, wri
 WHITE = (LEFT, RIGHT)
 
 
-@lru_cache(maxsize=4)
-def simulated(index: int = 0, *, whole_head: bool = False) -> SimulatedSubject:
-    settings = SimulationSettings(modalities=("t1", "t2", "flair"), missing=0.0, tumours=1.0, whole_head=whole_head)
+@lru_cache
+def simulated(index: int = 0, *, whole_head: bool = False, spacing_mm: float = 2.0) -> SimulatedSubject:
+    settings = SimulationSettings(
+        modalities=("t1", "t2", "flair"), missing=0.0, tumours=1.0, whole_head=whole_head, spacing_mm=spacing_mm
+    )
     return simulate_subject(77, index, settings)
+
+
+@pytest.fixture
+def short_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the search for the receive field early: it is weak here, and takes nearly all of the time."""
+    monkeypatch.setattr(white_matter, "ITERATIONS", (10, 5, 2))
 
 
 def error_of(found: Volume, truth: Volume, image: Volume) -> float:
@@ -33,9 +41,9 @@ def error_of(found: Volume, truth: Volume, image: Volume) -> float:
     return abs(medians[0] / medians[1] - 1)
 
 
-@pytest.mark.parametrize("index", [0, 1])
-def test_the_median_is_that_of_true_white_matter_in_every_contrast(index: int) -> None:
-    subject = simulated(index)
+@pytest.mark.slow
+def test_the_median_is_that_of_true_white_matter_in_every_contrast() -> None:
+    subject = simulated()
     t1 = subject.images["t1"]
     found = estimate_white_matter(t1, foreground_of(t1.data))
     for name, image in subject.images.items():
@@ -43,6 +51,7 @@ def test_the_median_is_that_of_true_white_matter_in_every_contrast(index: int) -
         assert error_of(found, subject.tissue, image) < {"t1": 0.04, "t2": 0.08, "flair": 0.04}[name]
 
 
+@pytest.mark.usefixtures("short_search")
 def test_a_strong_receive_field_is_taken_out() -> None:
     subject = simulated()
     t1 = subject.images["t1"]
@@ -59,7 +68,8 @@ def test_a_strong_receive_field_is_taken_out() -> None:
     assert min(front, back) > 0.25 * max(front, back)
 
 
-@pytest.mark.parametrize("orientation", ["RAS", "LPS", "PIR"])
+@pytest.mark.usefixtures("short_search")
+@pytest.mark.parametrize("orientation", ["RAS", "PIR"])
 def test_right_is_the_patients_right(orientation: str) -> None:
     t1 = orient(simulated().images["t1"], orientation)
     found = orient(estimate_white_matter(t1, foreground_of(t1.data)), "RAS")
@@ -67,8 +77,9 @@ def test_right_is_the_patients_right(orientation: str) -> None:
     assert columns[0].max() < columns[1].min()  # RAS: the first axis runs to the right
 
 
+@pytest.mark.usefixtures("short_search")
 def test_doubt_is_refused() -> None:
-    whole = simulated(whole_head=True).images["t1"]
+    whole = simulated(whole_head=True, spacing_mm=4.0).images["t1"]
     with pytest.raises(VolumeError, match="skull-stripped brain"):
         estimate_white_matter(whole, np.ones(whole.shape, bool))
     t1 = simulated().images["t1"]
@@ -87,6 +98,7 @@ def test_a_foreground_without_an_inside_is_refused() -> None:
         estimate_white_matter(t1, porous)
 
 
+@pytest.mark.usefixtures("short_search")
 def test_white_matter_is_found_before_images_are_cut_to_a_small_grid(tmp_path: Path) -> None:
     """Ultrasound shows a corner of the brain; of T1 on its grid alone no estimate could be believed."""
     t1 = simulated().images["t1"]
@@ -106,6 +118,7 @@ def test_white_matter_is_found_before_images_are_cut_to_a_small_grid(tmp_path: P
     np.testing.assert_array_equal(tissue.data, whole[box])
 
 
+@pytest.mark.usefixtures("short_search")
 def test_auto_means_the_same_for_all_subjects(
     tmp_path: Path, program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +128,7 @@ def test_auto_means_the_same_for_all_subjects(
         patch.setattr(pipeline, "write_cohort", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             prepare_cohort(found, options(white_matter="auto"), tmp_path / "cohort", {})
-    write_volume(tmp_path / "truth.nii.gz", simulated().tissue)
+    write_volume(tmp_path / "truth.nii.gz", simulated(spacing_mm=4.0).tissue)
     program(f'cp {tmp_path}/truth.nii.gz "$4"')
     prepare_cohort(found, options(white_matter="auto"), tmp_path / "cohort", {}, overwrite=True)
     lines = (tmp_path / "cohort/sources.csv").read_text().splitlines()
@@ -124,7 +137,7 @@ def test_auto_means_the_same_for_all_subjects(
 
 def test_without_t1_there_is_no_estimate() -> None:
     with pytest.raises(VolumeError, match="it has t2, and no t1"):
-        tissue_map({"t2": simulated().images["t2"]}, "estimate")
+        tissue_map({"t2": simulated(spacing_mm=4.0).images["t2"]}, "estimate")
 
 
 @pytest.fixture
@@ -142,10 +155,12 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 
 def test_synthseg_is_called_and_its_labels_are_put_on_the_grid(tmp_path: Path, program: Callable[[str], None]) -> None:
-    truth = simulated().tissue
+    truth = simulated(spacing_mm=4.0).tissue
     write_volume(tmp_path / "truth.nii.gz", orient(truth, "LPS"))
     program(f'echo "$@" > {tmp_path}/call; cp {tmp_path}/truth.nii.gz "$4"')
-    found, maker = tissue_map({"us": simulated().images["t1"], "t2": simulated().images["t2"]}, "auto")
+    found, maker = tissue_map(
+        {"us": simulated(spacing_mm=4.0).images["t1"], "t2": simulated(spacing_mm=4.0).images["t2"]}, "auto"
+    )
     assert maker == "mri_synthseg"
     np.testing.assert_array_equal(found.data, truth.data)
     assert (tmp_path / "call").read_text().split()[::2] == ["--i", "--o", "--cpu", "1"]
@@ -155,7 +170,7 @@ def test_synthseg_is_called_and_its_labels_are_put_on_the_grid(tmp_path: Path, p
 def test_a_synthseg_that_fails_is_one_line(program: Callable[[str], None], lines: str, why: str) -> None:
     program(lines)
     with pytest.raises(VolumeError) as caught:
-        tissue_map({"t1": simulated().images["t1"]}, "synthseg")
+        tissue_map({"t1": simulated(spacing_mm=4.0).images["t1"]}, "synthseg")
     assert why in str(caught.value)
 
 
@@ -163,7 +178,7 @@ def archive(root: Path) -> Path:
     """Write two subjects with t1 and t2, and one without t1."""
     for index, names in enumerate((("t1", "t2"), ("t1", "t2"), ("t2",))):
         for name in names:
-            write_volume(root / f"p{index}" / f"{name}.nii.gz", simulated(index % 2).images[name])
+            write_volume(root / f"p{index}" / f"{name}.nii.gz", simulated(index % 2, spacing_mm=4.0).images[name])
     return root
 
 
@@ -171,6 +186,7 @@ def options(**changes: object) -> PreparationOptions:
     return PreparationOptions(("t1", "t2"), **changes)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("short_search")
 def test_a_cohort_without_maps_can_be_harmonized(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = find_subjects(archive(tmp_path / "raw"), {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
     prepare_cohort(found, options(white_matter="estimate"), tmp_path / "cohort", {})
@@ -184,6 +200,7 @@ def test_a_cohort_without_maps_can_be_harmonized(tmp_path: Path, caplog: pytest.
     assert all(median is not None for median in cache.harmonized_medians)
 
 
+@pytest.mark.usefixtures("short_search")
 def test_strict_refuses_what_cannot_be_found(tmp_path: Path) -> None:
     found = find_subjects(archive(tmp_path / "raw"), {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
     with pytest.raises(VolumeError, match="no white matter"):
