@@ -182,6 +182,7 @@ def test_what_an_engine_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("blank_pictures")
 def test_both_verbs_take_a_backend_and_tell_it(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     model = save_tiny_model(tmp_path / "model")
@@ -219,6 +220,7 @@ def test_a_network_of_the_authors_keeps_its_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_cohort_goes_on_with_the_engine_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     model = save_tiny_model(tmp_path / "model")

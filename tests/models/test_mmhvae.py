@@ -307,7 +307,7 @@ def test_two_threads_give_the_same_gradient_every_time() -> None:
     torch.set_num_threads(2)
     try:
         gradients = []
-        for _ in range(4):
+        for _ in range(3):
             model.zero_grad()
             outcome = model.losses(batch, batch.observed[None], noise_from(), OBJECTIVE)
             sum(outcome.terms.values()).backward()
