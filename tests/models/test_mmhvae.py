@@ -230,7 +230,7 @@ def test_two_threads_give_the_same_gradient_every_time() -> None:
     torch.set_num_threads(2)
     try:
         gradients = []
-        for _ in range(4):
+        for _ in range(3):
             model.zero_grad()
             go_backward(model, batch, draws_of(batch, batch.observed[None], noise_from()))
             gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))

@@ -13,6 +13,7 @@ from anymod.cohorts import Cohort
 from anymod.errors import ModalityError, OutputError
 from anymod.synthesis import CohortOutcome, CohortRequest, SynthesisOptions, synthesize_cohort
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 SUBJECTS = {"a": ("t1", "t2"), "b": ("flair",), "c": ("t1", "t2", "flair")}
 
 
