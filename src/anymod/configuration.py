@@ -36,7 +36,7 @@ Bound = int | float | None
 def option(
     text: str, placeholder: str | None = None, *, ge: Bound = None, le: Bound = None, pattern: str | None = None
 ) -> Any:
-    """Return what `Annotated` tells of a field that users choose: its help, a placeholder for its value, and bounds (as pydantic's)."""
+    """Return the metadata of a field for `Annotated`: its help text, a placeholder for its value, and bounds as in pydantic."""
     return Field(description=text, title=placeholder, ge=ge, le=le, pattern=pattern)
 
 
@@ -53,7 +53,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which here also refuses a key twice, a key that is no text, and aliases (they can fill the memory)."""
+    """PyYAML's safe loader, which also refuses duplicate keys, keys that are not text, and aliases, which can fill the memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -73,7 +73,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 class _StrictDumper(yaml.SafeDumper):
-    """Writes what `_StrictLoader` reads back as it was."""
+    """Writes YAML that `_StrictLoader` reads back unchanged."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -96,7 +96,7 @@ def read_yaml(path: Path, *, error: type[AnymodError]) -> dict[str, Any]:
     except FileNotFoundError:
         raise error("no such file", path, "nothing is there", "check the path") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
-        raise error("unreadable YAML", path, str(problem), "mend the file") from problem
+        raise error("unreadable YAML", path, str(problem), "correct the file") from problem
     if not isinstance(content, dict):
         raise error("unreadable YAML", path, "its top level is no mapping", "write 'key: value' lines")
     return content
@@ -187,7 +187,7 @@ def validate(
         value = first["input"]
         found = "" if isinstance(value, dict | list) else f" (found {value!r})"
         why = (f"'{field}': " if field else "") + first["msg"].removeprefix("Value error, ") + found
-        raise error("invalid value", where, why, "mend the value") from None
+        raise error("invalid value", where, why, "correct the value") from None
 
 
 def _named(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
