@@ -112,17 +112,16 @@ def input_maps(
 
 
 def write_row(out: Array, planes: Planes, foreground: Planes, maps: Array, position: int) -> tuple[Array, Array]:
-    """Write one slice between its neighbours into `out` (m, c, h, w), scaled by maps (s, m, 3); beyond the last slices is background.
+    """Write one slice between its neighbours into `out` (m, c, h, w), scaled by maps (s, m, 3); the first and last slice repeat.
 
     Returns the slice itself, raw, and its foreground, both (m, h, w).
     """
     reach = out.shape[1] // 2
-    first, last = max(0, position - reach), min(len(maps), position + reach + 1)
-    raw, inside = planes[first:last], foreground[first:last]
-    if last - first < out.shape[1]:
-        out.fill(-1.0)
-    for place in range(first, last):
-        write_scaled(out[:, place - position + reach], raw[place - first], inside[place - first], maps[place])
+    places = np.clip(np.arange(position - reach, position + reach + 1), 0, len(maps) - 1).tolist()
+    first, last = places[0], places[-1]
+    raw, inside = planes[first : last + 1], foreground[first : last + 1]
+    for channel, place in enumerate(places):
+        write_scaled(out[:, channel], raw[place - first], inside[place - first], maps[place])
     return raw[position - first], inside[position - first]
 
 

@@ -106,7 +106,7 @@ class SliceCache:
     def read(self, subjects: Array | Sequence[int], slices: Array | Sequence[int], context: int) -> Batch:
         """Return rows (subjects[i], slices[i]), both indices, with `context` neighbours on either side.
 
-        Beyond a volume's first and last slice lies background.
+        Beyond a volume's first and last slice these repeat.
         """
         modalities, (height, width) = len(self.modalities), self.settings.image_size
         rows, channels = len(subjects), 1 + 2 * context
