@@ -222,6 +222,7 @@ def test_shared_noise_gives_the_same_volume_whatever_the_batching(model: MMHVAE)
     torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_two_threads_give_the_same_gradient_every_time() -> None:
     chosen = SMALL.model_copy(update={"widths": (16, 8), "head_blocks": 0})
     model = make_model(chosen, ("t1", "cet1", "t2", "flair"))

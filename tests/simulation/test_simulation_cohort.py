@@ -27,6 +27,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return simulate_cohort(tmp_path_factory.mktemp("simulated") / "cohort", 6, 1, settings)
 
 
+@pytest.mark.slow
 def test_the_folder_reads_as_a_cohort(cohort: Cohort) -> None:
     again = read_cohort(cohort.root)
     assert [subject.name for subject in again.subjects] == [f"sim-{index:04d}" for index in range(6)]
@@ -158,6 +159,7 @@ def test_a_preview_is_one_picture_and_no_cohort(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, [*arguments, "--overwrite"]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_simulation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
     write_subject = simulated.write_subject

@@ -236,6 +236,7 @@ def test_the_sheet_is_one_unbroken_surface_in_the_middle_of_its_banks():
 SETTINGS = SimulationSettings(modalities=("us", "t2"), tumours=1.0, missing=0.0, acoustic_mm=2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_frames")
 def test_the_probe_stands_outside_of_the_brain_and_looks_at_the_tumour():
     subject = simulate_subject(3, 1, SETTINGS)
@@ -255,6 +256,7 @@ def test_the_probe_stands_outside_of_the_brain_and_looks_at_the_tumour():
     np.testing.assert_allclose(image.grid.affine[:3, 3], [x[0], y[0], z[0]])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_frames")
 def test_a_subject_is_the_same_again_and_its_probe_can_be_named():
     first, again = (simulate_subject(3, 2, SETTINGS.model_copy(update={"tumours": 0.0})) for _ in range(2))

@@ -230,6 +230,7 @@ def test_damaged_minc_1_ends_in_a_clear_error_or_is_read(tmp_path: Path, data: s
         parse_minc(damaged(tmp_path / "damaged.mnc", "tiny.mnc", data)).values()
 
 
+@pytest.mark.slow
 @needs_samples
 @given(st.data())
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
