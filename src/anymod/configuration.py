@@ -179,29 +179,15 @@ def validate(
         return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as problem:
         first = problem.errors()[0]
-        field = ".".join(_named(model, first["loc"]))
+        field, section = _located(model, first["loc"])
         where = _assigned(first["loc"], assignments) or where
         if first["type"] == "extra_forbidden":
-            remedy = nearest(str(first["loc"][-1]), known_keys(model, first["loc"][:-1]))
+            remedy = nearest(str(first["loc"][-1]), sorted(section.model_fields))
             raise error("unknown key", where, f"'{field}' does not exist", remedy) from None
         value = first["input"]
         found = "" if isinstance(value, dict | list) else f" (found {value!r})"
         why = (f"'{field}': " if field else "") + first["msg"].removeprefix("Value error, ") + found
         raise error("invalid value", where, why, "correct the value") from None
-
-
-def _named(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return a location without the tags that pydantic puts in for the members of a union."""
-    parts: list[str] = []
-    section: type[BaseModel] | None = model
-    for place, part in enumerate(location):
-        last = place == len(location) - 1
-        if section is None or isinstance(part, int) or part in section.model_fields or last:
-            parts.append(str(part))
-            section = (
-                _section(section.model_fields[part].annotation) if section and part in section.model_fields else section
-            )
-    return parts
 
 
 def _assigned(location: Sequence[str | int], assignments: Sequence[str]) -> str | None:
@@ -222,12 +208,16 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean '{matches[0]}'?" if matches else f"known are {', '.join(known)}"
 
 
-def known_keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return the field names of the section that `location` leads to (names of fields, positions in lists)."""
-    for part in location:
-        if part in model.model_fields:
-            model = _section(model.model_fields[str(part)].annotation) or model
-    return sorted(model.model_fields)
+def _located(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, type[BaseModel]]:
+    """Return a location as a dotted name, without pydantic's tags of union members, and the section that holds its last part."""
+    parts, section = [], model
+    for place, part in enumerate(location):
+        last, known = place == len(location) - 1, part in section.model_fields
+        if known or last or isinstance(part, int):
+            parts.append(str(part))
+        if known and not last:
+            section = _section(section.model_fields[str(part)].annotation) or section
+    return ".".join(parts), section
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:

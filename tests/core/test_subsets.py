@@ -7,18 +7,10 @@ from math import sqrt
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from formulas import subset_weights
+from hypothesis import given, settings, strategies as st
 
-from anymod.core.subsets import (
-    as_mask,
-    as_row,
-    draw_subsets,
-    non_empty_subsets,
-    parse_subset,
-    subset_name,
-    subset_weights,
-)
+from anymod.core.subsets import as_mask, as_row, draw_subsets, non_empty_subsets, parse_subset, subset_name
 
 NAMES = ("us", "t2", "cet1", "flair")
 GROUPS = ("us", "mr", "mr", "mr")

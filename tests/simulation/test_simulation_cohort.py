@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from anymod.cli import app
 from anymod.cohorts import Cohort, read_cohort
 from anymod.errors import ConfigurationError, OutputError, VolumeError
-from anymod.simulation import SimulationSettings, simulate_cohort
-from anymod.simulation import cohort as simulated
+from anymod.simulation import SimulationSettings, cohort as simulated, simulate_cohort
 from anymod.simulation.cohort import draw_observed
 from anymod.simulation.patients import subject_name
 from anymod.volumes import read_labels, read_volume

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import ndimage
 
 from anymod.simulation import SimulatedSubject, SimulationSettings, simulate_cohort, simulate_subject

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tiny_models import tiny_description, tiny_model, write_tiny_cohort
 
 from anymod.cohorts import SubjectImages, read_subject_images

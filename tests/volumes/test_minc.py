@@ -12,8 +12,7 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from anymod.errors import AnymodError, VolumeError
 from anymod.volumes import orient, read_labels, read_volume

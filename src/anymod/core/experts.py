@@ -90,18 +90,6 @@ def _variance_term(ratio: Tensor) -> Tensor:
     return torch.where(small, series, torch.log1p(high) - high / (1 + high))
 
 
-def expert_between(prior: DiagonalGaussian, posterior: DiagonalGaussian) -> DiagonalGaussian:
-    """Return the Gaussian that, multiplied by `prior`, gives `posterior`: the ratio in method, eq. 11.
-
-    Raises ValueError if the posterior is not more precise than the prior, because the ratio is then no Gaussian (method, section 5).
-    """
-    precision = posterior.precision - prior.precision
-    if not bool((precision > 0).all()):
-        raise ValueError("the ratio of two Gaussians is a Gaussian only where the numerator is more precise")
-    mean = (posterior.precision * posterior.mean - prior.precision * prior.mean) / precision
-    return DiagonalGaussian(mean, -precision.log())
-
-
 def hidden_like(experts: Tensor, shown: Bool[Tensor, "batch modality"]) -> Tensor:
     """Return the inverse of `shown` with axes of length 1 added, so that it broadcasts over (batch, modality, *latent)."""
     return ~shown.reshape(*shown.shape, *(1,) * (experts.ndim - 2))

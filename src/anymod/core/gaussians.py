@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -42,12 +41,6 @@ def draw(distribution: DiagonalGaussian, noise: Tensor | None, temperature: floa
     if temperature < 0 or noise is None:
         raise ValueError("a draw needs a temperature of at least 0, and noise if it is above 0")
     return distribution.mean + temperature * distribution.standard_deviation * noise
-
-
-def log_density(distribution: DiagonalGaussian, value: Tensor) -> Tensor:
-    """Return log N(value; mean, sigma^2) element by element, in nats."""
-    squared = (value - distribution.mean).square() * distribution.precision
-    return -0.5 * (squared + distribution.log_variance + math.log(2 * math.pi))
 
 
 def divergence(first: DiagonalGaussian, second: DiagonalGaussian) -> Tensor:

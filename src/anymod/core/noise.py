@@ -34,11 +34,6 @@ class Draw:
 MEAN = Draw()
 
 
-def fresh_noise(generator: torch.Generator) -> Noise:
-    """Return noise that differs in every row and call, from `generator` and on its device."""
-    return lambda level, shape: torch.randn(shape, generator=generator, device=generator.device)
-
-
 def noise_of_rows(generator: torch.Generator, rows: slice, total: int) -> Noise:
     """Return the noise of `rows` in a batch of `total` rows, so that processes that share a batch draw the same as a single one."""
     return lambda level, shape: torch.randn((total, *shape[1:]), generator=generator, device=generator.device)[rows]

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-
-
-def normal_negative_log_likelihood(image: Tensor, prediction: Tensor, standard_deviation: float) -> Tensor:
-    """Return -log N(image; prediction, sigma_x^2) in nats, pixel by pixel, with constants (method, eq. 6), for tests of the bound."""
-    squared = ((image - prediction) / standard_deviation).square()
-    return 0.5 * squared + math.log(standard_deviation) + 0.5 * math.log(2 * math.pi)
 
 
 def mean_over_observed(

@@ -65,17 +65,6 @@ def tickets(observed: int, groups: Sequence[str], *, mixed: bool) -> list[int]:
     return [observed, *(part for part in parts if part), *([observed] if mixed else [])]
 
 
-def subset_weights(observed: int, groups: Sequence[str], *, mixed: bool) -> dict[int, float]:
-    """Return a_{s|r}, the probability of each subset that a single draw can give (method, section 8); they sum to 1."""
-    drawn = tickets(observed, groups, mixed=mixed)
-    weights = dict.fromkeys(non_empty_subsets(observed), 0.0)
-    for index, ticket in enumerate(drawn):
-        candidates = [observed] if index == 0 else non_empty_subsets(ticket)
-        for subset in candidates:
-            weights[subset] += 1 / (len(drawn) * len(candidates))
-    return {subset: weight for subset, weight in weights.items() if weight > 0}
-
-
 def draw_subsets(
     observed: Bool[Tensor, "batch modality"],
     groups: Sequence[str],

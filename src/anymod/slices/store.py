@@ -14,7 +14,7 @@ import torch
 
 from anymod.arrays import Array
 from anymod.core.batch import Batch
-from anymod.errors import CohortError, ModalityError
+from anymod.errors import CohortError
 from anymod.slices.intensities import input_maps, linear_maps, write_row, write_scaled
 from anymod.slices.records import ARRAYS, CacheSettings, SubjectSlices
 from anymod.volumes import IntensityRange
@@ -95,13 +95,6 @@ class SliceCache:
             if known:
                 typical[name] = statistics.median(known)
         return typical
-
-    def modality_index(self, name: str) -> int:
-        """Return the index of a modality, or raise ModalityError."""
-        if name not in self.modalities:
-            known = ", ".join(self.modalities)
-            raise ModalityError("unknown modality", self.folder, f"'{name}' is not in the cache", f"known are {known}")
-        return self.modalities.index(name)
 
     def read(self, subjects: Array | Sequence[int], slices: Array | Sequence[int], context: int) -> Batch:
         """Return rows (subjects[i], slices[i]), both indices, with `context` neighbours on either side.
