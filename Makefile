@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help setup demo bundled-us test lint format docs docs-check
+.PHONY: help setup demo bundled-us test test-fast lint format docs docs-check
 help:
-	@echo "make setup | demo | bundled-us | test | lint | format | docs | docs-check"
+	@echo "make setup | demo | bundled-us | test | test-fast | lint | format | docs | docs-check"
 
 setup: $(INSTALLED)
 
@@ -31,6 +31,10 @@ bundled-us: setup
 # Two processes with one thread each: no fight for cores, and sums in the same order on every machine.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+# Without the tests marked slow: under a minute.
+test-fast: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 lint: setup
 	$(BIN)/ruff check .

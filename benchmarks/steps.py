@@ -17,7 +17,7 @@ def training_step(model: Any, flags: Any, size: tuple[int, int], optimizer: Any 
     import torch
 
     from anymod.core.batch import Batch
-    from anymod.core.noise import fresh_noise
+    from anymod.core.noise import noise_of_rows
     from anymod.models import Draws
     from anymod.training.adversary import build_discriminators
     from anymod.training.step import Adversary, Update, model_step
@@ -28,7 +28,7 @@ def training_step(model: Any, flags: Any, size: tuple[int, int], optimizer: Any 
     observed = torch.ones(rows, modalities, dtype=torch.bool)
     batch = Batch(images, images[:, :, 0], foreground, observed, foreground[:, 0], ("phantom",) * rows)
     silent = Adversary(build_discriminators(modalities, 2, 1), 0.0, everything=False)
-    noise = fresh_noise(torch.Generator().manual_seed(0))
+    noise = noise_of_rows(torch.Generator().manual_seed(0), slice(0, rows), rows)
     asked = Draws(flags, [noise] * draws, observed, step=0)
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.0)
     update = Update(0, math.inf, nullcontext)

@@ -9,7 +9,7 @@ from scipy import ndimage
 from anymod.volumes import Grid, Volume, resample
 
 SPACING = 2.0
-SIZE = (40, 44, 36)
+SIZE = (34, 38, 30)
 
 
 def phantom(seed: int = 0, blob_voxels: float = 2.5) -> Volume:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from anymod.configuration import Settings, apply_assignments, nearest, read_yaml, validate, write_yaml
 from anymod.errors import ConfigurationError

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 import pytest
@@ -31,10 +33,31 @@ def die(_: int) -> None:
     os._exit(9)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_one_failing_subject_does_not_stop_the_others(workers: int) -> None:
-    with subject_executor(workers) as executor:
-        outcomes = for_each_subject(executor, invert, {"a": 1, "b": 0, "c": 4}, "inverting")
+def threads_here(_: int) -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+@pytest.fixture(scope="module")
+def two_processes() -> Iterator[Executor]:
+    """Yield an executor of two processes, made when this one computed with three threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    with subject_executor(2) as executor:
+        torch.set_num_threads(before)
+        yield executor
+
+
+@pytest.fixture
+def this_process() -> Iterator[Executor]:
+    with subject_executor(1) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("where", ["this_process", pytest.param("two_processes", marks=pytest.mark.slow)])
+def test_one_failing_subject_does_not_stop_the_others(request: pytest.FixtureRequest, where: str) -> None:
+    outcomes = for_each_subject(request.getfixturevalue(where), invert, {"a": 1, "b": 0, "c": 4}, "inverting")
     assert list(outcomes.results.items()) == [("a", 1.0), ("c", 0.25)]
     assert outcomes.reasons() == {"b": "constant image in zero.nii: it has no inverse; give another"}
 
@@ -108,15 +131,19 @@ print(faults[0], faults[-1])
     assert last > 0.5 * first if told else last < 0.05 * first
 
 
-def test_one_worker_is_this_process() -> None:
-    with subject_executor(1) as executor:
-        assert for_each_subject(executor, process_of, {"a": 1}, "asking").results == {"a": os.getpid()}
+def test_one_worker_is_this_process(this_process: Executor) -> None:
+    assert for_each_subject(this_process, process_of, {"a": 1}, "asking").results == {"a": os.getpid()}
 
 
 @pytest.mark.slow
-def test_several_workers_are_other_processes() -> None:
-    with subject_executor(2) as executor:
-        assert os.getpid() not in for_each_subject(executor, process_of, {"a": 1, "b": 2}, "asking").results.values()
+def test_several_workers_are_other_processes(two_processes: Executor) -> None:
+    assert os.getpid() not in for_each_subject(two_processes, process_of, {"a": 1, "b": 2}, "asking").results.values()
+
+
+@pytest.mark.slow
+def test_processes_compute_with_as_many_threads_as_their_parent(two_processes: Executor) -> None:
+    outcomes = for_each_subject(two_processes, threads_here, {"a": 0, "b": 1}, "counting")
+    assert list(outcomes.results.values()) == [3, 3]
 
 
 @pytest.mark.slow
@@ -138,21 +165,3 @@ def test_a_scheduler_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"install anymod\[cluster\]"), subject_executor(1, "tcp://here:8786"):
         pass
-
-
-def threads_here(_: int) -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
-@pytest.mark.slow
-def test_processes_compute_with_as_many_threads_as_their_parent() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with subject_executor(2) as executor:
-            outcomes = for_each_subject(executor, threads_here, {"a": 0, "b": 1}, "counting")
-        assert list(outcomes.results.values()) == [3, 3]
-    finally:
-        torch.set_num_threads(before)

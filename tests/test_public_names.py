@@ -56,6 +56,7 @@ def test_every_name_that_a_room_lists_can_be_had(room: str) -> None:
     assert all(getattr(module, name) is not None for name in module.__all__)
 
 
+@pytest.mark.slow
 def test_rooms_without_tensors_load_no_torch() -> None:
     code = """
 import importlib, pkgutil, sys

@@ -48,7 +48,7 @@ INSIDE_WORDS = {
 PROSE_WORDS = {
     r"(?<!power )\blaws?\b": "say distribution",
     r"\bcritics?\b(?!.*wasserstein)": "say discriminator, unless the loss is Wasserstein's",
-    r"(?<!point-)\bspread\b(?! (?:evenly|over|out|across))": "say uncertainty or standard deviation",
+    r"(?<![-.])\bspread\b(?! (?:evenly|over|out|across))": "say uncertainty or standard deviation",
     r"\btold\b": "a program reports, warns or is given",
     r"\btells? of\b": "say what it states or shows",
     r"\bin place of\b": "say instead of",
@@ -63,6 +63,7 @@ PROSE_WORDS = {
 PAGES = (
     *(ROOT / page for page in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
     *sorted(ROOT.glob("docs/**/*.md")),
+    *(path for path in FILES if path.is_relative_to(ROOT / "src") and path.suffix in {".md", ".py"}),
 )
 
 

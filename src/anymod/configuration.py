@@ -36,7 +36,7 @@ Bound = int | float | None
 def option(
     text: str, placeholder: str | None = None, *, ge: Bound = None, le: Bound = None, pattern: str | None = None
 ) -> Any:
-    """Return what `Annotated` tells of a field that users choose: its help, a placeholder for its value, and bounds (as pydantic's)."""
+    """Return the metadata of a field for `Annotated`: its help text, a placeholder for its value, and bounds as in pydantic."""
     return Field(description=text, title=placeholder, ge=ge, le=le, pattern=pattern)
 
 
@@ -53,7 +53,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which here also refuses a key twice, a key that is no text, and aliases (they can fill the memory)."""
+    """PyYAML's safe loader, which also refuses duplicate keys, keys that are not text, and aliases, which can fill the memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -73,7 +73,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 class _StrictDumper(yaml.SafeDumper):
-    """Writes what `_StrictLoader` reads back as it was."""
+    """Writes YAML that `_StrictLoader` reads back unchanged."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -96,7 +96,7 @@ def read_yaml(path: Path, *, error: type[AnymodError]) -> dict[str, Any]:
     except FileNotFoundError:
         raise error("no such file", path, "nothing is there", "check the path") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
-        raise error("unreadable YAML", path, str(problem), "mend the file") from problem
+        raise error("unreadable YAML", path, str(problem), "correct the file") from problem
     if not isinstance(content, dict):
         raise error("unreadable YAML", path, "its top level is no mapping", "write 'key: value' lines")
     return content
@@ -179,29 +179,15 @@ def validate(
         return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as problem:
         first = problem.errors()[0]
-        field = ".".join(_named(model, first["loc"]))
+        field, section = _located(model, first["loc"])
         where = _assigned(first["loc"], assignments) or where
         if first["type"] == "extra_forbidden":
-            remedy = nearest(str(first["loc"][-1]), known_keys(model, first["loc"][:-1]))
+            remedy = nearest(str(first["loc"][-1]), sorted(section.model_fields))
             raise error("unknown key", where, f"'{field}' does not exist", remedy) from None
         value = first["input"]
         found = "" if isinstance(value, dict | list) else f" (found {value!r})"
         why = (f"'{field}': " if field else "") + first["msg"].removeprefix("Value error, ") + found
-        raise error("invalid value", where, why, "mend the value") from None
-
-
-def _named(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return a location without the tags that pydantic puts in for the members of a union."""
-    parts: list[str] = []
-    section: type[BaseModel] | None = model
-    for place, part in enumerate(location):
-        last = place == len(location) - 1
-        if section is None or isinstance(part, int) or part in section.model_fields or last:
-            parts.append(str(part))
-            section = (
-                _section(section.model_fields[part].annotation) if section and part in section.model_fields else section
-            )
-    return parts
+        raise error("invalid value", where, why, "correct the value") from None
 
 
 def _assigned(location: Sequence[str | int], assignments: Sequence[str]) -> str | None:
@@ -222,12 +208,16 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean '{matches[0]}'?" if matches else f"known are {', '.join(known)}"
 
 
-def known_keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return the field names of the section that `location` leads to (names of fields, positions in lists)."""
-    for part in location:
-        if part in model.model_fields:
-            model = _section(model.model_fields[str(part)].annotation) or model
-    return sorted(model.model_fields)
+def _located(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, type[BaseModel]]:
+    """Return a location as a dotted name, without pydantic's tags of union members, and the section that holds its last part."""
+    parts, section = [], model
+    for place, part in enumerate(location):
+        last, known = place == len(location) - 1, part in section.model_fields
+        if known or last or isinstance(part, int):
+            parts.append(str(part))
+        if known and not last:
+            section = _section(section.model_fields[str(part)].annotation) or section
+    return ".".join(parts), section
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:

@@ -1,4 +1,4 @@
-"""The error tree: every failure that a user can mend.
+"""The error tree: every failure that a user can resolve.
 
 AnymodError
 ├── VolumeError        an image file that cannot be trusted, or an image that cannot be used
@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 class AnymodError(Exception):
-    """A failure told in one line: what is wrong, where (file or field), why, and the remedy."""
+    """A failure reported in one line: what is wrong, where (file or field), why, and the remedy."""
 
     def __init__(self, what: str, where: str | Path, why: str, remedy: str) -> None:
         super().__init__(what, where, why, remedy)

@@ -12,10 +12,10 @@ USERS_CHOICE = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNAB
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees, about 1 GiB of blocks of up to 32 MiB, where its C library is glibc; else do nothing.
+    """Let this process keep about 1 GiB of freed memory in blocks of up to 32 MiB if its C library is glibc.
 
-    A network frees and allocates the same few megabytes hundreds of times a slice. Handed back each time, they come back as new pages that
-    the kernel has to clear: up to a third of a slice's time (docs/results/speed). Does nothing if the user has set one of `USERS_CHOICE`.
+    A network frees and allocates the same few megabytes hundreds of times a slice. If they go back to the system each time, the kernel must
+    clear new pages: up to a third of the time of a slice (docs/results/speed). Does nothing if the user has set one of `USERS_CHOICE`.
     """
     chosen = any(name in os.environ for name in USERS_CHOICE)
     if sys.platform == "linux" and not chosen and hasattr(library := ctypes.CDLL(None), "mallopt"):

@@ -11,6 +11,8 @@ from typer.testing import CliRunner, Result
 
 from anymod.cli import app
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -12,6 +12,8 @@ from typer.testing import CliRunner, Result
 from anymod.cli import app
 from anymod.volumes import Volume, write_volume
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

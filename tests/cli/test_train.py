@@ -11,7 +11,11 @@ from typer.testing import CliRunner
 
 from anymod.cli import app
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.usefixtures("blank_pictures"),
+]
 
 
 def run(tmp_path: Path, *more: str):

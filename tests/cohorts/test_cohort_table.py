@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from anymod.cohorts import Cohort, Modality, Subject, read_cohort, write_cohort
 from anymod.errors import AnymodError, CohortError, ModalityError

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from formulas import expert_between, normal_negative_log_likelihood, subset_weights
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from anymod.core.experts import divergence_from_prior, expert_between, product_of_experts
+from anymod.core.experts import divergence_from_prior, product_of_experts
 from anymod.core.gaussians import DiagonalGaussian, divergence, draw, standard_gaussian
-from anymod.core.objectives import normal_negative_log_likelihood
-from anymod.core.subsets import as_row, non_empty_subsets, subset_weights
+from anymod.core.subsets import as_row, non_empty_subsets
 
 LATENT, PIXELS, MODALITIES = 3, 5, 3
 SIGMA_X = 0.8

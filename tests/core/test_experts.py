@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from formulas import expert_between, log_density
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
-from anymod.core.experts import divergence_from_prior, expert_between, product_of_experts
-from anymod.core.gaussians import DiagonalGaussian, divergence, log_density, standard_gaussian
+from anymod.core.experts import divergence_from_prior, product_of_experts
+from anymod.core.gaussians import DiagonalGaussian, divergence, standard_gaussian
 
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from formulas import log_density
 from torch.distributions import Normal, kl_divergence
 
-from anymod.core.gaussians import DiagonalGaussian, divergence, draw, log_density, soft_limit
+from anymod.core.gaussians import DiagonalGaussian, divergence, draw, soft_limit
 
 
 def some_distribution(seed: int, shape: tuple[int, ...] = (3, 4, 5)) -> DiagonalGaussian:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
+from formulas import fresh_noise
 
-from anymod.core.noise import fresh_noise, noise_of_rows, shared_noise
+from anymod.core.noise import noise_of_rows, shared_noise
 
 
 def test_shared_noise_depends_on_seed_stream_and_level_alone() -> None:

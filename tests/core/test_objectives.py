@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from formulas import normal_negative_log_likelihood
 from torch.distributions import Normal
 
 from anymod.core.objectives import (
@@ -13,7 +14,6 @@ from anymod.core.objectives import (
     adversarial_loss,
     discriminator_loss,
     mean_over_observed,
-    normal_negative_log_likelihood,
     squared_error,
 )
 

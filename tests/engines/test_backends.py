@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,8 +40,8 @@ both_engines = pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 
 
 @pytest.fixture(scope="module", autouse=True)
-def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep the graphs that tests make among the tests."""
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the graphs that tests make among the tests: torch takes half a minute for those of one network."""
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
@@ -58,7 +60,25 @@ def name_of(model: Synthesizes) -> engines.Backend:
 
 
 def fastest(network: Network) -> engines.Backend:
-    return engines.with_backend(network, "once", "auto", CPU)[1]
+    return engines.with_backend(network, "tiny", "auto", CPU)[1]
+
+
+def perturbed_model() -> Network:
+    """Return the tiny model with other weights."""
+    model = tiny_model()
+    with torch.no_grad():
+        for parameter in model.steps.parameters():
+            parameter.add_(0.3)
+    return model
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the tiny model's graphs in a cache of the test's own."""
+    engines.with_backend(tiny_model(), "tiny", "onnxruntime", CPU)
+    kept = engines.graphs_folder("tiny")
+    monkeypatch.setenv(engines.CACHE, str(tmp_path / "cache"))
+    return Path(shutil.copytree(kept, engines.graphs_folder("tiny")))
 
 
 def random_images(rows: int, side: int = 16) -> torch.Tensor:
@@ -70,8 +90,8 @@ def random_images(rows: int, side: int = 16) -> torch.Tensor:
 @torch.inference_mode()
 def test_every_subset_gives_torchs_images(engine: engines.Backend) -> None:
     pytest.importorskip(engine)
-    network = tiny_model(latent_levels=(2,))
-    model, runs = engines.with_backend(network, "levels", engine, CPU)
+    network = tiny_model()
+    model, runs = engines.with_backend(network, "tiny", engine, CPU)
     assert runs == engine
     for rows, side in ((7, 16), (3, 24)):
         images = random_images(rows, side)
@@ -87,9 +107,8 @@ def test_every_subset_gives_torchs_images(engine: engines.Backend) -> None:
 @torch.inference_mode()
 def test_draws_are_torchs(engine: engines.Backend, kind: str) -> None:
     pytest.importorskip(engine)
-    torch.manual_seed(0)
-    network = tiny_model() if kind == "mmhvae" else published_network()
-    model, _ = engines.with_backend(network, f"draws of {kind}", engine, CPU)
+    network, name = (tiny_model(), "tiny") if kind == "mmhvae" else (published_network(), "published")
+    model, _ = engines.with_backend(network, name, engine, CPU)
     images, noise = random_images(7), shared_noise(5)
     found, expected = (each.encode(images, SHOWN[6].expand(7, -1)) for each in (model, network))
     for temperature in (0.7, 1.0):
@@ -100,14 +119,17 @@ def test_draws_are_torchs(engine: engines.Backend, kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_graphs_are_made_once_and_belong_to_their_weights(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_graph_is_made_once(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("onnxruntime")
     caplog.set_level(logging.INFO)
-    engines.with_backend(tiny_model(), "once", "onnxruntime", CPU)
-    assert "making the graph decoder" in caplog.text
-    caplog.clear()
-    engines.with_backend(tiny_model(), "once", "onnxruntime", CPU)
-    assert "making" not in caplog.text
+    (cache / "head-0.onnx").unlink()
+    for made in (["making the graph head-0, once for this model"], []):
+        engines.with_backend(tiny_model(), "tiny", "onnxruntime", CPU)
+        assert [message for message in caplog.messages if "making" in message] == made
+        caplog.clear()
+
+
+def test_graphs_belong_to_their_weights() -> None:
     first, other = tiny_description(tiny_model()), tiny_description(tiny_model(), weights_sha256="0")
     assert engines.graphs_folder(first.fingerprint()) != engines.graphs_folder(other.fingerprint())
 
@@ -127,31 +149,22 @@ def test_auto_takes_the_faster_and_never_a_wrong_one(
     assert fastest(tiny_model()) == "torch"
     assert "differ from torch's" in caplog.text
     with pytest.raises(OutputError, match="use --backend torch"):
-        engines.with_backend(tiny_model(), "once", "onnxruntime", CPU)
+        engines.with_backend(tiny_model(), "tiny", "onnxruntime", CPU)
 
 
 @pytest.mark.slow
-def test_a_damaged_or_foreign_graph_is_refused_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("wrong", ["foreign", "damaged"])
+def test_a_wrong_graph_is_refused_and_passed_over(cache: Path, caplog: pytest.LogCaptureFixture, wrong: str) -> None:
     pytest.importorskip("onnxruntime")
-    network = tiny_model(head_channels=2)
-    other = tiny_model(head_channels=2)
-    with torch.no_grad():
-        for parameter in other.steps.parameters():
-            parameter.add_(0.3)
-    for each, name in ((network, "network"), (other, "other")):
-        engines.with_backend(each, name, "onnxruntime", CPU)
-    folder = engines.graphs_folder("network")
-    for part, ruined, why in (
-        ("sampler", engines.graphs_folder("other") / "sampler.onnx", "differ from torch's"),
-        ("decoder", None, "delete .* and try again"),
-    ):
-        path = folder / f"{part}.onnx"
-        kept = path.read_bytes()
-        path.write_bytes(kept[: len(kept) // 2] if ruined is None else ruined.read_bytes())
-        with pytest.raises(OutputError, match=why):
-            engines.with_backend(network, "network", "onnxruntime", CPU)
-        assert engines.with_backend(network, "network", "auto", CPU)[1] != "onnxruntime"
-        path.write_bytes(kept)
+    network, why = tiny_model(), "delete .* and try again"
+    if wrong == "foreign":
+        network, why = perturbed_model(), "differ from torch's"
+    else:
+        path = cache / "decoder.onnx"
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(OutputError, match=why):
+        engines.with_backend(network, "tiny", "onnxruntime", CPU)
+    assert engines.with_backend(network, "tiny", "auto", CPU)[1] == "torch"
     assert "use --backend torch" in caplog.text
 
 
@@ -172,6 +185,7 @@ def test_what_an_engine_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("blank_pictures")
 def test_both_verbs_take_a_backend_and_tell_it(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     model = save_tiny_model(tmp_path / "model")
@@ -209,6 +223,7 @@ def test_a_network_of_the_authors_keeps_its_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_cohort_goes_on_with_the_engine_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     model = save_tiny_model(tmp_path / "model")

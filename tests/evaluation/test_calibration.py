@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -31,20 +32,27 @@ def row(subject: str, rms: float, shown: str = "t1", target: str = "t2", method:
     }
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Return a folder with a model trained on `b`, a cohort with `a` for validation, and reports of both splits."""
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a model that was trained on `b`, a cohort where `a` validates, and a report of each split."""
+    folder = tmp_path_factory.mktemp("measured")
     training = {"cohort": "tiny", "subjects": ["b"]}
-    save_tiny_model(tmp_path / "model", training=training)
+    save_tiny_model(folder / "model", training=training)
     cohort = write_tiny_cohort(
-        tmp_path / "cohort", {"a": ("t1", "t2"), "b": ("t1", "t2")}, {"a": "validation", "b": "train"}
+        folder / "cohort", {"a": ("t1", "t2"), "b": ("t1", "t2")}, {"a": "validation", "b": "train"}
     )
     for split in ("validation", "train"):
-        report = tmp_path / f"{split}-report"
+        report = folder / f"{split}-report"
         report.mkdir()
         options = EvaluationOptions(split=split, device="cpu")
-        write_report(evaluate(tmp_path / "model", cohort, options), report, figures=0)
-    return tmp_path
+        write_report(evaluate(folder / "model", cohort, options), report, figures=0)
+    return folder
+
+
+@pytest.fixture
+def place(measured: Path, tmp_path: Path) -> Path:
+    """Return a copy of `measured` that a test may change."""
+    return Path(shutil.copytree(measured, tmp_path, dirs_exist_ok=True))
 
 
 def test_the_error_is_the_root_of_the_mean_square_over_subjects() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from formulas import fresh_noise
 
 from anymod.core.batch import Batch
-from anymod.core.noise import Draw, Noise, fresh_noise
+from anymod.core.noise import Draw, Noise
 from anymod.models import MMHVAE, Draws, Losses, MMHVAEObjective, MMHVAESettings, Network, Synthesizes
 
 MODALITIES = ("us", "t2", "flair")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from formulas import log_density
 from tiny_models import head
 from torch import Tensor
 from typer.testing import CliRunner
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from anymod.cli import app
 from anymod.cohorts import SubjectImages
 from anymod.core.experts import Product, by_inverse_deviation, product_by_sums, product_of_experts
-from anymod.core.gaussians import DiagonalGaussian, log_density
+from anymod.core.gaussians import DiagonalGaussian
 from anymod.core.noise import MEAN, Draw
 from anymod.core.objectives import absolute_error, adversarial_loss, discriminator_loss
 from anymod.errors import ModelFolderError

@@ -27,6 +27,7 @@ def test_instance_norm_of_a_bright_flat_map_is_exact_in_any_layout(memory_format
     assert float((found - exact).abs().max()) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_instance_norm_is_the_same_in_an_exported_graph(offset: float) -> None:
     x = offset + torch.randn(2, 4, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -159,12 +159,6 @@ def test_unknown_reference_is_refused(archive: Path) -> None:
         prepare(archive, resample_to="flair")
 
 
-@pytest.mark.slow
-def test_two_workers_make_what_one_makes(archive: Path) -> None:
-    one = prepare(archive).fingerprint()
-    assert prepare(archive, overwrite=True, workers=2).fingerprint() == one
-
-
 def visits(*names: str) -> list[FoundSubject]:
     return [FoundSubject(name, {"t1": Path("x")} | ({"t2": Path("y")} if "2" in name else {})) for name in names]
 

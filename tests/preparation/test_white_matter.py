@@ -45,6 +45,7 @@ def error_of(found: Volume, truth: Volume, image: Volume) -> float:
     return abs(medians[0] / medians[1] - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
 def test_the_median_is_that_of_true_white_matter_in_every_contrast(index: int) -> None:
     subject = simulated(index)
@@ -53,6 +54,7 @@ def test_the_median_is_that_of_true_white_matter_in_every_contrast(index: int) -
         assert error_of(estimated(index), subject.tissue, image) < {"t1": 0.04, "t2": 0.08, "flair": 0.04}[name]
 
 
+@pytest.mark.slow
 def test_a_strong_receive_field_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anymod.preparation.white_matter.ITERATIONS", (10, 10, 10))  # enough for a ramp
     subject = simulated()
@@ -70,6 +72,7 @@ def test_a_strong_receive_field_is_removed(monkeypatch: pytest.MonkeyPatch) -> N
     assert min(front, back) > 0.25 * max(front, back)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rough")
 def test_right_is_the_patients_right_in_any_orientation() -> None:
     t1 = orient(simulated().images["t1"], "PIL")
@@ -78,6 +81,7 @@ def test_right_is_the_patients_right_in_any_orientation() -> None:
         assert columns[0].max() < columns[1].min()  # RAS: the first axis runs to the right
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rough")
 def test_implausible_estimates_are_refused() -> None:
     whole = simulated(whole_head=True).images["t1"]
@@ -99,6 +103,7 @@ def test_a_foreground_without_an_inside_is_refused() -> None:
         estimate_white_matter(t1, porous)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rough")
 def test_white_matter_is_found_before_images_are_cut_to_a_small_grid(tmp_path: Path) -> None:
     """Ultrasound shows a corner of the brain, where T1 alone would not give a plausible estimate."""
@@ -118,6 +123,7 @@ def test_white_matter_is_found_before_images_are_cut_to_a_small_grid(tmp_path: P
     assert tissue.data.any()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rough")
 def test_auto_is_one_method_for_all_subjects(
     tmp_path: Path, program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
@@ -184,6 +190,7 @@ def options(**changes: object) -> PreparationOptions:
     return PreparationOptions(("t1", "t2"), **changes)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rough")
 def test_a_cohort_without_maps_can_be_harmonized(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = archive(tmp_path / "raw", ("t1", "t2"), ("t2",))

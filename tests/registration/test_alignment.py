@@ -31,6 +31,7 @@ def test_a_known_movement_between_contrasts_is_found(kind: str, within_mm: float
     assert found.moved_mm == pytest.approx(farthest_error(sitk.Transform(), found.transform), rel=0.6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ultrasound_is_fixed", [True, False])
 def test_patches_need_no_relation_of_grey_levels_over_the_whole(ultrasound_is_fixed: bool) -> None:
     truth, still = known_movement(), phantom(blob_voxels=1.5)

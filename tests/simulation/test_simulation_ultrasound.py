@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import ndimage
 
 from anymod.simulation import SimulationSettings, simulate_subject
@@ -233,10 +232,11 @@ def test_the_sheet_is_one_unbroken_surface_in_the_middle_of_its_banks():
     assert not fold_sheet(np.zeros((len(Tissue), 8, 8, 8), np.float32), 0.5).any()
 
 
-# Coarse acoustics: seconds in place of a quarter of a minute.
 SETTINGS = SimulationSettings(modalities=("us", "t2"), tumours=1.0, missing=0.0, acoustic_mm=2.0)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_frames")
 def test_the_probe_stands_outside_of_the_brain_and_looks_at_the_tumour():
     subject = simulate_subject(3, 1, SETTINGS)
     probe, pose = subject.probe  # type: ignore[misc]
@@ -255,7 +255,9 @@ def test_the_probe_stands_outside_of_the_brain_and_looks_at_the_tumour():
     np.testing.assert_allclose(image.grid.affine[:3, 3], [x[0], y[0], z[0]])
 
 
-def test_a_subject_is_the_same_again_and_its_mr_does_not_depend_on_the_probe():
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_frames")
+def test_a_subject_is_the_same_again_and_its_probe_can_be_named():
     first, again = (simulate_subject(3, 2, SETTINGS.model_copy(update={"tumours": 0.0})) for _ in range(2))
     np.testing.assert_array_equal(first.images["us"].data, again.images["us"].data)
     assert first.tumour is None and first.probe is not None

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tiny_models import tiny_description, tiny_model, write_tiny_cohort
 
 from anymod.cohorts import SubjectImages, read_subject_images
@@ -106,6 +105,7 @@ def synthesizer(rule: IntensityRule, spacing_mm: float, context: int = 0) -> Syn
     return Synthesizer(model, tiny_description(model, intensity=rule, spacing_mm=spacing_mm, modalities=modalities))
 
 
+@pytest.mark.slow
 @given(files, st.sampled_from(RULES), st.sampled_from([1.0, 2.0, 0.9]), st.booleans(), st.booleans())
 @settings(max_examples=30)
 def test_the_way_a_file_stores_a_head_changes_no_slice(
@@ -121,6 +121,7 @@ def test_the_way_a_file_stores_a_head_changes_no_slice(
     np.testing.assert_allclose(rows, expected_rows, atol=2 * TOLERANCE)
 
 
+@pytest.mark.slow
 @given(files, st.sampled_from(RULES), st.sampled_from([1.0, 2.0]), st.booleans())
 @settings(max_examples=8)
 def test_the_way_a_file_stores_a_head_changes_no_synthetic_image(

@@ -13,6 +13,7 @@ from anymod.cohorts import Cohort
 from anymod.errors import ModalityError, OutputError
 from anymod.synthesis import CohortOutcome, CohortRequest, SynthesisOptions, synthesize_cohort
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 SUBJECTS = {"a": ("t1", "t2"), "b": ("flair",), "c": ("t1", "t2", "flair")}
 
 
@@ -60,6 +61,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(cohort: Cohort, model: Path
     assert (out / "a/flair.nii.gz").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_subject_without_its_record_or_with_another_input_is_made_again(
     cohort: Cohort, model: Path, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import csv
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,11 @@ from anymod.errors import CohortError, ConfigurationError, DivergenceError, Outp
 from anymod.models import load_model
 from anymod.training import loop, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.usefixtures("blank_pictures"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +206,7 @@ def test_a_device_that_is_not_there_is_one_line(cohort: Cohort, tmp_path: Path) 
 
 
 def test_half_precision_trains(cohort: Cohort, tmp_path: Path) -> None:
-    train(make_recipe(precision="bf16-mixed"), cohort, tmp_path / "run", device="cpu")
+    train(make_recipe(precision="bf16-mixed", steps=3), cohort, tmp_path / "run", device="cpu")
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
 
 
@@ -242,47 +246,56 @@ def test_a_cohort_without_training_subjects_is_refused(cohort: Cohort, tmp_path:
         train(make_recipe(), empty, tmp_path / "run", device="cpu")
 
 
-TWO_PROCESSES = """
+THREE_TRAININGS = """
 import json, sys
 from pathlib import Path
 from anymod.cohorts import read_cohort
+from anymod.errors import AnymodError
 from anymod.training import Recipe, train
 if __name__ == "__main__":
-    recipe = Recipe.model_validate(json.loads(sys.argv[2]), strict=False)
-    train(recipe, read_cohort(Path(sys.argv[1])), Path(sys.argv[3]), device="cpu", processes=2)
+    recipe, cohort = Recipe.model_validate(json.loads(sys.argv[2]), strict=False), read_cohort(Path(sys.argv[1]))
+    for name, processes in (("unannounced", 1), ("precious", 2), ("run", 2)):
+        try:
+            train(recipe, cohort, Path(sys.argv[3]) / name, device="cpu", processes=processes)
+        except AnymodError as error:
+            print(f"{name}: {error}", flush=True)
 """
 
 
-def launched(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Return what `torchrun` made of a script in two processes that asks for `processes`."""
-    script = Path(arguments[2]).parent / "two.py"
-    script.write_text(TWO_PROCESSES.replace("processes=2", f"processes={processes}"))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    return subprocess.run([*launch, *arguments], capture_output=True, text=True, timeout=120, check=False)
+@dataclass(frozen=True)
+class Launched:
+    """Folder of what `torchrun` made in two processes, and what they printed."""
+
+    folder: Path
+    printed: str
 
 
-def test_what_one_process_finds_wrong_stops_all(cohort: Cohort, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/config.yaml").write_text("precious: true\n")
+@pytest.fixture(scope="module")
+def launched(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Launched:
+    """Train three times in one launch of two processes, of which two are refused."""
+    folder = tmp_path_factory.mktemp("launched")
+    (folder / "precious").mkdir()
+    (folder / "precious/config.yaml").write_text("precious: true\n")
+    (folder / "three.py").write_text(THREE_TRAININGS)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     recipe = json.dumps(make_recipe().model_dump(mode="json"))
-    done = launched(2, str(cohort.root), recipe, str(tmp_path / "run"))
-    assert done.returncode != 0
-    assert done.stderr.count("OutputError: cannot train") == 2
-
-
-def test_processes_that_were_not_announced_are_refused(cohort: Cohort, tmp_path: Path) -> None:
-    recipe = json.dumps(make_recipe().model_dump(mode="json"))
-    done = launched(1, str(cohort.root), recipe, str(tmp_path / "run"))
-    assert done.returncode != 0
-    assert "torchrun started 2" in done.stderr
-    assert not (tmp_path / "run").exists()
-
-
-def test_two_processes_end_where_one_does(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
-    recipe = json.dumps(make_recipe().model_dump(mode="json"))
-    done = launched(2, str(cohort.root), recipe, str(tmp_path / "run"))
+    command = [*launch, str(folder / "three.py"), str(cohort.root), recipe, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    ours, theirs = weights(tmp_path / "run"), weights(finished)
+    return Launched(folder, done.stdout)
+
+
+def test_what_one_process_finds_wrong_stops_all(launched: Launched) -> None:
+    assert launched.printed.count("precious: cannot train") == 2
+
+
+def test_processes_that_were_not_announced_are_refused(launched: Launched) -> None:
+    assert "torchrun started 2" in launched.printed
+    assert not (launched.folder / "unannounced").exists()
+
+
+def test_two_processes_end_where_one_does(cohort: Cohort, finished: Path, launched: Launched, tmp_path: Path) -> None:
+    ours, theirs = weights(launched.folder / "run"), weights(finished)
     train(
         make_recipe(steps=1, learning_rate=1e-9, final_learning_rate=0.0), cohort, tmp_path / "untrained", device="cpu"
     )

@@ -12,8 +12,7 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from anymod.errors import AnymodError, VolumeError
 from anymod.volumes import orient, read_labels, read_volume
@@ -230,6 +229,7 @@ def test_damaged_minc_1_ends_in_a_clear_error_or_is_read(tmp_path: Path, data: s
         parse_minc(damaged(tmp_path / "damaged.mnc", "tiny.mnc", data)).values()
 
 
+@pytest.mark.slow
 @needs_samples
 @given(st.data())
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

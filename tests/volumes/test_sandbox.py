@@ -62,6 +62,7 @@ def test_a_child_that_something_else_kills_is_no_fault_of_the_file(tmp_path: Pat
         read_volume(save(tmp_path / "series"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "spend", "status"),
     [((2**40, 1), "while True: pass", -signal.SIGXCPU), ((2**30, 60), f"{LOADED}; bytes(2**31)", 1)],

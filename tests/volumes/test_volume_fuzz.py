@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicom_phantom import one_slice
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from anymod.errors import AnymodError
 from anymod.volumes import Volume, image_fingerprint, read_labels, read_volume, write_volume

@@ -34,8 +34,7 @@ class Evaluate(Verb):
     options: EvaluationOptions
     model: Model = STANDARD_MODEL
     fold: Annotated[
-        int | None,
-        option("Measure this fold; the predictors are fitted on all other folds.", "K", ge=0),
+        int | None, option("Measure this fold; the predictors are fitted on all other folds.", "K", ge=0)
     ] = None
     protocol: Annotated[
         Literal["standard", "dorent2024", "authors"],  # authors: the older name of dorent2024

@@ -1,15 +1,14 @@
-from .schema import Cohort as Cohort
-from .schema import Modality as Modality
-from .schema import Subject as Subject
-from .schema import default_group as default_group
-from .splits import check_visits_together as check_visits_together
-from .splits import draw_folds as draw_folds
-from .splits import draw_splits as draw_splits
-from .splits import patient_of as patient_of
-from .splits import splits_from_list as splits_from_list
-from .subject_images import SubjectImages as SubjectImages
-from .subject_images import check_same_grid as check_same_grid
-from .subject_images import read_subject_images as read_subject_images
-from .table import read_cohort as read_cohort
-from .table import read_table as read_table
-from .table import write_cohort as write_cohort
+from .schema import Cohort as Cohort, Modality as Modality, Subject as Subject, default_group as default_group
+from .splits import (
+    check_visits_together as check_visits_together,
+    draw_folds as draw_folds,
+    draw_splits as draw_splits,
+    patient_of as patient_of,
+    splits_from_list as splits_from_list,
+)
+from .subject_images import (
+    SubjectImages as SubjectImages,
+    check_same_grid as check_same_grid,
+    read_subject_images as read_subject_images,
+)
+from .table import read_cohort as read_cohort, read_table as read_table, write_cohort as write_cohort

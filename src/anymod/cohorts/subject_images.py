@@ -1,4 +1,4 @@
-"""All images of one subject together: one grid, a foreground for each, the maps that came with them."""
+"""Images of one subject on one grid, with their foregrounds and the subject's maps."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from anymod.volumes import Grid, Volume, check_image, foreground_of, orient, rea
 
 @dataclass(frozen=True)
 class SubjectImages:
-    """The observed images of a subject on their one grid, with bool foregrounds of the same shape.
+    """Observed images of a subject on one grid, with bool foregrounds of the same shape.
 
-    `label` and `tissue` (FreeSurfer labels) are None where the subject has none.
+    `label` and `tissue` (FreeSurfer labels) are None if the subject has none.
     """
 
     volumes: dict[str, Volume]
@@ -27,10 +27,10 @@ class SubjectImages:
 
     @classmethod
     def of(cls, read: Mapping[str, Volume], where: str = "") -> SubjectImages:
-        """Return a subject's images from all its volumes, by modality or as `mask`, `label` and `tissue`.
+        """Return the images in a subject's volumes, named by modality, `mask`, `label` and `tissue`.
 
-        The mask, if there is one, is the foreground of all images; otherwise each image shows its own. Raises GridError where two grids
-        differ, VolumeError where the mask is empty or an image shows nothing; `where` names the subject in errors.
+        The mask, if there is one, is the foreground of all images; otherwise each image has its own. Raises GridError if two grids
+        differ, VolumeError if the mask is empty or an image shows nothing; `where` is the subject in these errors.
         """
         check_same_grid(read, where)
         mask, label, tissue = (read[column].data if column in read else None for column in EXTRA_COLUMNS)
@@ -48,7 +48,7 @@ class SubjectImages:
         return cls(volumes, foregrounds, label, tissue)
 
     def turned(self, orientation: str) -> SubjectImages:
-        """Return the same images with their axes running to `orientation` (such as "RAS"), as views."""
+        """Return views of the images with axes in an orientation such as "RAS"."""
 
         def turn(data: Array) -> Array:
             return orient(Volume(data, self.grid), orientation).data
@@ -61,24 +61,24 @@ class SubjectImages:
 
     @property
     def grid(self) -> Grid:
-        """The grid of every image."""
+        """Grid of all images."""
         return next(iter(self.volumes.values())).grid
 
     @property
     def union(self) -> Array:
-        """Where any image has foreground."""
+        """Union of all foregrounds, bool [X, Y, Z]."""
         return np.logical_or.reduce(list(self.foregrounds.values()))
 
 
 def read_subject_images(cohort: Cohort, subject: Subject) -> SubjectImages:
-    """Return a subject's images; raise what `SubjectImages.of` raises, and VolumeError for a file that cannot be used."""
+    """Return a subject's images; raise the errors of `SubjectImages.of`, and VolumeError for a file that cannot be used."""
     files = {column: cohort.path(subject, column) for column in subject.files}
     read = {column: (read_volume if column in subject.paths else read_labels)(path) for column, path in files.items()}
     return SubjectImages.of(read, f"subject '{subject.name}'")
 
 
 def check_same_grid(volumes: Mapping[str, Volume], where: str = "") -> None:
-    """Raise GridError that names the first volume whose grid differs from the first one's; `where` names the subject instead of a file."""
+    """Raise GridError for the first volume whose grid differs from that of the first; `where` is the subject, by default the file."""
     first, *others = volumes
     for other in others:
         if not volumes[first].grid.same_as(volumes[other].grid):

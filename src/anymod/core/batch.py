@@ -1,4 +1,4 @@
-"""Rows of slices as tensors: what a model trains on and is measured on."""
+"""Batches of slices as tensors, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TENSORS = ("images", "targets", "foreground", "observed", "label", "shown_target
 
 @dataclass(frozen=True)
 class Batch:
-    """B slices of M modalities, C = 1 + 2 · context neighbouring slices each, the slice itself in the middle.
+    """B slices of M modalities, each with C = 1 + 2 · context slices: its neighbours, and the slice itself in the middle.
 
-    Shapes: images (b, m, c, h, w), targets (b, m, h, w), foreground (b, m, h, w), observed (b, m), label (b, h, w), true where the
-    subject's label map marks something. Planes are (right, anterior):
-    h grows to the patient's right, w to the front. Inputs lie in [-255/256, 1] in the foreground, targets in [-1, 1]; outside the
-    foreground, and everywhere in a modality that the subject lacks, both are exactly -1. `subjects` names the rows.
+    Shapes: images (b, m, c, h, w), targets (b, m, h, w), foreground (b, m, h, w), observed (b, m), label (b, h, w), which is true where
+    the subject's label map is not 0. In-plane axes are (right, anterior): h increases to the patient's right, w to the front. Inputs are
+    in [-255/256, 1] in the foreground, targets in [-1, 1]; both are exactly -1 outside the foreground and in modalities that the subject
+    lacks. `subjects` are the names of the rows' subjects.
     """
 
     images: Images
@@ -30,22 +30,22 @@ class Batch:
     label: RowMasks
     subjects: tuple[str, ...]
     shown_targets: Planes | None = None
-    """What the image of a shown modality is compared with, (b, m, h, w); None: its target as if it were hidden."""
+    """Targets of shown modalities, (b, m, h, w); None: the same targets as for hidden ones."""
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on `device`."""
         return self._each(lambda tensor: tensor.to(device), self.subjects)
 
     def rows(self, chosen: slice) -> Batch:
-        """Return some of the rows (views of the same memory)."""
+        """Return some of the rows, as views."""
         return self._each(lambda tensor: tensor[chosen], self.subjects[chosen])
 
     def with_shown_targets(self) -> Batch:
-        """Return the batch in which shown images are compared with what the network sees of them, augmentation included."""
+        """Return the batch with the network's inputs, augmentation included, as the targets of shown modalities."""
         return replace(self, shown_targets=self.images[:, :, self.images.shape[2] // 2])
 
     def targets_of(self, shown: Shown) -> Planes:
-        """Return what every image is compared with where `shown` (b, m) is shown."""
+        """Return the targets (b, m, h, w) of all modalities when `shown` (b, m) are shown."""
         if self.shown_targets is None:
             return self.targets
         return torch.where((shown & self.observed)[:, :, None, None], self.shown_targets, self.targets)

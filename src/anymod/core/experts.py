@@ -1,4 +1,4 @@
-"""The product of the prior and one expert per shown modality (method, section 5, eqs. 12 to 14)."""
+"""Product of the prior and one expert per shown modality (method, section 5, eqs. 12 to 14)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from anymod.core.gaussians import DiagonalGaussian
 
 Product = Callable[[DiagonalGaussian, DiagonalGaussian, Tensor], DiagonalGaussian]
-"""Fuses a prior (batch, *latent) with the experts (batch, modality, *latent) that `shown` (batch, modality) marks."""
+"""Function that fuses a prior (batch, *latent) with the experts (batch, modality, *latent) marked by `shown` (batch, modality)."""
 
-SERIES_BELOW = 1e-2  # precision ratio under which log(1+rho) - rho/(1+rho) cancels in float32
+SERIES_BELOW = 1e-2  # precision ratio below which log(1+rho) - rho/(1+rho) cancels in float32
 
 
 def product_of_experts(
@@ -22,8 +22,8 @@ def product_of_experts(
 ) -> DiagonalGaussian:
     """Return the prior times the experts of the shown modalities (method, eq. 14).
 
-    Shapes: prior (batch, *latent); experts (batch, modality, *latent). Precisions add, and means are weighted by precision.
-    Where nothing is shown the prior comes back exactly. What lies in a hidden slot, NaN included, changes nothing and gets no gradient.
+    Shapes: prior (batch, *latent); experts (batch, modality, *latent). Precisions add, and means are weighted by precision. Where nothing
+    is shown, the result is exactly the prior. Values in hidden slots, NaN included, have no effect and get no gradient.
     """
     hidden = hidden_like(experts.mean, shown)
     # Infinite variance removes an expert exactly: its weight is 0.
@@ -37,9 +37,9 @@ def product_of_experts(
 def product_by_sums(
     prior: DiagonalGaussian, experts: DiagonalGaussian, shown: Bool[Tensor, "batch modality"]
 ) -> DiagonalGaussian:
-    """Return what `product_of_experts` does, by plain sums of precisions: engines make fewer passes over memory for these.
+    """Return the result of `product_of_experts` from plain sums of precisions, which take engines fewer passes over memory.
 
-    Hidden slots must be finite, and log-variances small enough for precisions not to overflow.
+    Values in hidden slots must be finite, and precisions must not overflow.
     """
     weight = shown.reshape(*shown.shape, *(1,) * (experts.mean.ndim - 2)).to(experts.mean.dtype)
     precision = experts.precision * weight
@@ -49,7 +49,7 @@ def product_by_sums(
 
 
 def by_inverse_deviation(product: Product) -> Product:
-    """Return a fusion that weighs means by 1/sigma where `product` weighs by 1/sigma^2, and adds up 1/sigma (deviation A1)."""
+    """Return `product` with 1/sigma instead of 1/sigma^2, for the sum as well as for the weights of the means (deviation A1)."""
 
     def fuse(prior: DiagonalGaussian, experts: DiagonalGaussian, shown: Tensor) -> DiagonalGaussian:
         fused = product(_with_half_the_log_variance(prior), _with_half_the_log_variance(experts), shown)
@@ -67,41 +67,29 @@ def divergence_from_prior(
 ) -> Tensor:
     """Return KL[product || prior] element by element, in nats: 1/2 [log(1+rho) - rho/(1+rho) + lambda_p d^2] (method, section 5).
 
-    rho is the shown experts' precision over the prior's and d the shift of the mean, written as sum lambda_m (mu_m - mu_p) / lambda_s, so
-    that nothing cancels: below rho = 1e-2 the first two terms are their series. Never negative; 0 where nothing is shown.
+    rho is the shown experts' precision divided by the prior's. d is the shift of the mean, sum lambda_m (mu_m - mu_p) / lambda_s, a form in
+    which nothing cancels; for rho below 1e-2 the first two terms are computed as a series. Never negative; 0 where nothing is shown.
     """
     hidden = hidden_like(experts.mean, shown)
     log_ratio = (prior.log_variance.unsqueeze(1) - experts.log_variance).masked_fill(hidden, -math.inf)
     offset = (experts.mean - prior.mean.unsqueeze(1)).masked_fill(hidden, 0.0)
-    # Weights against the whole product, prior included (its log-ratio is 0): finite even where every expert is hidden.
+    # Weights in the whole product, including the prior (its log-ratio is 0), are finite even where every expert is hidden.
     all_ratios = torch.cat([torch.zeros_like(log_ratio[:, :1]), log_ratio], dim=1)
     shift = (all_ratios.softmax(dim=1)[:, 1:] * offset).sum(1)
     ratio = log_ratio.exp().sum(1)
-    return 0.5 * (_spread_term(ratio) + prior.precision * shift.square())
+    return 0.5 * (_variance_term(ratio) + prior.precision * shift.square())
 
 
-def _spread_term(ratio: Tensor) -> Tensor:
+def _variance_term(ratio: Tensor) -> Tensor:
     """Return log(1+rho) - rho/(1+rho), accurate for every rho >= 0."""
     small = ratio < SERIES_BELOW
-    # Each branch sees only values at which it is finite, so that neither sends NaN into the other's gradient.
+    # Each branch gets only values at which it is finite, so that neither puts NaN into the other's gradient.
     low = torch.where(small, ratio, 0.0)
     high = torch.where(small, 1.0, ratio)
     series = low.square() * (0.5 - 2 * low / 3 + 0.75 * low.square())
     return torch.where(small, series, torch.log1p(high) - high / (1 + high))
 
 
-def expert_between(prior: DiagonalGaussian, posterior: DiagonalGaussian) -> DiagonalGaussian:
-    """Return the Gaussian that turns `prior` into `posterior` by multiplication: the ratio in method, eq. 11.
-
-    Raises ValueError where the posterior is not more precise than the prior: the ratio is then no Gaussian (method, section 5).
-    """
-    precision = posterior.precision - prior.precision
-    if not bool((precision > 0).all()):
-        raise ValueError("the ratio of two Gaussians is a Gaussian only where the numerator is more precise")
-    mean = (posterior.precision * posterior.mean - prior.precision * prior.mean) / precision
-    return DiagonalGaussian(mean, -precision.log())
-
-
 def hidden_like(experts: Tensor, shown: Bool[Tensor, "batch modality"]) -> Tensor:
-    """Return not-shown with axes of length 1 added, so that it broadcasts over (batch, modality, *latent)."""
+    """Return the inverse of `shown` with axes of length 1 added, so that it broadcasts over (batch, modality, *latent)."""
     return ~shown.reshape(*shown.shape, *(1,) * (experts.ndim - 2))

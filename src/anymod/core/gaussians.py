@@ -1,8 +1,7 @@
-"""Diagonal Gaussians: the only distribution in this package, held as mean and log-variance."""
+"""Diagonal Gaussians, the only distributions in this package, as mean and log-variance."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DiagonalGaussian:
-    """N(mean, diag exp(log_variance)); both tensors of one shape. A log-variance of +inf says nothing about that element."""
+    """N(mean, diag exp(log_variance)); both tensors have one shape. A log-variance of +inf means no information about that element."""
 
     mean: Tensor
     log_variance: Tensor
@@ -35,25 +34,19 @@ def standard_gaussian(like: Tensor) -> DiagonalGaussian:
 def draw(distribution: DiagonalGaussian, noise: Tensor | None, temperature: float = 1.0) -> Tensor:
     """Return mean + temperature * sigma * noise (method, section 11), reparameterized.
 
-    `noise` is standard normal, broadcast to the distribution's shape. At temperature 0 the mean itself comes back and no noise is needed.
+    `noise` is standard normal and broadcasts to the distribution's shape. At temperature 0 the result is the mean, and `noise` can be None.
     """
     if temperature == 0:
         return distribution.mean
     if temperature < 0 or noise is None:
-        raise ValueError("a draw needs a temperature of at least 0 and, above 0, noise")
+        raise ValueError("a draw needs a temperature of at least 0, and noise if it is above 0")
     return distribution.mean + temperature * distribution.standard_deviation * noise
-
-
-def log_density(distribution: DiagonalGaussian, value: Tensor) -> Tensor:
-    """Return log N(value; mean, sigma^2) element by element, in nats."""
-    squared = (value - distribution.mean).square() * distribution.precision
-    return -0.5 * (squared + distribution.log_variance + math.log(2 * math.pi))
 
 
 def divergence(first: DiagonalGaussian, second: DiagonalGaussian) -> Tensor:
     """Return KL[first || second] element by element, in nats, for any two diagonal Gaussians.
 
-    For a posterior against the prior it was made from, use `experts.divergence_from_prior`, which does not cancel.
+    For a posterior and the prior it was computed from, use `experts.divergence_from_prior`, which avoids cancellation.
     """
     difference = first.log_variance - second.log_variance
     squared = (first.mean - second.mean).square() * second.precision
@@ -61,5 +54,5 @@ def divergence(first: DiagonalGaussian, second: DiagonalGaussian) -> Tensor:
 
 
 def soft_limit(value: Tensor, limit: float) -> Tensor:
-    """Return limit * tanh(value / limit): near-identity around 0, never beyond +-limit (deviation A3, method, check 22)."""
+    """Return limit * tanh(value / limit), nearly the identity around 0 and never beyond +-limit (deviation A3, method, check 22)."""
     return limit * torch.tanh(value / limit)

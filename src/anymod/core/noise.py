@@ -1,4 +1,4 @@
-"""Standard normal noise as an argument: how latents are drawn with it, and how rows share it."""
+"""Draws of latents, and the standard normal noise for them, which rows can share."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 from anymod.core.gaussians import DiagonalGaussian, draw
 from anymod.randomness import torch_generator
 
-USUAL_TEMPERATURE = 0.7  # of several samples (method, section 11)
+USUAL_TEMPERATURE = 0.7  # for several samples (method, section 11)
 
 Noise = Callable[[int, tuple[int, ...]], Tensor]
-"""Called with a level (1 finest) and a latent's shape (batch, *latent); returns standard normal noise that broadcasts to it."""
+"""Function of a level (1 finest) and a latent's shape (batch, *latent) that returns standard normal noise that broadcasts to it."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A way of drawing latents: mean + temperature * standard deviation * noise (method, section 11)."""
+    """Rule for drawing latents: mean + temperature * standard deviation * noise (method, section 11)."""
 
     temperature: float = 0.0
     noise: Noise | None = None
 
     def __call__(self, level: int, distribution: DiagonalGaussian) -> Tensor:
-        """Return the latent of a level (1 finest). At temperature 0 it is the mean and no noise is asked for."""
+        """Return the latent of a level (1 finest). At temperature 0 it is the mean, and `noise` is not called."""
         if self.temperature == 0 or self.noise is None:
             return draw(distribution, None, self.temperature)
         return draw(distribution, self.noise(level, tuple(distribution.mean.shape)), self.temperature)
@@ -34,20 +34,15 @@ class Draw:
 MEAN = Draw()
 
 
-def fresh_noise(generator: torch.Generator) -> Noise:
-    """Return noise that differs in every row and call, from `generator` and on its device."""
-    return lambda level, shape: torch.randn(shape, generator=generator, device=generator.device)
-
-
 def noise_of_rows(generator: torch.Generator, rows: slice, total: int) -> Noise:
-    """Return the noise of `rows` of a batch of `total` rows: several processes that share a batch draw what one would have drawn."""
+    """Return the noise of `rows` in a batch of `total` rows, so that processes that share a batch draw the same as a single one."""
     return lambda level, shape: torch.randn((total, *shape[1:]), generator=generator, device=generator.device)[rows]
 
 
 def shared_noise(seed: int, *stream: str | int, device: str | torch.device = "cpu") -> Noise:
-    """Return noise drawn once for each level and the same for all rows and calls, so that the slices of a volume do not flicker.
+    """Return noise drawn once per level and shared by all rows and calls, so that the slices of a volume do not flicker.
 
-    Always drawn on the CPU, so that a seed means the same volume on every device; whatever the batching (method, section 11).
+    It is drawn on the CPU, so that a seed gives the same volume on every device and with every batch size (method, section 11).
     """
 
     def noise(level: int, shape: tuple[int, ...]) -> Tensor:

@@ -1,18 +1,10 @@
-"""What training minimizes: likelihoods of observed images, divergences and a least-squares adversary (method, sections 4 to 7)."""
+"""Terms of the training objective: likelihoods of observed images and least-squares adversarial losses (method, sections 4 to 7)."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-
-
-def normal_negative_log_likelihood(image: Tensor, prediction: Tensor, standard_deviation: float) -> Tensor:
-    """Return -log N(image; prediction, sigma_x^2) in nats, pixel by pixel, constants kept (method, eq. 6): what tests of the bound need."""
-    squared = ((image - prediction) / standard_deviation).square()
-    return 0.5 * squared + math.log(standard_deviation) + 0.5 * math.log(2 * math.pi)
 
 
 def mean_over_observed(
@@ -20,7 +12,7 @@ def mean_over_observed(
 ) -> Float[Tensor, ""]:
     """Return the mean over rows of the mean over their observed modalities of the mean over pixels (method, section 7).
 
-    A modality that is not observed has no known image: whatever `error` holds there, NaN included, changes nothing.
+    Values of `error` in modalities that are not observed, NaN included, have no effect.
     """
     per_image = error.mean(dim=(2, 3)).masked_fill(~observed, 0.0)
     return (per_image.sum(1) / observed.sum(1).clamp(min=1)).mean()
@@ -44,5 +36,5 @@ def discriminator_loss(scores_of_real: list[Tensor], scores_of_fakes: list[Tenso
 
 
 def adversarial_loss(scores_of_fakes: list[Tensor]) -> Tensor:
-    """Return R_s = mean over modalities of E[(D(fake) - 1)^2] (method, eq. 16): the model's side."""
+    """Return R_s = mean over modalities of E[(D(fake) - 1)^2], the model's adversarial loss (method, eq. 16)."""
     return torch.stack([(score - 1).square().mean() for score in scores_of_fakes]).mean()

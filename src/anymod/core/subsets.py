@@ -1,7 +1,7 @@
-"""Subsets of modalities: enumerated, named, weighed and drawn by group (method, section 8).
+"""Subsets of modalities: enumeration, names, probabilities and draws by group (method, section 8).
 
-A subset is a bit mask here: bit m stands for the m-th modality of the model's order. A ticket is what a draw is made from: "everything
-observed", one group ("any non-empty part of the observed ultrasound/MR"), or "any non-empty part of everything", the mixed ticket.
+A subset is a bit mask: bit m is the m-th modality in the model's order. Each draw uses a ticket: "everything observed", one group ("any
+non-empty part of the observed ultrasound/MR"), or "any non-empty part of everything", the mixed ticket.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def subset_name(mask: int, modalities: Sequence[str]) -> str:
 
 
 def parse_subset(name: str, modalities: Sequence[str]) -> int:
-    """Return the mask of names joined by `+` or `,` in any order; ValueError for an unknown or repeated name, or none."""
+    """Return the mask of names joined by `+` or `,` in any order; raise ValueError for an unknown, repeated or missing name."""
     return sum(1 << place for place in parse_order(name, modalities))
 
 
 def parse_order(name: str, modalities: Sequence[str]) -> tuple[int, ...]:
-    """Return the positions of names joined by `+` or `,`, in their order; ValueError for an unknown or repeated name, or none."""
+    """Return the positions of names joined by `+` or `,`, in their order; raise ValueError for an unknown, repeated or missing name."""
     names = [each.strip() for each in name.replace(",", "+").split("+")]
     if len(set(names)) != len(names) or not set(names) <= set(modalities):
         raise ValueError(f"'{name}' is no subset of {'+'.join(modalities)}")
@@ -53,27 +53,16 @@ def parse_order(name: str, modalities: Sequence[str]) -> tuple[int, ...]:
 
 
 def tickets(observed: int, groups: Sequence[str], *, mixed: bool) -> list[int]:
-    """Return one mask per ticket of a subject: the candidates are its non-empty sub-masks, except that ticket 0 is `observed` itself.
+    """Return one mask per ticket of a subject; its candidates are the non-empty sub-masks, but ticket 0 has only `observed` itself.
 
-    Ticket 0 is everything observed; then one ticket for each group of which something is observed, in the order in which groups first
-    appear; with `mixed`, one more for any non-empty part of everything. No ticket where nothing is observed.
+    Ticket 0 is everything observed. Then follow one ticket per group with an observed modality, in the order in which groups first
+    appear, and with `mixed` one for any non-empty part of everything. There is no ticket if nothing is observed.
     """
     if not observed:
         return []
     names = list(dict.fromkeys(groups))
     parts = [as_mask([group == name for group in groups]) & observed for name in names]
     return [observed, *(part for part in parts if part), *([observed] if mixed else [])]
-
-
-def subset_weights(observed: int, groups: Sequence[str], *, mixed: bool) -> dict[int, float]:
-    """Return a_{s|r}: the probability of every subset that a single draw can give (method, section 8); they sum to 1."""
-    drawn = tickets(observed, groups, mixed=mixed)
-    weights = dict.fromkeys(non_empty_subsets(observed), 0.0)
-    for index, ticket in enumerate(drawn):
-        candidates = [observed] if index == 0 else non_empty_subsets(ticket)
-        for subset in candidates:
-            weights[subset] += 1 / (len(drawn) * len(candidates))
-    return {subset: weight for subset, weight in weights.items() if weight > 0}
 
 
 def draw_subsets(
@@ -84,11 +73,11 @@ def draw_subsets(
     *,
     mixed: bool,
 ) -> Bool[Tensor, "draw batch modality"]:
-    """Return, for every row, `draws` subsets of what is observed, stratified over the tickets.
+    """Return `draws` subsets of the observed modalities of every row, stratified over the tickets.
 
-    A row goes through its tickets in turn, from a start drawn at random: over as many draws as tickets each is used once, and with one
-    draw a row each ticket is equally likely, so the mean is that of free draws and the variance smaller. Raises ValueError where a row
-    observes nothing: such subjects are left out before a batch is made.
+    A row uses its tickets in turn from a random start. As many draws as tickets use each ticket once, and in a single draw all tickets are
+    equally likely, so the mean is that of independent draws and the variance is smaller. Raises ValueError if a row observes nothing;
+    such subjects must be left out of batches.
     """
     rows = []
     for row in observed.tolist():
@@ -103,7 +92,7 @@ def draw_subsets(
 
 
 def _draw_part(mask: int, generator: torch.Generator) -> int:
-    """Return a non-empty sub-mask of `mask`, each equally likely: an integer 1..2^k-1 spread over its k bits."""
+    """Return a non-empty sub-mask of `mask`, each equally likely: the bits of an integer from 1 to 2^k-1, placed at its k bits."""
     bits = [index for index in range(mask.bit_length()) if mask >> index & 1]
     pick = 1 + _integer(2 ** len(bits) - 1, generator)
     return sum(1 << bit for position, bit in enumerate(bits) if pick >> position & 1)

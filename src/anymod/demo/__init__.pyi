@@ -1,2 +1,1 @@
-from .demonstration import Demonstration as Demonstration
-from .demonstration import demonstrate as demonstrate
+from .demonstration import Demonstration as Demonstration, demonstrate as demonstrate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import statistics
-import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -140,10 +140,4 @@ def _probe(model: Synthesizes, temperature: float = 0.0) -> Tensor:
 @torch.inference_mode()
 def _seconds(model: Synthesizes) -> float:
     _probe(model)
-    return statistics.median(_timed(partial(_probe, model)) for _ in range(PROBE_RUNS))
-
-
-def _timed(run: Callable[[], Tensor]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    return statistics.median(timeit.repeat(partial(_probe, model), number=1, repeat=PROBE_RUNS))

@@ -1,22 +1,13 @@
 from .checkerboard import draw_checkerboard as draw_checkerboard
 from .curves import write_curves as write_curves
 from .demonstration import draw_demo as draw_demo
-from .examples import Case as Case
-from .examples import Example as Example
-from .examples import draw_example as draw_example
-from .examples import draw_extremes as draw_extremes
-from .examples import draw_validation as draw_validation
-from .grid import Cell as Cell
-from .grid import Colours as Colours
-from .grid import Page as Page
-from .grid import Pair as Pair
-from .grid import Picture as Picture
+from .examples import (
+    Case as Case,
+    Example as Example,
+    draw_example as draw_example,
+    draw_extremes as draw_extremes,
+    draw_validation as draw_validation,
+)
 from .grid import draw_grid as draw_grid
-from .grid import window as window
-from .planes import as_displayed as as_displayed
-from .planes import middle_planes as middle_planes
-from .planes import surroundings as surroundings
-from .planes import three_planes as three_planes
 from .thumbnails import preview_png as preview_png
-from .volumes import draw_patient as draw_patient
-from .volumes import draw_synthesis as draw_synthesis
+from .volumes import draw_patient as draw_patient, draw_synthesis as draw_synthesis

@@ -1,30 +1,36 @@
 from .dorent2024 import first_foreground as first_foreground
-from .folder import CARD as CARD
-from .folder import DESCRIPTION as DESCRIPTION
-from .folder import WEIGHTS as WEIGHTS
-from .folder import Calibration as Calibration
-from .folder import ModelDescription as ModelDescription
-from .folder import ModelModality as ModelModality
-from .folder import find_model as find_model
-from .folder import load_model as load_model
-from .folder import read_card as read_card
-from .folder import save_model as save_model
+from .folder import (
+    CARD as CARD,
+    DESCRIPTION as DESCRIPTION,
+    WEIGHTS as WEIGHTS,
+    Calibration as Calibration,
+    ModelDescription as ModelDescription,
+    ModelModality as ModelModality,
+    find_model as find_model,
+    load_model as load_model,
+    read_card as read_card,
+    save_model as save_model,
+)
 from .importing import import_weights as import_weights
-from .interface import Draws as Draws
-from .interface import Encoding as Encoding
-from .interface import InputSpec as InputSpec
-from .interface import Losses as Losses
-from .interface import Network as Network
-from .interface import Part as Part
-from .interface import Run as Run
-from .interface import Synthesizes as Synthesizes
+from .interface import (
+    Draws as Draws,
+    Encoding as Encoding,
+    InputSpec as InputSpec,
+    Losses as Losses,
+    Network as Network,
+    Run as Run,
+    Synthesizes as Synthesizes,
+)
 from .mmhvae import MMHVAE as MMHVAE
-from .mmhvae_settings import DORENT2024 as DORENT2024
-from .mmhvae_settings import MMHVAEObjective as MMHVAEObjective
-from .mmhvae_settings import MMHVAESettings as MMHVAESettings
-from .registry import ARCHITECTURES as ARCHITECTURES
-from .registry import MMHVAEModel as MMHVAEModel
-from .registry import Model as Model
-from .registry import build_model as build_model
-from .registry import built as built
-from .registry import default_model as default_model
+from .mmhvae_settings import (
+    DORENT2024 as DORENT2024,
+    MMHVAEObjective as MMHVAEObjective,
+    MMHVAESettings as MMHVAESettings,
+)
+from .registry import (
+    ARCHITECTURES as ARCHITECTURES,
+    Model as Model,
+    build_model as build_model,
+    built as built,
+    default_model as default_model,
+)

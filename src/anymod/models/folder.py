@@ -28,11 +28,9 @@ DESCRIPTION, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
 
 
 class ModelModality(Settings):
-    """One kind of image that the model knows."""
+    """A modality of the model, with its raw intensities."""
 
-    name: str = Field(
-        pattern=f"^{MODALITY_NAME.pattern}$", description="also a file's name, so nothing that leaves a folder"
-    )
+    name: str = Field(pattern=f"^{MODALITY_NAME.pattern}$", description="also part of a file name")
     group: str
     low: float = Field(description="median over training subjects of the raw value that means the least foreground")
     high: float = Field(description="median over training subjects of the raw value that means 1")
@@ -51,7 +49,7 @@ class ModelModality(Settings):
 
 
 class Calibration(Settings):
-    """How far a model's images were from the truth, on subjects that it was not trained on (`anymod calibrate`)."""
+    """Errors of a model's images on subjects that it was not trained on (`anymod calibrate`)."""
 
     cohort: str
     split: str
@@ -63,7 +61,7 @@ class Calibration(Settings):
 
 
 class ModelDescription(Settings):
-    """All that is needed to use the weights on a volume, and where they come from."""
+    """Everything needed to use the weights on a volume, and their origin."""
 
     format: Literal[1] = 1
     anymod: str
@@ -73,7 +71,7 @@ class ModelDescription(Settings):
     spacing_mm: float = Field(gt=0, description="of the model's isotropic grid")
     image_size: tuple[int, int] = Field(description="rows and columns of a training slice")
     slice_axis: Literal["axial"] = "axial"
-    orientation: Literal["RAS", "LPS"] = Field(default="RAS", description="where rows, columns and slices run to")
+    orientation: Literal["RAS", "LPS"] = Field(default="RAS", description="directions of rows, columns and slices")
     intensity: IntensityRule
     targets: Literal["percentile", "harmonized"]
     training: dict[str, Any] = Field(description="cohort's name and fingerprint, subjects, steps, seed")
@@ -100,7 +98,7 @@ class ModelDescription(Settings):
         return tuple(modality.name for modality in self.modalities)
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of all that shapes the images: weights, network, grid and intensities, not what else is told of them."""
+        """Return a SHA-256 of everything that shapes the images: weights, network, grid and intensities."""
         content = self.model_dump(mode="json", exclude={"anymod", "training", "calibration"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -124,9 +122,9 @@ class ModelDescription(Settings):
 
 
 def save_model(folder: Path, model: Network, description: ModelDescription, card: str, *, half: bool = False) -> None:
-    """Write a model folder; the description comes last, so that a folder without it is known to be incomplete.
+    """Write a model folder. The description is written last: a folder without it is incomplete.
 
-    `half` stores float16: half the size; the network computes in float32 all the same.
+    `half` stores float16: half the size; the network still computes in float32.
     """
     tensors = {
         name: (tensor.half() if half else tensor).detach().cpu().contiguous()
@@ -197,7 +195,7 @@ def _read_weights(path: Path, expected_sha256: str, expected: Mapping[str, Tenso
                 raise ModelFolderError("wrong weights", path, "names or shapes differ from the architecture's", remedy)
             kinds = {stream.get_slice(name).get_dtype() for name in shapes} - {"F16", "BF16", "F32"}
             if kinds:
-                why = f"they hold {', '.join(sorted(kinds))} in place of floating-point numbers"
+                why = f"they hold {', '.join(sorted(kinds))} instead of floating-point numbers"
                 raise ModelFolderError("wrong weights", path, why, "copy the folder again")
             return {name: stream.get_tensor(name).float() for name in shapes}
     except SafetensorError as error:

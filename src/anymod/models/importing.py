@@ -1,4 +1,4 @@
-"""From the authors' file of weights to a model folder: read without running anything in it, checked, described."""
+"""Import of the published weights into a model folder, without running anything in their file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def import_weights(
     """Write a model folder with the weights of the authors' network; return its description.
 
     Args:
-        file: What their training saved: a `state_dict`, names to float32 tensors.
+        file: The published `state_dict`: names to float32 tensors.
         out: Folder to create.
         image_size: Rows and columns of a slice; needed only where it is not square.
         spacing_mm: Of the isotropic grid that slices are taken from.
@@ -70,7 +70,7 @@ def import_weights(
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name; nothing but tensors in a dictionary is let through."""
+    """Return the tensors of a file by name; refuse anything but a dictionary of tensors."""
     if not file.is_file():
         raise ModelFolderError("no weights", file, "there is no such file", GIVE_THEIRS)
     try:
@@ -95,17 +95,16 @@ def _card(description: ModelDescription) -> str:
     return f"""# Model card
 
 Weights of the paper's authors (Dorent et al.; ReubenDo/MMHVAE) for {", ".join(description.names)}, imported from
-`{description.training["imported_from"]}` by anymod {description.anymod}. Whose data they have seen, and under which licence they
-come, their repository says.
+`{description.training["imported_from"]}` by anymod {description.anymod}. Their repository states training data and licence.
 
 - **Intended use**: research. Not a medical device; a synthetic image is an estimate and can miss or invent pathology.
 - **Input**: ultrasound of an operation, and MR aligned to it and cut to its fan (`anymod prepare --resample-to us --cut-to us`), at
   {description.spacing_mm:g} mm; slices of {height} x {width}, rows to the patient's {rows}, columns to the {columns}. These directions
   are what the authors' scripts do to the archive's files as we read them; they were not compared with slices of theirs. What does not
-  fit into a slice stays background, and is told.
+  fit into a slice stays background; a warning says how much.
 - **Output**: MR on the authors' harmonized scale, 0 to 1, whose constants are not published; ultrasound on its own scale, or 0 to 255.
 - **Differences** from their scripts: outputs cover the union of the images given, not the first one's foreground; one noise a volume.
-- The spread of samples is no calibrated uncertainty (`anymod calibrate` adds measured errors).
+- The standard deviation of samples is not a calibrated uncertainty (`anymod calibrate` adds measured errors).
 """
 
 

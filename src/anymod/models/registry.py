@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from anymod.configuration import Settings, validate
 from anymod.errors import AnymodError, ConfigurationError
@@ -17,39 +17,36 @@ from anymod.models.mmhvae_settings import DORENT2024, MMHVAEObjective, MMHVAESet
 OLDER_NAMES = {"authors": "dorent2024"}  # in model folders and recipes of version 0.1
 
 
-class MMHVAEModel(Settings):
-    """The hierarchical mixture of products of experts."""
+class _Section(Settings):
+    """Settings and objective that both architectures share."""
 
-    architecture: Literal["mmhvae"] = "mmhvae"
+    architecture: str
     settings: MMHVAESettings = MMHVAESettings()
     objective: MMHVAEObjective = MMHVAEObjective()
 
     @model_validator(mode="after")
-    def _weighs_every_level(self) -> MMHVAEModel:
+    def _weighs_every_level(self) -> _Section:
         self.objective.check_levels(len(self.settings.widths))
         return self
+
+
+class MMHVAEModel(_Section):
+    """The hierarchical mixture of products of experts."""
+
+    architecture: Literal["mmhvae"] = "mmhvae"
 
     def build(self, modalities: Sequence[str]) -> Network:
         """Return an untrained network; raise ValueError where it cannot have these modalities."""
         return MMHVAE(modalities, self.settings, self.objective)
 
 
-class Dorent2024Model(Settings):
+class Dorent2024Model(_Section):
     """The published network of the paper, which fuses experts in its own way (deviations A1 and A2)."""
 
-    architecture: Literal["dorent2024"] = "dorent2024"
+    architecture: Annotated[Literal["dorent2024"], BeforeValidator(lambda name: OLDER_NAMES.get(name, name))] = (
+        "dorent2024"
+    )
     settings: MMHVAESettings = DORENT2024
-    objective: MMHVAEObjective = MMHVAEObjective()
-
-    @field_validator("architecture", mode="before")
-    @classmethod
-    def _newer_name(cls, name: Any) -> Any:
-        return OLDER_NAMES.get(name, name)
-
-    @model_validator(mode="after")
-    def _weighs_every_level(self) -> Dorent2024Model:
-        self.objective.check_levels(len(self.settings.widths))
-        return self
 
     def build(self, modalities: Sequence[str]) -> Network:
         """Return an untrained network; raise ValueError where it cannot have these modalities."""

@@ -1,4 +1,4 @@
-"""Residual cells with squeeze-and-excitation, the links between levels, and the normalization they share."""
+"""Residual cells with squeeze-and-excitation, the layers between levels, and their normalization."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ NORM_EPSILON = 1e-5
 
 
 def in_full_precision(features: Tensor) -> Tensor:
-    """Return half precision widened to float32, for sums and distributions that need it (method, section 10); all else as it is."""
+    """Return half precision as float32, which sums and distributions need (method, section 10); other types are unchanged."""
     return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
 
 
 class InstanceNorm(nn.Module):
-    """Normalizes each channel of each row over its pixels: no parameters and no running statistics, so rows never see one another."""
+    """Normalization of each channel of each row over its pixels; without parameters or running statistics, so that rows are independent."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (x - mean) / sqrt(variance + 1e-5), variance biased; shapes (b, c, h, w). A 1x1 map is refused: it would vanish."""
+        """Return (x - mean) / sqrt(variance + 1e-5) with biased variance, (b, c, h, w); raise ValueError for 1x1 maps, which would be 0."""
         if x.shape[-1] * x.shape[-2] < 2:
             raise ValueError("a map of one pixel cannot be normalized; use a larger image or fewer levels")
         if x.device.type == "cpu" and not torch.compiler.is_exporting():
-            # The same in a third of the time, but for channels last, where its variance cancels.
+            # Gives the same in a third of the time; contiguous, because its variance cancels in channels-last memory.
             return nn.functional.group_norm(x.contiguous(), x.shape[1], eps=NORM_EPSILON)
-        # Engines fuse this one with what follows, and on a GPU autocast leaves it in half precision.
+        # Engines fuse this form with the next operation, and autocast on a GPU keeps it in half precision.
         return nn.functional.instance_norm(x, eps=NORM_EPSILON)
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by a gate in (0, 1) computed from all channels' means (Hu et al. 2018)."""
+    """Scaling of each channel by a gate in (0, 1) that is computed from the means of all channels (Hu et al. 2018)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class DecoderCell(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Doubles height and width (bilinear, pixel centres kept), then a 3x3 convolution without bias."""
+    """Bilinear upsampling by 2 (align_corners=False), then a 3x3 convolution without bias."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Upsample(nn.Module):
 
 
 class ModalityEncoder(nn.Module):
-    """Bottom-up network of one modality: a residual cell at each depth, strided convolutions in between, every depth kept."""
+    """Bottom-up network of one modality: a residual cell at each depth, with strided convolutions in between."""
 
     def __init__(self, channels_in: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class ModalityEncoder(nn.Module):
         self.strides = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return one map a depth, finest first: (b, widths[d], h / 2^d, w / 2^d)."""
+        """Return one map per depth, finest first: (b, widths[d], h / 2^d, w / 2^d)."""
         maps = [self.cells[0](self.stem(x))]
         for stride, cell in zip(self.strides, list(self.cells)[1:], strict=True):
             maps.append(cell(stride(maps[-1])))

@@ -1,4 +1,4 @@
-"""The discriminators: one per modality, convolutional, least squares (method, section 6)."""
+"""Convolutional discriminators, one per modality, for least-squares losses (method, section 6)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from anymod.nn.cells import InstanceNorm, in_full_precision
 
-MOST_WIDENING = 4  # channels stop growing at four times the first layer's (deviation T7)
+MOST_WIDENING = 4  # at most four times the channels of the first layer (deviation T7)
 
 
 class Discriminator(nn.Module):
-    """Judges one modality's slices: `depth` strided 4x4 convolutions, then two of stride 1; higher scores mean more real.
+    """Discriminator of one modality's slices: `depth` strided 4x4 convolutions, then two of stride 1; higher scores mean more real.
 
-    Depth 3 sees patches of about 70 pixels; the authors' depth 6 judges a 192x192 slice as a whole.
+    At depth 3 a score covers a patch of about 70 pixels; the authors' depth 6 gives one score for a 192x192 slice.
     """
 
     def __init__(self, width: int, depth: int) -> None:

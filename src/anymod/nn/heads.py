@@ -1,4 +1,4 @@
-"""Heads: where maps become Gaussians (priors and experts) or images."""
+"""Heads that turn maps into Gaussians (priors and experts) or images."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from anymod.nn.cells import InstanceNorm, SqueezeExcite, in_full_precision
 def as_gaussian(features: Tensor, limit: float, log_variance_per_output: int = 1) -> DiagonalGaussian:
     """Return the distribution whose mean is the first half of the channels and whose log-variance is a multiple of the second.
 
-    Both halves are softly limited first. Half precision is widened to float32: fusion and divergence need it (method, section 10).
+    Both halves are first limited by `soft_limit`, in float32, which fusion and divergence need (method, section 10).
     """
     mean, output = soft_limit(in_full_precision(features), limit).chunk(2, dim=1)
     return DiagonalGaussian(mean, output if log_variance_per_output == 1 else log_variance_per_output * output)
 
 
 def scale_means(emit: nn.Module, gain: float) -> None:
-    """Scale the means that a weight-normed layer emits (the first half of its rows) once, before training."""
+    """Scale the means that a weight-normalized layer emits (the first half of its rows) by `gain`, once before training."""
     magnitude = emit.get_parameter("parametrizations.weight.original0")
     with torch.no_grad():
         magnitude[: len(magnitude) // 2] *= gain
 
 
 class ExpertHead(nn.Module):
-    """Emits an expert's mean and log-variance from the decoder's map joined with one modality's map of the same size.
+    """Head that emits an expert's mean and log-variance from the decoder's map joined with one modality's map of the same size.
 
-    At the coarsest level there is no decoder map yet: `channels_in` is then the modality's alone.
+    At the coarsest level there is no decoder map, so `channels_in` counts the modality's map only.
     """
 
     def __init__(self, channels_in: int, channels: int) -> None:
@@ -49,8 +49,8 @@ class ExpertHead(nn.Module):
     def beside(self, h: Tensor, maps: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
         """Return what `forward` does for the decoder's map h (b, c, h, w) joined with maps (n, c, h, w) of several modalities.
 
-        `spread` brings what is computed from h, row by row, beside the maps: (b, ...) to (n, ...). Norms keep channels apart and
-        convolutions add them up, so that h's half is computed once, not once for each modality.
+        `spread` repeats rows computed from h for the maps: (b, ...) to (n, ...). Norms treat channels separately and convolutions add
+        over channels, so the part that depends on h is computed once instead of once per modality.
         """
         ours, theirs = self.first.weight.split([h.shape[1], maps.shape[1]], dim=1)
         first = nn.functional.conv2d(nn.functional.silu(self.norm(maps)), theirs, padding=1)
@@ -63,7 +63,7 @@ class ExpertHead(nn.Module):
 
 
 class PriorHead(nn.Module):
-    """Emits a prior's mean and log-variance from the decoder's map."""
+    """Head that emits a prior's mean and log-variance from the decoder's map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class PriorHead(nn.Module):
 
 
 class VectorTop(nn.Module):
-    """The coarsest latent as one vector: dense layers from and to the coarsest map, which fix the size of the image."""
+    """Coarsest latent as one vector: dense layers from and to the coarsest map, which fix the size of the image."""
 
     def __init__(self, channels: int, size: tuple[int, int], latent: int) -> None:
         super().__init__()
@@ -108,9 +108,9 @@ class ResidualBlock(nn.Module):
 
 
 class ImageHead(nn.Module):
-    """Emits the image of one modality from the finest latent: residual blocks, then two wide convolutions and tanh.
+    """Head that emits the image of one modality from the finest latent: residual blocks, then two wide convolutions and tanh.
 
-    With `unshuffle` u it emits u^2 interleaved images at the latent's size and shuffles them into one that is u times larger.
+    With `unshuffle` u it emits u^2 interleaved images at the latent's size and shuffles them into one image, u times larger.
     """
 
     def __init__(self, channels_in: int, channels: int, blocks: int, kernel: int, unshuffle: int) -> None:
@@ -121,7 +121,7 @@ class ImageHead(nn.Module):
         self.emit = nn.Conv2d(channels, unshuffle**2, kernel, padding=kernel // 2, padding_mode="reflect")
         self.norm = InstanceNorm()
         self.unshuffle = unshuffle
-        with torch.no_grad():  # equal at first, so that shuffling draws no checkerboard (Aitken et al. 2017)
+        with torch.no_grad():  # equal at the start, to avoid checkerboard artefacts (Aitken et al. 2017)
             for parameter in self.emit.parameters():
                 parameter.copy_(parameter[:1].expand_as(parameter))
 

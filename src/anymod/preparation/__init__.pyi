@@ -1,18 +1,12 @@
-from .archives import ARCHIVES as ARCHIVES
-from .archives import Skipped as Skipped
-from .archives import find_in_archive as find_in_archive
+from .archives import ARCHIVES as ARCHIVES, find_in_archive as find_in_archive
 from .checking import check_cohort as check_cohort
-from .findings import CheckReport as CheckReport
-from .findings import Finding as Finding
-from .findings import text_table as text_table
-from .folder_source import FoundSubject as FoundSubject
-from .folder_source import find_subjects as find_subjects
-from .folder_source import unused_folders as unused_folders
-from .folder_source import with_transforms as with_transforms
+from .findings import CheckReport as CheckReport, Finding as Finding, text_table as text_table
+from .folder_source import (
+    FoundSubject as FoundSubject,
+    find_subjects as find_subjects,
+    unused_folders as unused_folders,
+)
 from .html_report import write_report as write_report
-from .options import PreparationOptions as PreparationOptions
-from .options import Source as Source
-from .options import SplitChoice as SplitChoice
-from .pipeline import Prepared as Prepared
-from .pipeline import prepare_cohort as prepare_cohort
+from .options import PreparationOptions as PreparationOptions, Source as Source, SplitChoice as SplitChoice
+from .pipeline import Prepared as Prepared, prepare_cohort as prepare_cohort
 from .sources import prepare_source as prepare_source

@@ -1,4 +1,4 @@
-"""What comes with the package: model folders, and the example that goes with an exported one."""
+"""Files of the package: bundled model folders, and the example for exported models."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ EXPORT_EXAMPLE = Path(str(files("anymod") / "resources" / "export_example.py"))
 
 
 def bundled_models() -> dict[str, Path]:
-    """Return the folder of each bundled model by name, in the order of the alphabet."""
+    """Return the folder of each bundled model by name, in alphabetical order."""
     folders = Path(str(files("anymod") / "resources" / "models")).glob("*/model.yaml")
     return {file.parent.name: file.parent for file in sorted(folders)}

@@ -1,6 +1,6 @@
-"""Fill in one subject with an exported model, without torch: example.py OUT t1=t1.nii.gz flair=flair.nii.gz
+"""Synthesize the missing images of one subject without torch: python example.py OUT t1=t1.nii.gz flair=flair.nii.gz
 
-Needs numpy, nibabel and onnxruntime. The images share one grid, at the model's spacing; see export.json.
+Needs numpy, nibabel and onnxruntime. All images must be on one grid with the model's spacing, see export.json.
 """
 
 import json
@@ -14,7 +14,7 @@ import onnxruntime  # type: ignore[import-untyped]
 here, out = Path(__file__).parent, Path(sys.argv[1])
 about = json.loads((here / "export.json").read_text())
 if about["intensity"]["anchor"] != "percentile" or about["channels"] != 1:
-    raise SystemExit("this example scales by percentiles and shows one slice at a time: go by export.json")
+    raise SystemExit("this example supports only percentile scaling and single slices; see export.json")
 names, images = [each["name"] for each in about["modalities"]], {}
 turned = nib.orientations.axcodes2ornt(about["orientation"])
 for argument in sys.argv[2:]:
@@ -27,25 +27,27 @@ for argument in sys.argv[2:]:
     low, high = np.percentile(data[inside], [about["intensity"][f"{end}_percentile"] for end in ("lower", "upper")])
     scaled = (np.clip(data, low, high) - low) / (high - low) * (1 + 255 / 256) - 255 / 256
     images[names.index(name)] = np.where(inside, scaled, -1), inside
-stride, there = about["sides_are_multiples_of"], np.array(data.shape[:2])
-sides = np.array(about["only_size"] or -(-there // stride) * stride)
+union = np.any([inside for _, inside in images.values()], axis=0)
+box = tuple(slice(each.min(), each.max() + 1) for each in np.nonzero(union))  # slices are centred on the foreground
+there, stride = np.array([side.stop - side.start for side in box[:2]]), about["sides_are_multiples_of"]
+sides = np.array(about["only_size"] or -(-np.maximum(about["image_size"], there) // stride) * stride)
 if (sides < there).any():
-    raise SystemExit(f"this model takes slices of {sides} pixels alone: crop the images")
-first = (sides - there) // 2
+    raise SystemExit(f"this model takes slices of {sides} pixels only: crop the images")
+first = -((there - sides) // 2)
 middle = (slice(first[0], first[0] + there[0]), slice(first[1], first[1] + there[1]))
-stack = np.full((data.shape[2], len(names), 1, *sides), -1, np.float32)
+stack = np.full((box[2].stop - box[2].start, len(names), 1, *sides), -1, np.float32)
 for place, (scaled, _) in images.items():
-    stack[(slice(None), place, 0, *middle)] = scaled.transpose(2, 0, 1)
+    stack[(slice(None), place, 0, *middle)] = scaled[box].transpose(2, 0, 1)
 shown = np.tile([place in images for place in range(len(names))], (len(stack), 1))
 session = onnxruntime.InferenceSession(here / about["graph"], providers=["CPUExecutionProvider"])
-union = np.any([inside for _, inside in images.values()], axis=0)
 made = np.concatenate(
     [session.run(None, {"images": stack[i : i + 1], "shown": shown[i : i + 1]})[0] for i in range(len(stack))]
 )
 out.mkdir(parents=True, exist_ok=True)
 for place, each in enumerate(about["modalities"]):
     if place not in images:
-        plane = made[(slice(None), place, *middle)].transpose(1, 2, 0)
+        plane = np.zeros(data.shape, np.float32)
+        plane[box] = made[(slice(None), place, *middle)].transpose(1, 2, 0)
         raw = each["low"] + (plane + 255 / 256) / (1 + 255 / 256) * (each["high"] - each["low"])
         raw = np.where(union, raw, each["background"]).astype(np.float32)
         nib.save(nib.Nifti1Image(raw, volume.affine), out / f"{each['name']}.nii.gz")

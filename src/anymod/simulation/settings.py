@@ -18,7 +18,7 @@ REMIND_MISSING = {"us": 0.0, "cet1": 1 - 98 / 104, "t2": 1 - 66 / 104, "flair": 
 
 
 class SimulationSettings(Settings):
-    """How subjects are simulated."""
+    """Settings of simulated subjects."""
 
     modalities: Annotated[
         Names, option("Any of us, t1, cet1, t2, flair, pd; with us, all images cover its field of view.", "NAMES")
@@ -28,18 +28,18 @@ class SimulationSettings(Settings):
     missing: Annotated[
         float | dict[str, float] | None,
         option(
-            "Probability that a subject lacks a modality: one number, or such as t2=0.4,flair=0.8 (0 for the others)."
-            " Without it 0.3, or with us the rates of the ReMIND database.",
+            "Probability that a subject lacks a modality: one number, or one per modality such as t2=0.4,flair=0.8"
+            " (0 for the others). Without it 0.3, or the rates of the ReMIND database with us.",
             "RATES",
         ),
     ] = None
     complete_test: Annotated[bool, option("Give every test subject all modalities.")] = False
     whole_head: Annotated[bool, option("Keep skull and scalp.")] = False
     anatomy: Annotated[
-        Path | None, option("Label maps with FreeSurfer values to simulate from; without it, heads are made up.", "DIR")
+        Path | None, option("FreeSurfer label maps to simulate from; without it, heads are generated.", "DIR")
     ] = None
     shift_mm: Annotated[
-        float, option("Largest displacement of the brain from MR to us; its truth is written too.", ge=0.0, le=15.0)
+        float, option("Largest displacement of the brain from MR to us; the truth is written too.", ge=0.0, le=15.0)
     ] = 0.0
     crop_to_us: Annotated[bool, option("Set MR to 0 outside the ultrasound's field of view.")] = False
     probe: Annotated[Literal["any", "remind-like", "resect-like"], option("Ultrasound probe to simulate.")] = "any"
@@ -53,7 +53,7 @@ class SimulationSettings(Settings):
         value = _rates(value) if isinstance(value, str) else value
         for rate in value.values() if isinstance(value, dict) else [] if value is None else [value]:
             if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-                raise ValueError(f"{rate!r} is no probability from 0 to below 1")
+                raise ValueError(f"{rate!r} is not a probability from 0 to below 1")
         return value
 
     @model_validator(mode="after")
@@ -66,9 +66,7 @@ class SimulationSettings(Settings):
         if isinstance(self.missing, dict):
             for name in self.missing:
                 if name not in self.modalities:
-                    raise ValueError(
-                        f"missing names '{name}', which is not simulated: {nearest(name, self.modalities)}"
-                    )
+                    raise ValueError(f"'{name}' in missing is not simulated: {nearest(name, self.modalities)}")
         return self
 
     def missing_rate(self, modality: str) -> float:
@@ -81,19 +79,19 @@ class SimulationSettings(Settings):
 
 
 def check_modalities(modalities: tuple[str, ...]) -> None:
-    """Raise ModalityError unless these are one or more different modalities that can be simulated."""
+    """Raise ModalityError unless `modalities` are one or more different names that can be simulated."""
     if not modalities:
-        raise ModalityError("no modality", "--modalities", "none is named", f"name some of {', '.join(MODALITIES)}")
+        raise ModalityError("no modality", "--modalities", "none is given", f"choose from {', '.join(MODALITIES)}")
     for modality in modalities:
         if modality not in MODALITIES:
             why = f"'{modality}' cannot be simulated"
             raise ModalityError("unknown modality", "--modalities", why, nearest(modality, MODALITIES))
     if len(set(modalities)) < len(modalities):
-        raise ModalityError("duplicate modality", "--modalities", "one is named twice", "name each once")
+        raise ModalityError("duplicate modality", "--modalities", "one is given twice", "give each once")
 
 
 def _rates(text: str) -> float | dict[str, float]:
-    """Return the number in a text, or the numbers by name in one such as `t2=0.4,flair=0.8`."""
+    """Return the number in a text, or the numbers by name of a text such as `t2=0.4,flair=0.8`."""
     if "=" not in text:
         return _number(text)
     rates: dict[str, float] = {}
@@ -109,4 +107,4 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"'{text}' is no probability from 0 to below 1") from None
+        raise ValueError(f"'{text}' is not a probability from 0 to below 1") from None

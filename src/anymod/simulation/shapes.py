@@ -15,14 +15,7 @@ Position = tuple[Number, Number, Number]  # x, y, z [mm]
 Node = tuple[Number, Number, Number, Number]  # x, y, z, radius [mm]
 
 
-def ellipsoid(
-    points: Points,
-    centre: Position,
-    radii: Position,
-    *,
-    turn_z: float = 0.0,
-    turn_x: float = 0.0,
-) -> Array:
+def ellipsoid(points: Points, centre: Position, radii: Position, *, turn_z: float = 0.0, turn_x: float = 0.0) -> Array:
     """Return the first-order distance to an ellipsoid rotated by `turn_z` about z and `turn_x` about x [degrees]."""
     x, y, z = points.x - centre[0], points.y - centre[1], points.z - centre[2]
     if turn_z:

@@ -1,4 +1,4 @@
-"""Slices changed at random: left and right exchanged, moved a little, brightness of the inputs altered."""
+"""Random augmentation of slices: mirrored, moved, and with gamma and bias field on the inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIELD_NODES = 4
 
 
 class AugmentationSettings(Settings):
-    """How strongly rows are changed; with every probability at 0 a batch stays as it is."""
+    """Strength of the augmentation; with every probability at 0 a batch is unchanged."""
 
     mirror_probability: float = Field(default=0.5, ge=0, le=1)
     affine_probability: float = Field(default=0.5, ge=0, le=1)
@@ -41,7 +41,7 @@ class AugmentationSettings(Settings):
 
 @dataclass(frozen=True)
 class _Draws:
-    """What happens to each row: mirrored (b,), pull (b, 2, 3), moved (b,), altered (b,), gamma (b, m), log_bias (b, m, n, n)."""
+    """Draws for each row: mirrored (b,), pull (b, 2, 3), moved (b,), altered (b,), gamma (b, m), log_bias (b, m, n, n)."""
 
     mirrored: Tensor
     moved: Tensor
@@ -52,7 +52,7 @@ class _Draws:
 
 
 def augment(batch: Batch, seed: int, step: int, settings: AugmentationSettings, first_row: int = 0) -> Batch:
-    """Return the batch with each row changed by draws of its own, functions of (seed, step, row).
+    """Return the batch with each row changed at random, by draws that are functions of (seed, step, row).
 
     All modalities, targets, foreground and label of a row move alike; gamma and bias field change the inputs alone. A process that
     holds only some rows of a global batch gives the number of its first one and draws what one process with all rows would.

@@ -1,4 +1,4 @@
-"""A slice cache made from a cohort: subject after subject, continued where an earlier build stopped."""
+"""Building the slice cache of a cohort; a build that stopped continues with the missing subjects."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _warn_of_cut_off(records: Sequence[SubjectSlices], settings: CacheSettings) 
 def _harmonized_medians(
     cohort: Cohort, subjects: Sequence[Subject], records: Sequence[SubjectSlices]
 ) -> tuple[float | None, ...]:
-    """Return c_m for each modality: the cohort's own, else the median share over the training subjects (docs/method.md section 9).
+    """Return c_m for each modality: the cohort's own, else the median share over the training subjects (method, section 9).
 
     The share is white matter's where targets are harmonized, else the core's. None where no subject has either of that modality.
     """
@@ -159,7 +159,7 @@ def _harmonized_medians(
 
 
 def _with_given(cohort: Cohort, medians: tuple[float | None, ...]) -> tuple[float | None, ...]:
-    """Return constants c_m with those that the cohort gives in place of theirs; where there is none nothing is scaled by it."""
+    """Return the constants c_m, replaced by those that the cohort gives; None stays None."""
     if len(medians) != len(cohort.modalities):
         return medians
     pairs = zip(medians, cohort.modalities, strict=True)

@@ -1,4 +1,4 @@
-"""Which slices a step trains on: functions of (seed, step), so that a resumed run reads what the first would have read."""
+"""The slices of each training step, functions of (seed, step), so that a resumed run reads the same ones."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class BatchPlan:
 
     Each epoch is one random order of all slices, and batches follow one another through the orders: a batch mixes subjects, each
     slice comes once an epoch, and the batch that an epoch ends in goes on with the next. With `labelled_share` that share of each batch
-    comes before them, from the slices that label maps mark, in random orders of their own: what is rare is seen more often.
-    `repeats` maps globs of subjects' names to how often their slices come in each of these epochs in place of once; the first that fits
-    counts.
+    comes before them, from the slices that label maps mark, in random orders of their own: rare findings are seen more often.
+    `repeats` maps globs of subjects' names to how often their slices come in an epoch instead of once; the first pattern that
+    fits counts.
     """
 
     def __init__(

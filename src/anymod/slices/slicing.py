@@ -97,7 +97,7 @@ def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) 
     white_matter = np.isin(images.tissue, WHITE_MATTER_LABELS) & foreground
     if not white_matter.any():
         why = f"no voxel of {modality.name}'s foreground has label 2 or 41 (white matter)"
-        raise CohortError("no white matter", where, why, "mend the tissue map, or choose targets: percentile")
+        raise CohortError("no white matter", where, why, "correct the tissue map, or choose targets: percentile")
     median = float(np.median(data[white_matter]))
     return Anchor.of(data[foreground], median, task.settings.intensity, f"the white matter of {modality.name}, {where}")
 

@@ -1,4 +1,4 @@
-"""Slices of all subjects in array files, scaled when they are read, so that an epoch reads no image file."""
+"""The slices of all subjects in array files, scaled when they are read; an epoch reads no image file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from anymod.arrays import Array
 from anymod.core.batch import Batch
-from anymod.errors import CohortError, ModalityError
+from anymod.errors import CohortError
 from anymod.slices.intensities import input_maps, linear_maps, write_row, write_scaled
 from anymod.slices.records import ARRAYS, CacheSettings, SubjectSlices
 from anymod.volumes import IntensityRange
@@ -61,12 +61,12 @@ class SliceCache:
         return np.flatnonzero((fractions >= self.settings.min_foreground) & (fractions > 0))
 
     def input_range(self, subject: int, modality: int) -> IntensityRange | None:
-        """Return what maps raw values of a subject's modality to an input's over the volume, None where the modality is absent."""
+        """Return the range that scales a subject's modality as an input, over the volume; None if it is absent."""
         scale = self.records[subject].scales[modality]
         return None if scale is None else scale.input_range(self.harmonized_medians[modality])
 
     def target_range(self, subject: int, modality: int) -> IntensityRange | None:
-        """Return what maps raw values of a subject's modality to its target's, None where the modality is absent."""
+        """Return the range that scales a subject's modality as a target; None if it is absent."""
         anchor, constant = self.records[subject].white_matter[modality], self.harmonized_medians[modality]
         if anchor is None or constant is None:
             return self.input_range(subject, modality)
@@ -95,13 +95,6 @@ class SliceCache:
             if known:
                 typical[name] = statistics.median(known)
         return typical
-
-    def modality_index(self, name: str) -> int:
-        """Return the index of a modality, or raise ModalityError."""
-        if name not in self.modalities:
-            known = ", ".join(self.modalities)
-            raise ModalityError("unknown modality", self.folder, f"'{name}' is not in the cache", f"known are {known}")
-        return self.modalities.index(name)
 
     def read(self, subjects: Array | Sequence[int], slices: Array | Sequence[int], context: int) -> Batch:
         """Return rows (subjects[i], slices[i]), both indices, with `context` neighbours on either side.
@@ -150,7 +143,7 @@ class SliceCache:
 
 @dataclass(frozen=True)
 class _StoredArray:
-    """Where the numbers of a `.npy` file begin and what they are, so that some rows can be read and the file left closed."""
+    """Layout of a `.npy` file, so that some rows can be read without keeping the file open."""
 
     path: Path
     offset: int
@@ -177,7 +170,7 @@ class _StoredArray:
 
 @dataclass(frozen=True)
 class _SubjectArrays:
-    """Where one subject's arrays are and what scales them.
+    """One subject's arrays and the maps that scale them.
 
     Shapes: images, foreground (s, m, h, w); label (s, h, w); input_maps (s, m, 3), target_maps (m, 3) or None where targets equal
     the inputs.

@@ -1,11 +1,9 @@
-from .cohort import CohortOutcome as CohortOutcome
-from .cohort import CohortRequest as CohortRequest
-from .cohort import synthesize_cohort as synthesize_cohort
-from .drawing import draw_images as draw_images
-from .drawing import encoded as encoded
-from .files import Inputs as Inputs
-from .files import synthesize_files as synthesize_files
+from .cohort import (
+    CohortOutcome as CohortOutcome,
+    CohortRequest as CohortRequest,
+    synthesize_cohort as synthesize_cohort,
+)
+from .drawing import draw_images as draw_images, encoded as encoded
+from .files import Inputs as Inputs, synthesize_files as synthesize_files
 from .options import SynthesisOptions as SynthesisOptions
-from .synthesizer import Synthesis as Synthesis
-from .synthesizer import Synthesizer as Synthesizer
-from .synthesizer import slices_at_once as slices_at_once
+from .synthesizer import Synthesis as Synthesis, Synthesizer as Synthesizer, slices_at_once as slices_at_once

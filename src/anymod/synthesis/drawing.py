@@ -1,4 +1,4 @@
-"""A few slices through a network: encoded once, then decoded for every subset and sample that is asked for."""
+"""Drawing images of a few slices: encoded once, decoded for every subset and sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Volumes in, volumes out: whatever a subject shows becomes whatever is asked for, on the subject's own grid."""
+"""Synthesis of the requested modalities from the available ones, on the subject's own grid."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What was made for one subject, on the grid that its images came on.
+    """The synthetic images of one subject, on the grid of its images.
 
-    `standard_deviations` is empty for a single sample: the spread of the samples, which alone is no calibrated uncertainty (docs/method.md
-    section 4), and of a calibrated model the root of its square and that of `expected_errors`. These are root mean squared errors in raw
-    units that the model had on subjects it was not trained on, by target; a target without one was not measured from what is shown.
-    `units` holds the raw (low, high) of each image's scale; `cut_off` the fraction of the foreground that the model could not see.
+    `standard_deviations` is empty for a single sample. It is the standard deviation of the samples, which alone is not a calibrated
+    uncertainty (method, section 4); a calibrated model adds the square of `expected_errors` to its square. These are root mean squared
+    errors by target, in raw units, on subjects that the model was not trained on; a target that was not measured from this subset has none.
+    `units` holds the raw (low, high) of each image's scale, `cut_off` the fraction of the foreground that the model could not see.
     """
 
     images: dict[str, Volume]
@@ -103,10 +103,10 @@ class Synthesizer:
         Args:
             images: One volume for each modality shown, raw intensities, any orientation.
             options: Targets, samples and temperature; by default the posterior mean of everything not shown.
-            mask: The foreground of all images (not 0); else each image's own is found.
+            mask: Foreground of all images (not 0); without it, that of each image is found.
 
         Raises:
-            ModalityError: A modality is unknown to the model, or nothing is shown or asked for.
+            ModalityError: A modality is unknown to the model, or nothing is shown, or there is nothing to make.
             GridError: The images lie on different grids.
             VolumeError: An image shows nothing or cannot be scaled.
         """
@@ -118,7 +118,7 @@ class Synthesizer:
             seen = self.see(subject)
         with _timed(seconds, "network"):
             means, deviations = self._draw(seen, targets, options)
-        results, spreads, units, expected_errors = {}, {}, {}, {}
+        results, deviations_by_target, units, expected_errors = {}, {}, {}, {}
         with _timed(seconds, "restore"):
             inside, union = seen.union, subject.union
             for number, name in enumerate(targets):
@@ -134,9 +134,11 @@ class Synthesizer:
                     together = np.hypot(deviations[number], np.float32(expected or 0)) * np.float32(
                         scale.raw_per_scaled
                     )
-                    spreads[name] = seen.view.to_own_grid(together, inside, union)
+                    deviations_by_target[name] = seen.view.to_own_grid(together, inside, union)
         in_order = tuple(name for name in self.description.names if name in images)
-        return Synthesis(results, spreads, in_order, subject.grid, units, expected_errors, seen.cut_off, seconds)
+        return Synthesis(
+            results, deviations_by_target, in_order, subject.grid, units, expected_errors, seen.cut_off, seconds
+        )
 
     def see(self, subject: SubjectImages) -> ModelInput:
         """Return a subject's images on the grid of the model, large enough for the foreground unless the model takes one size only."""

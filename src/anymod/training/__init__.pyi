@@ -1,3 +1,2 @@
-from .recipe import Recipe as Recipe
-from .recipe import read_recipe as read_recipe
+from .recipe import Recipe as Recipe, read_recipe as read_recipe
 from .start import train as train

@@ -29,12 +29,7 @@ from anymod.training.checkpoints import BEST, load_state, save_state
 from anymod.training.model_writing import FinishedTraining, write_model
 from anymod.training.recipe import Recipe
 from anymod.training.records import Records
-from anymod.training.schedules import (
-    adversarial_weight,
-    discriminators_learn,
-    learning_rate,
-    subsets_of_step,
-)
+from anymod.training.schedules import adversarial_weight, discriminators_learn, learning_rate, subsets_of_step
 from anymod.training.starting_weights import take_weights
 from anymod.training.step import Adversary, Update, discriminators_step, model_step
 from anymod.training.validation import ValidationSlices, validate

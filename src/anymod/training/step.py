@@ -83,12 +83,7 @@ class StepReport:
 
 
 def model_step(
-    model: Network,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    draws: Draws,
-    adversary: Adversary,
-    update: Update,
+    model: Network, optimizer: torch.optim.Optimizer, batch: Batch, draws: Draws, adversary: Adversary, update: Update
 ) -> StepReport:
     """Update the model once. Each draw goes backward before the next, so peak memory is one draw plus the encoders."""
     optimizer.zero_grad(set_to_none=True)

@@ -1,22 +1,18 @@
 from .canonical import model_grid as model_grid
 from .checks import check_image as check_image
-from .foreground import background_of as background_of
-from .foreground import foreground_box as foreground_box
-from .foreground import foreground_of as foreground_of
-from .grid import Grid as Grid
-from .grid import Volume as Volume
-from .intensity import IntensityRange as IntensityRange
-from .intensity import IntensityRule as IntensityRule
-from .intensity import anchored_range as anchored_range
-from .intensity import core_median as core_median
-from .intensity import measure_range as measure_range
-from .intensity import scale as scale
-from .intensity import unscale as unscale
-from .orientation import orient as orient
-from .orientation import orient_grid as orient_grid
-from .reading import image_fingerprint as image_fingerprint
-from .reading import read_labels as read_labels
-from .reading import read_volume as read_volume
+from .foreground import background_of as background_of, foreground_box as foreground_box, foreground_of as foreground_of
+from .grid import Grid as Grid, Volume as Volume
+from .intensity import (
+    IntensityRange as IntensityRange,
+    IntensityRule as IntensityRule,
+    anchored_range as anchored_range,
+    core_median as core_median,
+    measure_range as measure_range,
+    scale as scale,
+    unscale as unscale,
+)
+from .orientation import orient as orient, orient_grid as orient_grid
+from .reading import image_fingerprint as image_fingerprint, read_labels as read_labels, read_volume as read_volume
 from .resampling import resample as resample
 from .transforms import read_transform as read_transform
 from .writing import write_volume as write_volume

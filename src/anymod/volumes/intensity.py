@@ -89,12 +89,7 @@ class IntensityRule(Settings):
 
 
 def measure_range(
-    data: Array,
-    foreground: Array,
-    upper_percentile: float,
-    source: str = "the image",
-    *,
-    lower_percentile: float = 0.0,
+    data: Array, foreground: Array, upper_percentile: float, source: str = "the image", *, lower_percentile: float = 0.0
 ) -> IntensityRange:
     """Return the range between two percentiles of the foreground, for a volume or one slice.
 

@@ -8,11 +8,7 @@ _HEAD = r"(?P<subject>IXI\d+-[A-Za-z]+-\d+)"
 
 IXI = Archive(
     name="ixi",
-    kinds=(
-        Kind("t1", rf"{_HEAD}-T1{NIFTI}"),
-        Kind("t2", rf"{_HEAD}-T2{NIFTI}"),
-        Kind("pd", rf"{_HEAD}-PD{NIFTI}"),
-    ),
+    kinds=(Kind("t1", rf"{_HEAD}-T1{NIFTI}"), Kind("t2", rf"{_HEAD}-T2{NIFTI}"), Kind("pd", rf"{_HEAD}-PD{NIFTI}")),
     left_out=(
         (rf"[^/]*-MRA{NIFTI}", "angiography is not used"),
         (rf"[^/]*-DTI(?:-\d+)?{NIFTI}", "diffusion is not used"),
