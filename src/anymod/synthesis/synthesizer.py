@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -118,27 +118,35 @@ class Synthesizer:
             seen = self.see(subject)
         with _timed(seconds, "network"):
             means, deviations = self._draw(seen, targets, options)
-        results, deviations_by_target, units, expected_errors = {}, {}, {}, {}
         with _timed(seconds, "restore"):
-            inside, union = seen.union, subject.union
-            for number, name in enumerate(targets):
-                position = self.description.position(name)
-                scale, own = self._units(seen, position), seen.scales[position]
-                outside = own.background if own else self.description.modalities[position].background
-                units[name] = (scale.low, scale.high)
-                results[name] = seen.view.to_own_grid(unscale(means[number], scale), inside, union, outside)
-                expected = self.description.expected_error(images, name)
-                if expected is not None:
-                    expected_errors[name] = expected * scale.raw_per_scaled
-                if deviations is not None:
-                    together = np.hypot(deviations[number], np.float32(expected or 0)) * np.float32(
-                        scale.raw_per_scaled
-                    )
-                    deviations_by_target[name] = seen.view.to_own_grid(together, inside, union)
-        in_order = tuple(name for name in self.description.names if name in images)
-        return Synthesis(
-            results, deviations_by_target, in_order, subject.grid, units, expected_errors, seen.cut_off, seconds
-        )
+            synthesis = self._restored(subject, seen, targets, means, deviations)
+        return replace(synthesis, seconds=seconds)
+
+    def _restored(
+        self,
+        subject: SubjectImages,
+        seen: ModelInput,
+        targets: tuple[str, ...],
+        means: Array,
+        deviations: Array | None,
+    ) -> Synthesis:
+        """Return scaled means and standard deviations (target, slice, h, w) in raw units on the subject's grid."""
+        images, standard_deviations, units, errors = {}, {}, {}, {}
+        inside, union = seen.union, subject.union
+        for number, name in enumerate(targets):
+            position = self.description.position(name)
+            scale, own = self._units(seen, position), seen.scales[position]
+            outside = own.background if own else self.description.modalities[position].background
+            units[name] = (scale.low, scale.high)
+            images[name] = seen.view.to_own_grid(unscale(means[number], scale), inside, union, outside)
+            expected = self.description.expected_error(subject.volumes, name)
+            if expected is not None:
+                errors[name] = expected * scale.raw_per_scaled
+            if deviations is not None:
+                together = np.hypot(deviations[number], np.float32(expected or 0)) * np.float32(scale.raw_per_scaled)
+                standard_deviations[name] = seen.view.to_own_grid(together, inside, union)
+        shown = tuple(name for name in self.description.names if name in subject.volumes)
+        return Synthesis(images, standard_deviations, shown, subject.grid, units, errors, seen.cut_off)
 
     def see(self, subject: SubjectImages) -> ModelInput:
         """Return a subject's images on the grid of the model, large enough for the foreground unless the model takes one size only."""
