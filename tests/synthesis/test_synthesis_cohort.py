@@ -82,6 +82,14 @@ def test_a_result_that_lost_an_image_is_made_again(cohort: Cohort, model: Path, 
     assert (tmp_path / "out/b/t2.nii.gz").is_file()
 
 
+def test_a_result_of_an_earlier_rule_is_made_again(
+    cohort: Cohort, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(cohort, model, tmp_path / "out")
+    monkeypatch.setattr("anymod.synthesis.files.RULE", 99)
+    assert run(cohort, model, tmp_path / "out").written == ["a", "b"]
+
+
 def test_a_file_of_the_users_beside_a_result_is_never_deleted(cohort: Cohort, model: Path, tmp_path: Path) -> None:
     run(cohort, model, tmp_path / "out")
     (tmp_path / "out/a/flair.nii.gz").unlink()

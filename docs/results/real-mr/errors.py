@@ -25,7 +25,8 @@ from torch import Tensor
 from anymod import Synthesizer
 from anymod.cohorts import Batch, SliceCache, build_cache, read_cohort
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets
-from anymod.evaluation.protocol import cache_settings, in_model_order
+from anymod.evaluation.protocol import in_model_order
+from anymod.synthesis import cache_settings
 from anymod.synthesis.drawing import encoded, with_content
 from anymod.types import Array
 

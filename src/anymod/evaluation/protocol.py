@@ -19,8 +19,8 @@ from anymod.evaluation.scores import Example, Reading, Score, score_subject
 from anymod.executors import for_each_subject, subject_executor
 from anymod.models import ModelDescription
 from anymod.progress import track
-from anymod.slices import CacheSettings, SliceCache, build_cache, check_same_slices
-from anymod.synthesis import Synthesizer, slices_at_once
+from anymod.slices import SliceCache, build_cache, check_same_slices
+from anymod.synthesis import Synthesizer, cache_settings, slices_at_once
 from anymod.synthesis.cohort import synthesizer_of_process
 
 logger = logging.getLogger(__name__)
@@ -199,17 +199,6 @@ def chosen_subjects(
     if references and options.split == options.training_split:
         logger.warning("the references are fitted on the measured subjects, so their scores are too good")
     return measured, fitted_on
-
-
-def cache_settings(description: ModelDescription) -> CacheSettings:
-    """Return the settings with which a model's slices are cut and scaled."""
-    return CacheSettings(
-        spacing_mm=description.spacing_mm,
-        orientation=description.orientation,
-        image_size=description.image_size,
-        intensity=description.intensity,
-        targets=description.targets,
-    )
 
 
 def fit_references(cache: SliceCache, subjects: Sequence[int]) -> TrainingMoments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,9 @@ BRIGHTEST_PERCENTILE = 99.9
 
 RawRange = tuple[float, float]
 """(low, high) in the image's own units."""
+
+Planes: TypeAlias = Any
+"""What gives planes (slice, modality, row, column) for a slice of them: an array, or one that is on disk."""
 
 
 class Anchor(Settings):
@@ -70,14 +73,6 @@ class ImageScale(Settings):
         if self.core is None or constant is None:
             return IntensityRange(*self.range)
         return self.core.anchored(constant, INPUT_FLOOR)
-
-
-@runtime_checkable
-class Planes(Protocol):
-    """Planes (slice, modality, row, column) in memory or on disk."""
-
-    def __getitem__(self, slices: slice, /) -> Array:
-        """Return some of the slices."""
 
 
 def slice_ranges(planes: Array, foreground: Array, rule: IntensityRule) -> tuple[tuple[RawRange | None, ...], ...]:

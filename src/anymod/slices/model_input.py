@@ -9,39 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from anymod.arrays import Array
 from anymod.cohorts.subject_images import SubjectImages
 from anymod.slices.intensities import ImageScale, RawRange, slice_ranges
-from anymod.volumes import Grid, IntensityRule, Volume, foreground_box, model_grid, resample
+from anymod.slices.records import CacheSettings
+from anymod.volumes import Grid, Volume, foreground_box, model_grid, resample
 
 RULE = 2  # of slicing; a new number whenever the same files would give other slices, so that stored ones are made again
 HAIR = 1e-3  # of a voxel: more than rounding moves a point
 LEAST_SHARE = 0.0487  # of a voxel that must be inside the model's foreground; far from simple fractions, where rounding would decide
-
-
-@runtime_checkable
-class InputSettings(Protocol):
-    """What a model asks of its input; a slice cache's settings and a model's description both say it."""
-
-    @property
-    def spacing_mm(self) -> float | None:
-        """Edge of the cubic voxels; None keeps the subject's own spacing."""
-
-    @property
-    def orientation(self) -> str:
-        """Where rows, columns and slices run to."""
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Rows and columns of a slice."""
-
-    @property
-    def intensity(self) -> IntensityRule:
-        """How raw intensities are scaled."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +36,7 @@ class ModelGrid:
     grid: Grid
 
     @classmethod
-    def around(cls, turned: SubjectImages, own: Grid, settings: InputSettings, stride: int | None) -> ModelGrid:
+    def around(cls, turned: SubjectImages, own: Grid, settings: CacheSettings, stride: int | None) -> ModelGrid:
         """Return the grid for a subject's images, whose axes run to the model's orientation.
 
         Slices have the size of the settings; with a `stride` they grow in multiples of it until they hold the foreground.
@@ -136,7 +115,7 @@ class ModelInput:
 
 
 def model_input(
-    images: SubjectImages, groups: Mapping[str, str], settings: InputSettings, stride: int | None = None
+    images: SubjectImages, groups: Mapping[str, str], settings: CacheSettings, stride: int | None = None
 ) -> ModelInput:
     """Return what a model sees of a subject.
 

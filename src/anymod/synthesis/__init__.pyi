@@ -6,4 +6,9 @@ from .cohort import (
 from .drawing import draw_images as draw_images, encoded as encoded
 from .files import Inputs as Inputs, synthesize_files as synthesize_files
 from .options import SynthesisOptions as SynthesisOptions
-from .synthesizer import Synthesis as Synthesis, Synthesizer as Synthesizer, slices_at_once as slices_at_once
+from .synthesizer import (
+    Synthesis as Synthesis,
+    Synthesizer as Synthesizer,
+    cache_settings as cache_settings,
+    slices_at_once as slices_at_once,
+)

@@ -15,6 +15,7 @@ from anymod.engines.backends import Backend
 from anymod.figures.volumes import draw_synthesis
 from anymod.files import staged_folder, write_json
 from anymod.models import find_model
+from anymod.slices.model_input import RULE
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
 from anymod.volumes import Volume, foreground_of, image_fingerprint, read_labels, read_volume, write_volume
@@ -125,6 +126,7 @@ def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions
         "model_fingerprint": description.fingerprint(),
         "scaled_errors": {name: description.expected_error(shown, name) for name in wanted},
         "inputs_sha256": inputs.fingerprints(),
+        "slicing_rule": RULE,
     }
 
 

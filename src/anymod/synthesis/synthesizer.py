@@ -19,6 +19,7 @@ from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, Synthesizes, load_model
+from anymod.slices import CacheSettings
 from anymod.slices.intensities import input_maps, write_row
 from anymod.slices.model_input import ModelInput, model_input
 from anymod.synthesis.drawing import draw_images, encoded
@@ -152,7 +153,7 @@ class Synthesizer:
         """Return a subject's images on the grid of the model, large enough for the foreground unless the model takes one size only."""
         groups = {modality.name: modality.group for modality in self.description.modalities}
         stride = self.model.spec.stride if self.model.spec.fixed_size is None else None
-        return model_input(subject, groups, self.description, stride)
+        return model_input(subject, groups, cache_settings(self.description), stride)
 
     def input_ranges(self, seen: ModelInput) -> list[IntensityRange | None]:
         """Return what maps each modality's raw values to the network's input, None where it is not shown."""
@@ -202,6 +203,17 @@ class Synthesizer:
         shown = torch.tensor([scale is not None for scale in seen.scales]).expand(len(slices), -1)
         foreground = torch.from_numpy(seen.foreground[slices])
         return torch.from_numpy(images).to(self.device), shown.to(self.device), foreground.to(self.device)
+
+
+def cache_settings(description: ModelDescription) -> CacheSettings:
+    """Return the settings with which a model's slices are cut and scaled."""
+    return CacheSettings(
+        spacing_mm=description.spacing_mm,
+        orientation=description.orientation,
+        image_size=description.image_size,
+        intensity=description.intensity,
+        targets=description.targets,
+    )
 
 
 def slices_at_once(pixels: int) -> int:
