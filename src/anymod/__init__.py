@@ -1,43 +1,6 @@
-"""anymod: one model, trained on incomplete multimodal images, that synthesizes every missing image from whatever is there."""
+"""anymod: train one model on incomplete multimodal images; synthesize every missing image from the available ones."""
 
-from __future__ import annotations
-
-import importlib
-from typing import Any
+import lazy_loader as lazy
 
 __version__ = "0.2.0"
-
-_HOMES = {
-    "AnymodError": "errors",
-    "Cohort": "cohorts",
-    "Synthesizer": "synthesis",
-    "Volume": "volumes",
-    "load_model": "models",
-    "read_cohort": "cohorts",
-    "read_volume": "volumes",
-    "train": "training",
-    "write_volume": "volumes",
-}
-__all__ = [
-    "AnymodError",
-    "Cohort",
-    "Synthesizer",
-    "Volume",
-    "__version__",
-    "load_model",
-    "read_cohort",
-    "read_volume",
-    "train",
-    "write_volume",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from its room when it is first asked for, so that `import anymod` loads no torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'anymod' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"anymod.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)  # `import anymod` loads no torch
