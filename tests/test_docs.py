@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -118,6 +119,31 @@ def test_every_make_verb_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_python_block_compiles(page: Path) -> None:
     assert all(ast.parse(code).body for code in blocks(page, "python"))
+
+
+def missing_names(script: Path) -> list[str]:
+    """Return what a script imports from this package and the package does not have."""
+    imports = (
+        each for each in ast.walk(ast.parse(script.read_text(encoding="utf-8"))) if isinstance(each, ast.ImportFrom)
+    )
+    wanted = [
+        (each.module, name.name) for each in imports if (each.module or "").startswith("anymod") for name in each.names
+    ]
+    return [f"{module}.{name}" for module, name in wanted if not is_there(str(module), name)]
+
+
+def is_there(module: str, name: str) -> bool:
+    if importlib.util.find_spec(module) is None:
+        return False
+    return hasattr(importlib.import_module(module), name) or importlib.util.find_spec(f"{module}.{name}") is not None
+
+
+SCRIPTS = sorted([*ROOT.glob("docs/**/*.py"), *ROOT.glob("benchmarks/*.py")])
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name)
+def test_every_script_imports_what_the_package_has(script: Path) -> None:
+    assert missing_names(script) == []
 
 
 @pytest.mark.slow

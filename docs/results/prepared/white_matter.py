@@ -20,9 +20,9 @@ import typer
 from matplotlib.figure import Figure
 
 from anymod import read_volume
+from anymod.arrays import Array
 from anymod.cohorts import Cohort, Subject, read_cohort
 from anymod.preparation.white_matter import LEFT, RIGHT, estimate_white_matter
-from anymod.types import Array
 from anymod.volumes import core_median, foreground_of, read_labels
 
 CONTRASTS = ("t1", "cet1", "t2", "flair")

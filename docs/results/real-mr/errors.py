@@ -1,4 +1,4 @@
-"""Where the error of hidden targets lies: scale, lesions, the brain's border, edges, and what a small shift would mend.
+"""Where the error of hidden targets lies: scale, lesions, the brain's border, edges, and what a small shift would remove.
 
     python docs/results/real-mr/errors.py --cohort COHORT [--split test] [--model MODEL]
 
@@ -23,12 +23,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from anymod import Synthesizer
-from anymod.cohorts import Batch, SliceCache, build_cache, read_cohort
+from anymod.arrays import Array
+from anymod.cohorts import read_cohort
+from anymod.core.batch import Batch
+from anymod.core.foregrounds import with_content
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets
 from anymod.evaluation.protocol import in_model_order
-from anymod.synthesis import cache_settings
-from anymod.synthesis.drawing import encoded, with_content
-from anymod.types import Array
+from anymod.slices import SliceCache, build_cache
+from anymod.synthesis import cache_settings, encoded
 
 PLACES = ("lesion", "border", "edge", "inside")
 
@@ -53,7 +55,7 @@ def main(
 def table_rows(synthesizer: Synthesizer, cache: SliceCache, subject: int) -> Iterator[str]:
     """Yield a line of the table for each target of a subject."""
     slices = cache.usable(subject)
-    batch = cache.read([subject] * len(slices), slices, synthesizer.model.context)
+    batch = cache.read([subject] * len(slices), slices, synthesizer.model.spec.context_slices)
     planes = {
         target: (batch.targets[:, target].numpy(), batch.foreground[:, target].numpy())
         for target in batch.observed[0].nonzero()[:, 0].tolist()
@@ -77,12 +79,13 @@ def table_rows(synthesizer: Synthesizer, cache: SliceCache, subject: int) -> Ite
 def hidden_images(synthesizer: Synthesizer, batch: Batch) -> Iterator[tuple[int, Tensor]]:
     """Yield (target, image (slice, h, w)) for every subset of a subject's images and every target that it hides."""
     observed = as_mask(batch.observed[0].tolist())
-    decode = encoded(synthesizer.model, batch.images, batch.observed, mirror=True)
+    encoding = encoded(synthesizer.model, batch.images, batch.observed, mirror=True)
     for subset in non_empty_subsets(observed):
         row = torch.tensor(as_row(subset, batch.observed.shape[1]))
         targets = tuple(place for place in range(len(row)) if (observed & ~subset) >> place & 1)
         if targets:
-            images = decode(with_content(row.expand(len(batch.observed), -1), batch.foreground), targets, 0.0, None)
+            shown = with_content(row.expand(len(batch.observed), -1), batch.foreground)
+            images = encoding.decode(shown, targets, MEAN)
             yield from zip(targets, images.unbind(1), strict=True)
 
 
@@ -96,7 +99,7 @@ def places_of(truth: Array, inside: Array, label: Array) -> list[Array]:
 
 
 def parts(image: Array, truth: Array, inside: Array, places: list[Array]) -> list[float]:
-    """Return (mean squared error, its part by scale, what shifts would mend of the rest, the rest by place), per foreground voxel."""
+    """Return (mean squared error, its part by scale, what shifts would remove of the rest, the rest by place), per foreground voxel."""
     slope, offset = np.polyfit(image[inside], truth[inside], 1)
     mapped, moves = slope * image + offset, [(down - 1, right - 1) for down, right in np.ndindex(3, 3)]
     errors = np.stack([np.where(inside, (np.roll(mapped, move, (1, 2)) - truth) ** 2, 0) for move in moves])

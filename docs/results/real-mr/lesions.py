@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from anymod import Synthesizer, read_volume
 from anymod.cohorts import SubjectImages, read_cohort
-from anymod.figures.planes import axial, surroundings
+from anymod.figures.planes import as_displayed, surroundings
 from anymod.synthesis import SynthesisOptions
 from anymod.volumes import orient, read_labels
 
@@ -72,8 +72,8 @@ def main(
         }
         figure = Figure(figsize=(14, 3), layout="compressed")
         for axis, (title, (data, colours, top)) in zip(figure.subplots(1, 6), panels.items(), strict=True):
-            drawn = axis.imshow(axial(data[:, :, height][box]), cmap=colours, vmin=0, vmax=top)
-            axis.contour(axial(label[:, :, height][box]).astype(float), [0.5], colors="red", linewidths=0.5)
+            drawn = axis.imshow(as_displayed(data[:, :, height][box]), cmap=colours, vmin=0, vmax=top)
+            axis.contour(as_displayed(label[:, :, height][box]).astype(float), [0.5], colors="red", linewidths=0.5)
             axis.set_title(title, fontsize=9)
             axis.set_axis_off()
             if colours != "gray":

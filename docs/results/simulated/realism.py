@@ -33,17 +33,17 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from anymod.synthesis.pictures import Cell, Colours, Page, Picture, draw_grid
-from anymod.synthesis.planes import three_planes
 from PIL import Image
 from scipy import ndimage
 from scipy.cluster.vq import kmeans
 
 from anymod import read_volume
+from anymod.arrays import Array
 from anymod.cohorts import read_cohort
 from anymod.core.texture import BANDS, radial_power
 from anymod.errors import CohortError
-from anymod.types import Array
+from anymod.figures.grid import Cell, Colours, Page, Picture, draw_grid
+from anymod.figures.planes import three_planes
 from anymod.volumes import Volume
 
 CONTRASTS = ("t1", "cet1", "t2", "flair")
