@@ -12,24 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from moved_phantom import phantom
-from typer.testing import CliRunner
 
-from anymod.cli import app
-from anymod.cohorts import Cohort, read_cohort
+from anymod.cohorts import read_cohort
+from anymod.preparation import PreparationOptions, find_subjects, prepare_cohort
 from anymod.volumes import read_volume
 
-SUBJECTS, KILLS = 6, 2
+SUBJECTS, KILLS = 4, 2
 
 
-def arguments(raw: Path, out: Path) -> list[str]:
+def begin(raw: Path, out: Path) -> subprocess.Popen[bytes]:
     patterns = [f"--pattern={name}=**/{name}.nii.gz" for name in ("t1", "t2")]
-    return ["prepare", "--raw", str(raw), *patterns, "--out", str(out), "--quiet"]
-
-
-def prepared(raw: Path, out: Path) -> Cohort:
-    """Prepare without a disturbance, in this process."""
-    assert CliRunner().invoke(app, arguments(raw, out)).exit_code == 0
-    return read_cohort(out)
+    command = [sys.executable, "-m", "anymod", "prepare", "--raw", str(raw), *patterns, "--out", str(out), "--quiet"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
 def wait_for_files(process: subprocess.Popen[bytes], folder: Path, count: int) -> None:
@@ -45,11 +39,12 @@ def test_a_killed_preparation_can_be_continued(tmp_path: Path, write_image: Call
         for name in ("t1", "t2"):
             still = phantom(number)
             write_image(raw / f"p{number}" / f"{name}.nii.gz", still.data, still.affine)
+    found = find_subjects(raw, {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
+    undisturbed = prepare_cohort(found, PreparationOptions(("t1", "t2")), tmp_path / "undisturbed", {}).cohort
     out = tmp_path / "cohort"
     killed, most = 0, 3 * SUBJECTS  # two images and a record each
     for points in sorted(generator.integers(2, most, KILLS).tolist()):
-        command = [sys.executable, "-m", "anymod", *arguments(raw, out)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = begin(raw, out)
         wait_for_files(process, tmp_path / ".unfinished-cohort", points)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -58,6 +53,7 @@ def test_a_killed_preparation_can_be_continued(tmp_path: Path, write_image: Call
             if not path.name.startswith(".writing-"):
                 read_volume(path)  # a file with its final name is complete
     assert killed
-    assert prepared(raw, out).fingerprint() == prepared(raw, tmp_path / "undisturbed").fingerprint()
+    assert begin(raw, out).wait() == 0
+    assert read_cohort(out).fingerprint() == undisturbed.fingerprint()
     assert not list(tmp_path.glob(".unfinished-*"))
     assert not list(out.rglob(".*"))
