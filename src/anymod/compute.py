@@ -19,7 +19,7 @@ DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 class Workers:
     """How subjects are shared among processes."""
 
-    workers: Annotated[int, option("Processes of this machine that share the subjects.", ge=1)] = 1
+    workers: Annotated[int, option("Number of processes on this machine, each with its own subjects.", ge=1)] = 1
     scheduler: Annotated[str | None, option("Dask cluster to use instead.", "tcp://HOST:PORT", pattern=ADDRESS)] = None
 
 
@@ -29,6 +29,9 @@ class Compute(Workers):
 
     device: Annotated[str, option("auto, cpu, cuda, cuda:N or mps.", "DEVICE", pattern=DEVICE)] = "auto"
     backend: Annotated[
-        Backend, option("Engine for the network on the CPU; auto: the fastest one installed that gives torch's images.")
+        Backend,
+        option(
+            "Engine that runs the network on the CPU; auto takes the fastest one installed whose images equal torch's."
+        ),
     ] = "torch"
-    threads: Annotated[int | None, option("Threads to compute with; without it, one per core.", ge=1)] = None
+    threads: Annotated[int | None, option("Number of threads. Default: one per core.", ge=1)] = None

@@ -22,14 +22,14 @@ __all__ = ["SUMMARIES", "app", "main", "verb_of"]
 # In the order in which people need them.
 SUMMARIES = {
     "info": "Show the versions and the bundled models.",
-    "demo": "Simulate a patient, hide images, fill them in, measure and draw it.",
-    "simulate": "Make a cohort of simulated brains, some images missing.",
+    "demo": "Simulate a patient, hide some images, synthesize them and score the result.",
+    "simulate": "Make a cohort of simulated patients, some of whose images are missing.",
     "prepare": "Make a cohort from your own image files.",
-    "check": "Read every file of a cohort and list what is wrong.",
-    "train": "Train one model on a cohort, its subjects complete or not.",
-    "synthesize": "Make the missing images of one subject from its files.",
-    "impute": "Make the missing images of a whole cohort.",
-    "evaluate": "Measure a model on a cohort, beside two simple predictors.",
+    "check": "Read every file of a cohort and list the problems.",
+    "train": "Train one model on complete and incomplete subjects.",
+    "synthesize": "Synthesize the missing images of one subject.",
+    "impute": "Synthesize the missing images of a whole cohort.",
+    "evaluate": "Score a model on a cohort and compare it with two simple predictors.",
     "calibrate": "Calibrate a model's uncertainty on subjects it has not seen.",
     "export": "Write a model as one graph for programs without torch.",
     "import-weights": "Make a model folder from the paper's published weights.",
@@ -57,7 +57,7 @@ class Verbs(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the summaries, loading no verb."""
-        with formatter.section("Verbs"):
+        with formatter.section("Commands"):
             formatter.write_dl(list(SUMMARIES.items()))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -13,10 +13,11 @@ from anymod.evaluation import EvaluationOptions
 
 @dataclass(frozen=True)
 class Evaluate(Verb):
-    """Scores every target from every shown subset, for the model, the mean image value and an affine regression.
+    """Synthesizes every modality from every subset of the subject's images. The simple predictors are the mean value of the modality and a
+    voxel-wise affine regression on the shown images, both fitted on the training subjects.
 
     --protocol dorent2024 scores slices as the paper's authors do, for comparison with their tables only: one draw at temperature 0.7, no
-    predictors beside it, no pictures.
+    simple predictors and no pictures.
 
     Example:
       anymod evaluate --model run/model --cohort cohort --out report
@@ -34,13 +35,15 @@ class Evaluate(Verb):
     options: EvaluationOptions
     model: Model = STANDARD_MODEL
     fold: Annotated[
-        int | None, option("Measure this fold; the predictors are fitted on all other folds.", "K", ge=0)
+        int | None, option("Measure this fold; the simple predictors are fitted on the others.", "K", ge=0)
     ] = None
     protocol: Annotated[
         Literal["standard", "dorent2024", "authors"],  # authors: the older name of dorent2024
         option("How to score.", "standard|dorent2024"),
     ] = "standard"
-    cache: Annotated[Path | None, option("Folder that keeps the slices for later.", "DIR")] = None
+    cache: Annotated[Path | None, option("Folder that keeps the resampled slices for further evaluations.", "DIR")] = (
+        None
+    )
     overwrite: Overwrite = False
     json: Json = False
 

@@ -13,8 +13,8 @@ from anymod.synthesis import SynthesisOptions
 
 @dataclass(frozen=True)
 class Impute(Verb):
-    """Writes DIR/<subject>/<target>.nii.gz on each subject's own grid. The same command continues an interrupted run.
-    Ends with status 1 if a subject failed; the others are written.
+    """Writes DIR/<subject>/<target>.nii.gz on each subject's own grid; subjects that lack no image are skipped. The same command continues
+    an interrupted run. Ends with status 1 if a subject failed; the others are written.
 
     Example:
       anymod impute --cohort cohort --out imputed

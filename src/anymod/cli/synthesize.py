@@ -22,14 +22,15 @@ class Synthesize(Verb):
     """
 
     daily = ("model", "inputs", "mask", "out", "targets", "samples", "temperature", "overwrite")
+    left_out = ("workers", "scheduler")
     flags = {"inputs": "--input", "targets": "--target"}
 
-    inputs: Annotated[dict[str, Path], option("A modality and its image; repeat for each image.", "NAME=FILE")]
+    inputs: Annotated[dict[str, Path], option("Modality and its file; repeat for each image.", "NAME=FILE")]
     out: Out
     options: SynthesisOptions
     compute: Compute
     model: Model = STANDARD_MODEL
-    mask: Annotated[Path | None, option("Mask of the foreground; without it, it is found.", "FILE")] = None
+    mask: Annotated[Path | None, option("Foreground mask; found automatically by default.", "FILE")] = None
     overwrite: Overwrite = False
     json: Json = False
 

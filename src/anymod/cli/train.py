@@ -30,10 +30,10 @@ class Train(Verb):
     out: Out
     compute: Compute
     changes: Annotated[tuple[str, ...], option("Change a value of the recipe; repeat.", "SECTION.KEY=VALUE")] = ()
-    fold: Annotated[int | None, option("Train on all folds of the cohort but this.", "K", ge=0)] = None
+    fold: Annotated[int | None, option("Leave out this fold and train on the others.", "K", ge=0)] = None
     resume: Annotated[bool, option("Continue the run in --out, or begin it.")] = False
     processes: Annotated[int, option("Processes (or GPUs) that share each batch.", ge=1)] = 1
-    seed: Annotated[int | None, option("Short for --set training.seed=N.", ge=0)] = None
+    seed: Annotated[int | None, option("Seed of all random draws; short for --set training.seed=N.", ge=0)] = None
     overwrite: Overwrite = False
 
     def run(self) -> None:

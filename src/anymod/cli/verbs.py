@@ -23,8 +23,8 @@ CohortFolder = Annotated[Path, option("Folder with a cohort.yaml.", "DIR")]
 Json = Annotated[bool, option("Print JSON.")]
 Model = Annotated[Path, option("Model folder, or the name of a bundled model.", "MODEL")]
 Out = Annotated[Path, option("Folder to create.", "DIR")]
-Overwrite = Annotated[bool, option("Replace what --out holds already.")]
-Seed = Annotated[int, option("Every random draw follows from it.", ge=0)]
+Overwrite = Annotated[bool, option("Replace an existing --out.")]
+Seed = Annotated[int, option("Seed of all random draws.", ge=0)]
 STANDARD_MODEL = Path("simulated-mr")
 
 

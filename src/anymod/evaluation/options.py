@@ -15,11 +15,12 @@ class EvaluationOptions(Compute):
     """What is measured and how."""
 
     split: Annotated[str, option("Subjects to measure.", "SPLIT")] = "test"
-    training_split: Annotated[str, option("Subjects that the predictors are fitted on.", "SPLIT")] = "train"
+    training_split: Annotated[str, option("Subjects that the simple predictors are fitted on.", "SPLIT")] = "train"
     show: Annotated[
-        tuple[str, ...] | None, option("Show only this subset; repeat. Without it, every subset.", "T1+FLAIR")
+        tuple[str, ...] | None,
+        option("Show only this subset, such as t1,flair; repeat for more. Default: every subset.", "NAMES"),
     ] = None
-    figures: Annotated[int, option("Subjects to draw pictures of.", ge=0)] = 4
+    figures: Annotated[int, option("Number of subjects to draw pictures of.", ge=0)] = 4
     draws: SynthesisOptions = field(default_factory=SynthesisOptions)
 
     @property

@@ -125,21 +125,9 @@ def inferred(
         raise ValueError(
             f"its image decoders have {head[0]} channels and z1 {widths[0] // 2}: such a network is not read"
         )
-    pixels, stride = down[1] // widths[-1], 2**downs
-    if image_size is None:
-        side = math.isqrt(pixels)
-        if side * side != pixels:
-            raise ValueError(
-                f"its images are not square (the coarsest map has {pixels} pixels): give --image-size ROWSxCOLUMNS"
-            )
-        image_size = (side * stride, side * stride)
-    elif image_size[0] % stride or image_size[1] % stride or image_size[0] * image_size[1] != pixels * stride**2:
-        raise ValueError(
-            f"images of {image_size[0]}x{image_size[1]} do not fit: they are multiples of {stride}, {pixels} such squares"
-        )
     settings = MMHVAESettings(
         widths=tuple(widths),
-        image_size=image_size,
+        image_size=_image_size(down[1] // widths[-1], 2**downs, image_size),
         unshuffle=1,
         top="vector",
         expansion=expand[0] // expand[1],
@@ -148,6 +136,21 @@ def inferred(
         head_kernel=head[2],  # type: ignore[arg-type]
     )
     return modalities, settings
+
+
+def _image_size(pixels: int, stride: int, given: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the size of the images whose coarsest map has that many pixels, one for each `stride` x `stride` square of the image."""
+    if given is None:
+        side = math.isqrt(pixels)
+        if side * side != pixels:
+            why = f"its images are not square (the coarsest map has {pixels} pixels)"
+            raise ValueError(f"{why}: give --image-size ROWSxCOLUMNS")
+        return (side * stride, side * stride)
+    rows, columns = given
+    if rows % stride or columns % stride or rows * columns != pixels * stride**2:
+        why = f"they are multiples of {stride}, {pixels} such squares"
+        raise ValueError(f"images of {rows}x{columns} do not fit: {why}")
+    return given
 
 
 def translated(theirs: Mapping[str, Tensor], image_size: tuple[int, int] | None) -> MMHVAE:

@@ -40,21 +40,23 @@ class Source:
     """
 
     raw: Annotated[Path, option("Folder that holds the files, at any depth.", "DIR")]
-    name: Annotated[
-        SourceName, option("Archive whose file names are known; folder: any names, found by --pattern.")
-    ] = "folder"
-    patterns: Annotated[Patterns, option("A modality and its files below DIR; repeat.", "NAME=GLOB")] = field(
-        default_factory=dict
+    name: Annotated[SourceName, option("Archive with known file names, or folder: any files, found by --pattern.")] = (
+        "folder"
     )
+    patterns: Annotated[
+        Patterns, option("Modality and its files below --raw; repeat for each modality.", "NAME=GLOB")
+    ] = field(default_factory=dict)
     subject_from: Annotated[
         str | None,
         option(
-            "Where a path below DIR names the subject, such as '{subject}_*'; without it, its first folder.", "PATTERN"
+            "Where the path below --raw names the subject, such as '{subject}_*'. Default: its first folder.", "PATTERN"
         ),
     ] = None
-    mask_pattern: Annotated[str | None, option("Foreground masks.", "GLOB")] = None
-    label_pattern: Annotated[str | None, option("Labels to segment.", "GLOB")] = None
-    tissue_pattern: Annotated[str | None, option("FreeSurfer tissue labels.", "GLOB")] = None
+    mask_pattern: Annotated[str | None, option("Foreground masks; found automatically by default.", "GLOB")] = None
+    label_pattern: Annotated[str | None, option("Lesion label maps, which training can emphasize.", "GLOB")] = None
+    tissue_pattern: Annotated[
+        str | None, option("Tissue maps with FreeSurfer labels, for harmonized targets.", "GLOB")
+    ] = None
     transform_patterns: Annotated[
         Patterns,
         option(
@@ -92,10 +94,10 @@ class SplitChoice(Settings):
     visit, in proportion. Choices that exclude each other are refused.
     """
 
-    seed: Annotated[int, option("The split is drawn from it.", ge=0)] = 0
+    seed: Annotated[int, option("Seed of the random split.", ge=0)] = 0
     validation: Annotated[float, option("Fraction of the patients for validation.", ge=0, le=1)] = 0.15
     test: Annotated[float, option("Fraction of the patients for the test.", ge=0, le=1)] = 0.15
-    test_subjects: Annotated[Names, option("The test set by name, instead of --test.", "NAMES")] = ()
+    test_subjects: Annotated[Names, option("Names of the test subjects, instead of --test.", "NAMES")] = ()
     list_file: Annotated[Path | None, option("Table with the columns subject,split.", "CSV")] = None
     folds: Annotated[int | None, option("Draw folds 0 to K-1 for cross-validation instead.", "K", ge=2)] = None
 
@@ -142,22 +144,24 @@ class PreparationOptions(Workers):
     modalities: tuple[str, ...] = ()
     splits: SplitChoice = field(default_factory=SplitChoice)
     resample_to: Annotated[
-        str | None, option("Put a subject's files on the grid of this modality, by their positions.", "NAME")
+        str | None,
+        option("Resample a subject's images to the grid of this modality, by the positions in their headers.", "NAME"),
     ] = None
-    spacing_mm: Annotated[float | None, option("Resample to cubic voxels.", ge=0.01)] = None
+    spacing_mm: Annotated[float | None, option("Resample to cubic voxels of this size.", ge=0.01)] = None
     register: Annotated[
         Kind | None, option("Align the other images to --resample-to, starting from the positions in their headers.")
     ] = None
     cut_to: Annotated[
-        str | None, option("Set the other images to background outside this one's field of view, such as us.", "NAME")
+        str | None,
+        option("Set the other images to background outside the field of view of this modality, such as us.", "NAME"),
     ] = None
     white_matter: Annotated[
         WhiteMatter | None,
         option(
-            "Find white matter for harmonized targets where no tissue map is given: with mri_synthseg, by an estimate from"
-            " skull-stripped t1, or auto, mri_synthseg where it is installed."
+            "How to find white matter for harmonized targets without a tissue map: mri_synthseg, an estimate from skull-stripped"
+            " t1, or auto (mri_synthseg if it is installed)."
         ),
     ] = None
     strict: Annotated[
-        bool, option("Fail where a subject would be left out, or an alignment or white matter is in doubt.")
+        bool, option("Fail if a subject would be left out, or if an alignment or white matter is in doubt.")
     ] = False

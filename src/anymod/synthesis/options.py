@@ -17,20 +17,26 @@ class SynthesisOptions:
     flicker, or one for each slice. Raises ValueError where choices contradict each other.
     """
 
-    targets: Annotated[Names | None, option("Modalities to make; without it, all that are not shown.", "NAMES")] = None
+    targets: Annotated[
+        Names | None, option("Modalities to synthesize, such as t2,flair. Default: all that are not shown.", "NAMES")
+    ] = None
     temperature: Annotated[
         float,
         option(
-            "Scale of the random draws, 0: the posterior mean. Without it, 0 for one sample, 0.7 for several.", ge=0
+            "Scale of the random draws; 0 gives the posterior mean. Default 0 for one sample, 0.7 for several.", ge=0
         ),
     ] = None  # type: ignore[assignment] # a number once it is made
-    samples: Annotated[int, option("Images to draw; of several, mean and standard deviation are taken.", ge=1)] = 1
-    seed: Annotated[int, option("Every random draw follows from it.", ge=0)] = 0
-    noise: Annotated[Literal["volume", "slice"], option("One draw for the volume, or one for each slice.")] = "volume"
+    samples: Annotated[
+        int, option("Number of samples; of several, the mean and the standard deviation are written.", ge=1)
+    ] = 1
+    seed: Annotated[int, option("Seed of all random draws.", ge=0)] = 0
+    noise: Annotated[
+        Literal["volume", "slice"], option("One random draw for the whole volume, or one for each slice.")
+    ] = "volume"
     mirror: Annotated[bool, option("At temperature 0, average over the head and its mirror image; twice the time.")] = (
         False
     )
-    chunk: Annotated[int | None, option("Slices at once; needs memory and does not change the images.", ge=1)] = None
+    chunk: Annotated[int | None, option("Slices per batch; changes memory and speed, not the images.", ge=1)] = None
 
     def __post_init__(self) -> None:
         if self.temperature is None:
