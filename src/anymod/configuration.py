@@ -179,9 +179,10 @@ def validate(
         return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as problem:
         first = problem.errors()[0]
-        field, section = _located(model, first["loc"])
-        where = _assigned(first["loc"], assignments) or where
-        if first["type"] == "extra_forbidden":
+        unknown = first["type"] == "extra_forbidden"
+        parts, section = _located(model, first["loc"], tags=not unknown)
+        field, where = ".".join(parts), _assigned(parts, assignments) or where
+        if unknown:
             remedy = nearest(str(first["loc"][-1]), sorted(section.model_fields))
             raise error("unknown key", where, f"'{field}' does not exist", remedy) from None
         value = first["input"]
@@ -190,16 +191,15 @@ def validate(
         raise error("invalid value", where, why, "correct the value") from None
 
 
-def _assigned(location: Sequence[str | int], assignments: Sequence[str]) -> str | None:
-    """Return the `--set` that gave the value at a location, if one did: its key leads to, or beyond, that location."""
-    for assignment in reversed(assignments):
-        keys = assignment.partition("=")[0].strip().split(".")
-        # A location may hold parts that no key names, such as the tag of a union's member.
-        shorter, longer = sorted(([str(part) for part in location], keys), key=len)
-        rest = iter(longer)
-        if shorter[:1] == longer[:1] and all(part in rest for part in shorter):
-            return f"--set {assignment}"
-    return None
+def _assigned(parts: Sequence[str], assignments: Sequence[str]) -> str | None:
+    """Return the `--set`s that gave a location its value, None where none did: their keys lead to, or beyond, that location."""
+    keys = [assignment.partition("=")[0].strip().split(".") for assignment in assignments]
+    given = [
+        f"--set {assignment}"
+        for key, assignment in zip(keys, assignments, strict=True)
+        if all(ours == theirs for ours, theirs in zip(key, parts, strict=False))
+    ]
+    return " ".join(given) or None
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -208,16 +208,17 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean '{matches[0]}'?" if matches else f"known are {', '.join(known)}"
 
 
-def _located(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, type[BaseModel]]:
-    """Return a location as a dotted name, without pydantic's tags of union members, and the section that holds its last part."""
-    parts, section = [], model
+def _located(model: type[BaseModel], location: Sequence[str | int], *, tags: bool) -> tuple[list[str], type[BaseModel]]:
+    """Return a location's parts, without pydantic's `tags` of union members, and the section that holds the last part."""
+    parts, section, entered = [], model, False
     for place, part in enumerate(location):
         last, known = place == len(location) - 1, part in section.model_fields
-        if known or last or isinstance(part, int):
+        if known or isinstance(part, int) or not entered or (last and not tags):
             parts.append(str(part))
         if known and not last:
-            section = _section(section.model_fields[str(part)].annotation) or section
-    return ".".join(parts), section
+            inner = _section(section.model_fields[str(part)].annotation)
+            section, entered = inner or section, inner is not None
+    return parts, section
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,16 @@ def test_values_can_be_laid_over_a_recipe() -> None:
     assert recipe.model.settings.widths == (4, 8)
 
 
+def test_values_that_do_not_fit_together_are_blamed_on_the_options_that_gave_them() -> None:
+    for given in (
+        "model.settings.image_size=[100, 100]",
+        "model.objective.level_weights=[1]",
+        "training.discriminator_depth=6",
+    ):
+        with pytest.raises(ConfigurationError, match=f"in --set {re.escape(given)}: '?(model|training)"):
+            read_recipe(CONFIGS[0], [given])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -87,7 +98,9 @@ def test_values_can_be_laid_over_a_recipe() -> None:
         ("{objective: {shown_targets: as_shown}, data: {targets: harmonized}}", "choose data.targets percentile"),
         ("model: {objective: {level_weights: [1, 2]}}", "one number for each of the 5 settings.widths"),
         ("model: {settings: {width: 3}}", r"'model\.settings\.width' does not exist; did you mean 'widths'"),
-        ("model: {architecture: mgan}", "mgan"),
+        ("model: {architecture: mgan}", "architecture must be mmhvae or dorent2024"),
+        ("model: {architecture: [mmhvae]}", "architecture must be mmhvae or dorent2024"),
+        ("model:", "architecture must be mmhvae or dorent2024"),
         ("data: {repeats: {'sim-*': 0}}", "greater than or equal to 1"),
         ("- a", "no mapping"),
         ("a: [", "unreadable YAML"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -141,6 +142,21 @@ def test_resuming_with_another_cohort_is_refused_and_touches_nothing(
     with pytest.raises(CohortError, match="files differ"):
         train(make_recipe(), other, finished, resume=True, device="cpu")
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_without_its_slices_a_run_still_knows_its_images(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("cache"))
+    other = make_cohort(tmp_path / "other")
+    other.path(other.subjects[0], "t1").write_bytes(other.path(other.subjects[1], "t1").read_bytes())
+    with pytest.raises(CohortError, match="files differ"):
+        train(make_recipe(), other, tmp_path / "run", resume=True, device="cpu")
+    shutil.rmtree(tmp_path / "run/cache")
+    state = torch.load(finished / "checkpoints/last.pt", weights_only=True)
+    del state["slices"]  # as in version 0.1
+    for name in ("last.pt", "before.pt"):
+        torch.save(state, tmp_path / "run/checkpoints" / name)
+    with pytest.raises(OutputError, match="earlier version"):
+        train(make_recipe(), cohort, tmp_path / "run", resume=True, device="cpu")
 
 
 def test_resuming_with_other_groups_is_refused(cohort: Cohort, finished: Path) -> None:
@@ -301,8 +317,15 @@ def test_two_processes_end_where_one_does(cohort: Cohort, finished: Path, launch
     )
     moved = difference(theirs, weights(tmp_path / "untrained"))
     assert difference(ours, theirs) < 0.02 * moved
+    first, second = (first_row(run / "metrics.csv") for run in (launched.folder / "run", finished))
+    assert first["reconstruction"] == pytest.approx(second["reconstruction"], rel=1e-4)
     # What is left: rounding, as sums over rows run in another order, and the adversary, whose terms are means over the
     # judged rows and the fakes of each process, of which one may have more than the other.
+
+
+def first_row(path: Path) -> dict[str, float]:
+    header, row = path.read_text().splitlines()[:2]
+    return {name: float(value) for name, value in zip(header.split(","), row.split(","), strict=True) if value}
 
 
 def difference(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:

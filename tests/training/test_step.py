@@ -84,6 +84,7 @@ def test_processes_average_their_gradients_and_unused_parameters_count_as_zero()
     assert seen == [pytest.approx([0.5, 0.2, 0.4, 0, 0, 0])]
     assert used.tolist() == pytest.approx([-0.1, -0.2])
     assert unused.tolist() == [0, 0, 0]
+    assert update(lambda flat: flat / 2).mean({"a": torch.tensor(3.0), "b": torch.tensor(1.0)}) == {"a": 1.5, "b": 0.5}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

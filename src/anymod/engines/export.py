@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -88,15 +89,18 @@ def largest_difference(network: Network, run: Runner) -> float:
 
 
 def _write_onnx(network: Network, path: Path) -> None:
-    rows = torch.export.Dim("batch", min=1, max=MOST_ROWS)
-    sizes: dict[int, Any] = {0: rows}
+    batch = torch.export.Dim("batch", min=1, max=MOST_ROWS)
+    sizes: dict[int, Any] = {0: batch}
     spec = network.spec
     if spec.fixed_size is None:
         sides = (torch.export.Dim(name, min=2, max=MOST_STRIDES) for name in ("rows", "columns"))
         sizes |= {axis: spec.stride * side for axis, side in zip((3, 4), sides, strict=True)}
+        # The exporter takes a side of one stride for a constant.
+        rows, columns = (max(2 * spec.stride, side) for side in spec.image_size)
+        spec = replace(spec, image_size=(rows, columns))
     shown = torch.ones(2, len(spec.modalities), dtype=torch.bool)
     images = spec.random_images(2, torch.Generator().manual_seed(1))
-    write_onnx(network.graph(), (images, shown), (sizes, {0: rows}), path, ["images", "shown"], ["synthetic"])
+    write_onnx(network.graph(), (images, shown), (sizes, {0: batch}), path, ["images", "shown"], ["synthetic"])
 
 
 def _content(description: ModelDescription, network: Network, kind: GraphFormat, difference: float) -> dict[str, Any]:

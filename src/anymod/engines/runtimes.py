@@ -53,15 +53,20 @@ def write_onnx(
     """Write a graph as ONNX; `open_sizes` holds, for each input, the axes whose size may change."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("torch.onnx", "onnxscript"):
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            graph.eval(),
-            inputs,
-            input_names=input_names,
-            output_names=output_names,
-            dynamic_shapes=open_sizes,
-            dynamo=True,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                graph.eval(),
+                inputs,
+                input_names=input_names,
+                output_names=output_names,
+                dynamic_shapes=open_sizes,
+                dynamo=True,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as problem:
+            raise OutputError(
+                "no graph", path, str(problem).splitlines()[0], "try another version of torch"
+            ) from problem
     if program is None:
         raise OutputError("no graph", path, "torch made none", "try another version of torch")
     program.save(str(path))

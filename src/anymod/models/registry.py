@@ -12,9 +12,13 @@ from anymod.errors import AnymodError, ConfigurationError
 from anymod.models.interface import Network
 from anymod.models.levels import INVERSE_DEVIATIONS
 from anymod.models.mmhvae import MMHVAE
-from anymod.models.mmhvae_settings import DORENT2024, MMHVAEObjective, MMHVAESettings
+from anymod.models.mmhvae_settings import MMHVAEObjective, MMHVAESettings
 
 OLDER_NAMES = {"authors": "dorent2024"}  # in model folders and recipes of version 0.1
+
+
+def _todays_name(name: Any) -> Any:
+    return OLDER_NAMES.get(name, name) if isinstance(name, str) else None
 
 
 class _Section(Settings):
@@ -41,12 +45,9 @@ class MMHVAEModel(_Section):
 
 
 class Dorent2024Model(_Section):
-    """The published network of the paper, which fuses experts in its own way (deviations A1 and A2)."""
+    """The hierarchy with the published code's fusion of experts (deviations A1 and A2); configs/paper.yaml has the paper's settings."""
 
-    architecture: Annotated[Literal["dorent2024"], BeforeValidator(lambda name: OLDER_NAMES.get(name, name))] = (
-        "dorent2024"
-    )
-    settings: MMHVAESettings = DORENT2024
+    architecture: Annotated[Literal["dorent2024"], BeforeValidator(_todays_name)] = "dorent2024"
 
     def build(self, modalities: Sequence[str]) -> Network:
         """Return an untrained network; raise ValueError where it cannot have these modalities."""
@@ -60,12 +61,19 @@ ARCHITECTURES: dict[str, type[MMHVAEModel] | type[Dorent2024Model]] = {
 
 
 def _architecture(section: Any) -> Any:
-    name = section.get("architecture", "mmhvae") if isinstance(section, dict) else section.architecture
-    return OLDER_NAMES.get(name, name)
+    named = (
+        section.get("architecture", "mmhvae") if isinstance(section, dict) else getattr(section, "architecture", None)
+    )
+    return _todays_name(named)
 
 
 Model = Annotated[
-    Annotated[MMHVAEModel, Tag("mmhvae")] | Annotated[Dorent2024Model, Tag("dorent2024")], Discriminator(_architecture)
+    Annotated[MMHVAEModel, Tag("mmhvae")] | Annotated[Dorent2024Model, Tag("dorent2024")],
+    Discriminator(
+        _architecture,
+        custom_error_type="architecture",
+        custom_error_message=f"its architecture must be {' or '.join(ARCHITECTURES)}",
+    ),
 ]
 """The section `model` of a recipe: an architecture with its settings and its objective."""
 

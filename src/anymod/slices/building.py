@@ -80,7 +80,7 @@ def check_same_slices(cohort: Cohort, subjects: Sequence[Subject], settings: Cac
     index = _read_index(folder)
     if index.rule != RULE:
         why = f"anymod {index.anymod} made them by an earlier rule"
-        raise CohortError("slices of another version", folder, why, "delete the folder, or choose another")
+        raise CohortError("slices of another version", folder, why, "choose another folder")
     names = tuple(subject.name for subject in subjects)
     splits = tuple(subject.split for subject in subjects)
     pairs = {

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from anymod.cohorts import Cohort
 from anymod.core.batch import Batch
 from anymod.core.noise import Noise, noise_of_rows
-from anymod.errors import CohortError, ConfigurationError
+from anymod.errors import CohortError, ConfigurationError, OutputError
 from anymod.figures.curves import write_curves
 from anymod.files import atomic_write
 from anymod.models import Draws, Network, built
@@ -125,14 +125,21 @@ class Run:
             "step": self.step,
             "best": self.best,
             "groups": list(self.groups),
+            "slices": self.cache.fingerprint,
             "started_from": self.started_from,
             **parts,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from a state; raise CohortError if that run drew its subsets from other groups of modalities."""
+        """Continue from a state; raise CohortError if that run began with other images or groups, OutputError if version 0.1 made it."""
+        if "slices" not in state:
+            why = "an earlier version of anymod made its checkpoints"
+            raise OutputError("cannot resume", self.out, why, "choose another --out")
         if tuple(state["groups"]) != self.groups:
             why = "the groups of its modalities differ from those of the run"
+            raise CohortError("another cohort", self.cohort.root, why, "give the same cohort, or choose another --out")
+        if state["slices"] != self.cache.fingerprint:
+            why = "its files differ from those of the run"
             raise CohortError("another cohort", self.cohort.root, why, "give the same cohort, or choose another --out")
         self.step, self.best, self.started_from = state["step"], state["best"], state["started_from"]
         for name, part in self._parts().items():

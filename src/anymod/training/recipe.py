@@ -166,6 +166,9 @@ def read_recipe(path: Path, assignments: Sequence[str] = ()) -> Recipe:
         for name, equals, value in (each.partition("=") for each in assignments)
     ]
     content = apply_assignments(_read_extended(path), changes, error=ConfigurationError)
+    content = renamed(
+        content, OLDER_NAMES, path, error=ConfigurationError
+    )  # such as --set 'objective={kl_weight: 0.1}'
     return validate(Recipe, content, path, error=ConfigurationError, assignments=changes)
 
 

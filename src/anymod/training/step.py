@@ -55,6 +55,12 @@ class Update:
         optimizer.step()
         return float(norm)
 
+    def mean(self, values: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return numbers to report, averaged over processes."""
+        stacked = torch.stack([value.float() for value in values.values()])
+        mean = stacked if self.average is None else self.average(stacked)
+        return dict(zip(values, mean.tolist(), strict=True))
+
     def _diverged(self, terms: dict[str, Tensor], subjects: tuple[str, ...]) -> DivergenceError:
         bad = [name for name, term in terms.items() if not bool(torch.isfinite(term))] or ["gradient"]
         why = f"{', '.join(bad)} not finite for subjects {', '.join(dict.fromkeys(subjects))}"
@@ -107,7 +113,7 @@ def model_step(
         raise RuntimeError("a model yielded losses for more draws than it was given")
     norm = update.apply(model.parameters(), optimizer, totals, batch.subjects)
     pooled = [torch.cat(modality) for modality in zip(*fakes, strict=True)]
-    return StepReport({name: float(value) for name, value in {**totals, **measured}.items()}, norm, pooled)
+    return StepReport(update.mean({**totals, **measured}), norm, pooled)
 
 
 def _add(totals: dict[str, Tensor], values: Mapping[str, Tensor], draws: int) -> None:
@@ -130,5 +136,6 @@ def discriminators_step(
         loss = discriminators_term(discriminators, real, fakes)
     if loss.requires_grad:
         loss.backward()
-    update.apply(discriminators.parameters(), optimizer, {"discriminators": loss.detach()}, subjects)
-    return float(loss.detach())
+    terms = {"discriminators": loss.detach()}
+    update.apply(discriminators.parameters(), optimizer, terms, subjects)
+    return update.mean(terms)["discriminators"]
