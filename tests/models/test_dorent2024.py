@@ -22,7 +22,7 @@ from anymod.core.gaussians import DiagonalGaussian
 from anymod.core.noise import MEAN, Draw
 from anymod.core.objectives import absolute_error, adversarial_loss, discriminator_loss
 from anymod.errors import ModelFolderError
-from anymod.models import MMHVAE, MMHVAESettings, import_weights, load_model
+from anymod.models import DORENT2024, MMHVAE, import_weights, load_model
 from anymod.models.dorent2024 import G, V, first_foreground, inferred, modern_name, names, translated
 from anymod.models.levels import INVERSE_DEVIATIONS, Level
 from anymod.nn.discriminators import Discriminator
@@ -30,16 +30,6 @@ from anymod.synthesis import Synthesizer
 from anymod.volumes import Grid, Volume, read_volume, write_volume
 
 MODALITIES = ("us", "t2", "cet1", "flair")
-DORENT2024 = MMHVAESettings(
-    widths=(16, 32, 64, 128, 128, 128, 128),
-    image_size=(192, 192),
-    unshuffle=1,
-    top="vector",
-    expansion=6,
-    head_channels=8,
-    head_blocks=6,
-    head_kernel=7,
-)
 SIZE = (64, 128)
 SUBSETS = ["+".join(names) for count in range(1, 5) for names in combinations(MODALITIES, count)]
 Vectors = np.lib.npyio.NpzFile

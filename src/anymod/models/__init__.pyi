@@ -23,6 +23,7 @@ from .interface import (
 )
 from .mmhvae import MMHVAE as MMHVAE
 from .mmhvae_settings import (
+    DORENT2024 as DORENT2024,
     MMHVAEObjective as MMHVAEObjective,
     MMHVAESettings as MMHVAESettings,
 )

@@ -16,7 +16,7 @@ ERRORS = {"laplace": absolute_error, "normal": squared_error}
 
 
 class MMHVAESettings(NetworkSettings):
-    """Shape of the network. The defaults are a lean one for small machines; configs/paper.yaml has the paper's."""
+    """Shape of the network. `DORENT2024` has the published one; the defaults are a lean one for small machines."""
 
     widths: tuple[int, ...] = Field(
         default=(16, 32, 64, 128, 128), min_length=2, description="channels at each depth, finest first; even"
@@ -71,6 +71,18 @@ class MMHVAESettings(NetworkSettings):
     def stride(self) -> int:
         """Number that rows and columns must be multiples of."""
         return self.unshuffle * 2 ** (len(self.widths) - 1)
+
+
+DORENT2024 = MMHVAESettings(
+    widths=(16, 32, 64, 128, 128, 128, 128),
+    image_size=(192, 192),
+    unshuffle=1,
+    top="vector",
+    expansion=6,
+    head_channels=8,
+    head_blocks=6,
+    head_kernel=7,
+)
 
 
 class MMHVAEObjective(Settings):
