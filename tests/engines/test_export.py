@@ -122,3 +122,29 @@ def test_a_missing_package_names_the_extra(model: Path, tmp_path: Path, monkeypa
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingExtraError, match=r"install anymod\[export\]"):
         export.export_model(model, tmp_path / "out", "onnx")
+
+
+SIGNAL_AFTER_TWO_GRAPHS = """
+import gc, os, signal, sys
+from pathlib import Path
+import numpy as np, openvino
+from openvino import opset13
+from anymod.engines.runtimes import load_openvino
+values = opset13.parameter([1], np.float32)
+openvino.save_model(openvino.Model([opset13.relu(values)], [values]), sys.argv[1])
+first, second = (load_openvino(Path(sys.argv[1]), 1) for _ in range(2))
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGTERM, lambda number, frame: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.slow
+def test_signals_are_handled_after_openvino_graphs_have_come_and_gone(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    command = [sys.executable, "-X", "faulthandler", "-c", SIGNAL_AFTER_TWO_GRAPHS, str(tmp_path / "relu.xml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n")

@@ -15,7 +15,7 @@ from anymod.arrays import Array
 from anymod.compute import GraphFormat
 from anymod.core.noise import MEAN
 from anymod.core.subsets import as_row, non_empty_subsets
-from anymod.engines.runtimes import LARGEST_DIFFERENCE, load_onnx, load_openvino, package, write_onnx
+from anymod.engines.runtimes import LARGEST_DIFFERENCE, load_onnx, load_openvino, openvino_core, package, write_onnx
 from anymod.errors import OutputError
 from anymod.files import staged_folder, write_json, write_text
 from anymod.models import CARD, ModelDescription, Network, find_model, load_model, read_card
@@ -46,7 +46,7 @@ def export_model(model: str | Path, out: Path, kind: GraphFormat, *, overwrite: 
         if kind == "openvino":
             openvino = package("openvino")
             # Not openvino's converter, which reports each use to its makers; not in half precision.
-            converted = openvino.Core().read_model(folder / GRAPHS["onnx"])
+            converted = openvino_core().read_model(folder / GRAPHS["onnx"])
             openvino.save_model(converted, folder / GRAPHS[kind], compress_to_fp16=False)
             (folder / GRAPHS["onnx"]).unlink()
         difference = largest_difference(network, run_openvino(folder) if kind == "openvino" else run_onnx(folder))

@@ -8,6 +8,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,20 @@ def load_openvino(path: Path, threads: int) -> Run:
 
     By default OpenVINO computes in bfloat16 where the processor can, and images differ by 0.06.
     """
-    core = package("openvino").Core()
+    core = openvino_core()
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = core.compile_model(core.read_model(path), "CPU", settings)
     return lambda *inputs: [np.array(each) for each in compiled(list(inputs)).values()]
+
+
+@cache
+def openvino_core() -> Any:
+    """Return OpenVINO's entry point, the only one of this process.
+
+    Where the processor has AVX-512 each one moves the stack of signal handlers to memory of its own. When two of them end in the order of
+    their creation, the first one's freed memory becomes that stack, and the next signal, such as Ctrl-C, ends the process.
+    """
+    return package("openvino").Core()
 
 
 def write_onnx(
