@@ -16,6 +16,7 @@ from anymod.cohorts import Cohort
 from anymod.errors import CohortError, ModalityError
 from anymod.evaluation import Evaluation, EvaluationOptions, evaluate, write_report
 from anymod.evaluation.report import printed_text
+from anymod.models import save_model
 from anymod.slices import open_cache
 from anymod.synthesis import SynthesisOptions
 from anymod.volumes import IntensityRule, Volume, write_volume
@@ -173,6 +174,15 @@ def test_a_kept_cache_is_used_again_and_not_overwritten_for_other_subjects(
         evaluate(model, replace(cohort, subjects=cohort.subjects[:-1]), OPTIONS, tmp_path / "cache")
     assert (tmp_path / "cache/index.json").read_bytes() == index
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")} == before
+
+
+def test_a_model_replaced_under_the_same_path_is_measured_again(cohort: Cohort, tmp_path: Path) -> None:
+    options, network = replace(OPTIONS, show=("t1",)), tiny_model()
+    before = evaluate(save_tiny_model(tmp_path / "model"), cohort, options).scores
+    for weights in network.parameters():
+        weights.zero_()
+    save_model(tmp_path / "model", network, tiny_description(network), "")
+    assert evaluate(tmp_path / "model", cohort, options).scores != before
 
 
 def test_a_cohort_without_a_known_modality_is_refused(model: Path, cohort: Cohort) -> None:

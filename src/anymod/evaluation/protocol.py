@@ -21,7 +21,7 @@ from anymod.models import ModelDescription
 from anymod.progress import track
 from anymod.slices import SliceCache, build_cache, check_same_slices
 from anymod.synthesis import Synthesizer, cache_settings, slices_at_once
-from anymod.synthesis.cohort import synthesizer_of_process
+from anymod.synthesis.cohort import model_digest, synthesizer_of_process
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +69,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Task:
-    """One subject (an index) to score; `options` name the device and the engine in use."""
+    """One subject (an index) to score; `digest` is that of the model, `options` name the device and the engine in use."""
 
     model: Path
+    digest: str
     options: EvaluationOptions
     cache: SliceCache
     moments: TrainingMoments
@@ -112,6 +113,7 @@ def measured(
 
     `score` must be importable by other processes. Without `references` none are fitted.
     """
+    digest = model_digest(Path(model))
     synthesizer = Synthesizer.from_folder(model, options.device, options.backend)
     description = synthesizer.description
     cohort = in_model_order(cohort, description)
@@ -131,7 +133,7 @@ def measured(
         moments = fit_references(cache, [together.index(each.name) for each in training] if references else [])
         options = replace(options, device=str(synthesizer.device), backend=synthesizer.backend)
         tasks = [
-            _Task(Path(model), options, cache, moments, given, score, together.index(subject.name))
+            _Task(Path(model), digest, options, cache, moments, given, score, together.index(subject.name))
             for subject in chosen
         ]
         return Origin(description, cohort.name, options), _score_all(tasks, options), len(training)
@@ -234,6 +236,6 @@ def _score_all(tasks: list[_Task], options: EvaluationOptions) -> list[Any]:
 
 def _score(task: _Task) -> Any:
     options = task.options
-    synthesizer = synthesizer_of_process(task.model, options.device, options.backend)
+    synthesizer = synthesizer_of_process(task.model, options.device, options.backend, task.digest)
     model, device = synthesizer.model, synthesizer.device
     return task.score(Reading(model, task.cache, task.moments, options.draws, task.given, device), task.subject)
