@@ -310,6 +310,19 @@ def test_unchanged_subjects_are_not_sliced_again(make_cohort: MakeCohort) -> Non
     assert build(cohort, CacheSettings(image_size=(12, 12))).read([0], [1], context=0).images.shape[-1] == 12
 
 
+def test_a_modality_of_another_group_is_sliced_again(make_cohort: MakeCohort) -> None:
+    cohort, rule = (
+        make_cohort({"a": ("t1",)}),
+        CacheSettings(image_size=(12, 10), intensity=IntensityRule(anchor="core")),
+    )
+    before = build(cohort, rule)
+    other = replace(cohort, modalities=(replace(cohort.modalities[0], group="us"),))
+    with pytest.raises(CohortError, match="groups differ"):
+        check_same_slices(other, other.subjects, rule, before.folder)
+    scales = [cache.records[0].scales[0] for cache in (before, build(other, rule))]
+    assert [scale is not None and scale.core is not None for scale in scales] == [True, False]
+
+
 def test_broken_record_is_made_again(make_cohort: MakeCohort) -> None:
     cohort = make_cohort({"a": ("t1",)})
     cache = build(cohort)
@@ -395,7 +408,7 @@ def test_the_same_cohort_fits_its_cache_and_a_folder_without_one(make_cohort: Ma
         ({"observed": {"a": ("t1",), "b": ("t1",)}, "splits": {"b": "validation"}}, "splits differ"),
         (
             {"observed": {"a": ("t1",), "b": ("t1",)}, "extras": {"mask": np.ones((12, 10, 8), np.int16)}},
-            "files differ",
+            "files, settings or groups differ",
         ),
     ],
 )

@@ -81,7 +81,8 @@ def slices_key(task: SlicingTask) -> str:
     """Return a SHA-256 over the subject's files and all else that shapes its arrays."""
     # min_foreground chooses among slices when they are used, so it shapes no array.
     settings = task.settings.model_dump(mode="json", exclude={"min_foreground"})
-    parts = [RULE, settings, task.cohort.modality_names, task.cohort.subject_fingerprint(task.subject)]
+    groups = [(modality.name, modality.group) for modality in task.cohort.modalities]
+    parts = [RULE, settings, groups, task.cohort.subject_fingerprint(task.subject)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
