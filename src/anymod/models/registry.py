@@ -14,7 +14,10 @@ from anymod.models.levels import INVERSE_DEVIATIONS
 from anymod.models.mmhvae import MMHVAE
 from anymod.models.mmhvae_settings import DORENT2024, MMHVAEObjective, MMHVAESettings
 
-OLDER_NAMES = {"authors": "dorent2024"}  # in model folders and recipes of version 0.1
+
+def newer_name(architecture: Any) -> Any:
+    """Return today's name of an architecture that model folders and recipes of version 0.1 may call otherwise."""
+    return "dorent2024" if architecture == "authors" else architecture
 
 
 class _Section(Settings):
@@ -43,9 +46,7 @@ class MMHVAEModel(_Section):
 class Dorent2024Model(_Section):
     """The published network of the paper, which fuses experts in its own way (deviations A1 and A2)."""
 
-    architecture: Annotated[Literal["dorent2024"], BeforeValidator(lambda name: OLDER_NAMES.get(name, name))] = (
-        "dorent2024"
-    )
+    architecture: Annotated[Literal["dorent2024"], BeforeValidator(newer_name)] = "dorent2024"
     settings: MMHVAESettings = DORENT2024
 
     def build(self, modalities: Sequence[str]) -> Network:
@@ -60,8 +61,7 @@ ARCHITECTURES: dict[str, type[MMHVAEModel] | type[Dorent2024Model]] = {
 
 
 def _architecture(section: Any) -> Any:
-    name = section.get("architecture", "mmhvae") if isinstance(section, dict) else section.architecture
-    return OLDER_NAMES.get(name, name)
+    return newer_name(section.get("architecture", "mmhvae") if isinstance(section, dict) else section.architecture)
 
 
 Model = Annotated[
@@ -84,6 +84,7 @@ def build_model(
     error: type[AnymodError] = ConfigurationError,
 ) -> Network:
     """Return an untrained network; raise `error` that names `where` for an unknown architecture or settings that do not fit."""
+    architecture = newer_name(architecture)
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise error("unknown architecture", where, f"'{architecture}' does not exist", f"known are {known}")
