@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from tiny_models import GRID, save_tiny_model, tiny_description, tiny_model, write_tiny_cohort
 
 from anymod.cohorts import Cohort
-from anymod.errors import CohortError, ModalityError
+from anymod.errors import CohortError, ConfigurationError, ModalityError
 from anymod.evaluation import Evaluation, EvaluationOptions, evaluate, write_report
 from anymod.evaluation.report import printed_text
 from anymod.models import save_model
@@ -138,10 +138,11 @@ def test_the_printed_text_compares_the_model_with_its_references(evaluation: Eva
         ({"split": "validation"}, CohortError, "--split"),
         ({"training_split": "0"}, CohortError, "--training-split"),
         ({"show": ("ct",)}, ModalityError, "ct"),
+        ({"scheduler": "tcp://127.0.0.1:9"}, ConfigurationError, "add --cache DIR"),
         ({"show": ("t2",), "split": "test"}, None, ""),
     ],
 )
-def test_an_error_names_the_option_that_excludes_all_subjects(
+def test_an_error_names_the_option_to_change(
     model: Path, cohort: Cohort, changes: dict[str, object], error: type[Exception] | None, named: str
 ) -> None:
     if error is None:

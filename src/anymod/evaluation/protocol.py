@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from anymod.cohorts import Cohort, Modality, Subject
 from anymod.core.subsets import parse_order
-from anymod.errors import CohortError, ModalityError
+from anymod.errors import CohortError, ConfigurationError, ModalityError
 from anymod.evaluation.options import EvaluationOptions
 from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
@@ -90,6 +90,7 @@ def evaluate(
 
     Raises:
         CohortError: The split or the training split is empty, or the cache folder holds the slices of other subjects.
+        ConfigurationError: The options name a cluster, and there is no cache folder.
         ModalityError: The model knows none of the images of a subject.
     """
     origin, results, fitted_on = measured(model, cohort, options, score_subject, cache_folder)
@@ -112,7 +113,12 @@ def measured(
     """Return the origin, the result of `score` for each subject of the split that has slices, and the number of training subjects.
 
     `score` must be importable by other processes. Without `references` none are fitted.
+
+    Raises ConfigurationError for a cluster without `cache_folder`: its workers cannot read a temporary folder of this machine.
     """
+    if options.scheduler is not None and cache_folder is None:
+        why = "workers on other machines cannot read the slices in a temporary folder of this machine"
+        raise ConfigurationError("no cache", "--scheduler", why, "add --cache DIR, a folder that all machines see")
     digest = model_digest(Path(model))
     synthesizer = Synthesizer.from_folder(model, options.device, options.backend)
     description = synthesizer.description
