@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -330,6 +333,14 @@ def test_broken_record_is_made_again(make_cohort: MakeCohort) -> None:
     assert build(cohort) == cache
 
 
+def test_what_a_killed_build_left_is_removed(make_cohort: MakeCohort, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    (tmp_path / f"cache/.writing-{ended.pid}@{platform.node()}@x").mkdir(parents=True)
+    build(make_cohort({"a": ("t1",)}))
+    assert not list((tmp_path / "cache").glob(".*"))
+
+
 def test_one_bad_subject_fails_the_build_after_the_others(make_cohort: MakeCohort) -> None:
     cohort = make_cohort({"a": ("t1",), "b": ("t1",)})
     path = cohort.path(cohort.subjects[0], "t1")
@@ -338,7 +349,7 @@ def test_one_bad_subject_fails_the_build_after_the_others(make_cohort: MakeCohor
         build(cohort)
     assert (cohort.root.parent / "cache" / "b" / "subject.json").is_file()
     assert not (cohort.root.parent / "cache" / "index.json").exists()
-    assert not list((cohort.root.parent / "cache").glob(".slicing-*"))
+    assert not list((cohort.root.parent / "cache").glob(".*"))
 
 
 def test_images_on_different_grids_are_refused(make_cohort: MakeCohort) -> None:
