@@ -68,7 +68,7 @@ def test_simulation(cluster: Any, tmp_path: Path) -> None:
 def test_evaluation(cluster: Any, cohort: Cohort, tmp_path: Path) -> None:
     options = EvaluationOptions(device="cpu")
     one, many = (
-        [asdict(score) for score in evaluate(tmp_path / "model", cohort, each).scores]
+        [asdict(score) for score in evaluate(tmp_path / "model", cohort, each, tmp_path / "cache").scores]
         for each in (options, replace(options, scheduler=cluster.scheduler_address))
     )
     assert {score["subject"] for score in one} == {f"p{number}" for number in range(2, SUBJECTS)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from anymod.files import (
     finished_record,
     sha256,
     staged_folder,
+    temporary_folder,
     write_json,
     write_text,
 )
@@ -154,6 +157,31 @@ def test_interrupted_work_goes_on_and_appears_when_it_is_whole(tmp_path: Path) -
         write_text(folder / "second", "2")
     assert sorted(entry.name for entry in out.iterdir()) == ["first", "second"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    work = (
+        "with staged_folder(Path(sys.argv[1]), overwrite=False) as folder, atomic_write(Path(sys.argv[1] + '.txt')):\n"
+    )
+    work = "import os, sys; from pathlib import Path; from anymod.files import atomic_write, staged_folder\n" + work
+    work += "    (folder / 'half').write_text('1'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", work, str(tmp_path / "out")], check=False)
+    assert len(list(tmp_path.glob(".writing-*"))) == 2
+    left = {".writing-of-a-user", ".writing-99999999@another-machine@x"}
+    for name in left:
+        (tmp_path / name).mkdir()
+    with temporary_folder(tmp_path) as mine, staged_folder(tmp_path / "out", overwrite=False) as folder:
+        assert mine.is_dir()  # its process runs
+        (folder / "whole").write_text("1")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"out", *left}
+
+
+def test_continued_work_begins_without_temporary_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), continued_folder(tmp_path / "out", {}, overwrite=False) as folder:
+        write_text(folder / ".writing-a" / ".writing-b", "half")
+        raise KeyboardInterrupt
+    with continued_folder(tmp_path / "out", {}, overwrite=False) as folder:
+        assert not list(folder.glob(".writing-*"))
 
 
 def test_work_of_another_request_is_not_taken_over(tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import logging
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.name, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path.parent), suffix=path.name, dir=path.parent)
     except OSError as error:
         raise OutputError(
             "cannot write", path, error.strerror or str(error), "choose another place with --out"
@@ -46,6 +48,51 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise OutputError("cannot write", path, error.strerror or str(error), "check space and permissions") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder in `parent` and remove it at the end, unless it was renamed."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(parent), dir=parent))
+    except OSError as error:
+        raise OutputError("cannot write", parent, error.strerror or str(error), "choose another place") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix(parent: Path) -> str:
+    """Return the start of this process's temporary names in `parent`; remove those that a killed process of this machine left there."""
+    machine = f"@{platform.node()}@"  # no name of a machine has an @, so that none is the start of another
+    for entry in parent.glob(f"{TEMPORARY}*{glob.escape(machine)}*"):
+        process = entry.name.removeprefix(TEMPORARY).partition("@")[0]
+        if process.isdecimal() and not _runs(int(process)):
+            with suppress(OSError):  # another process may be removing it too
+                _remove(entry)
+    return f"{TEMPORARY}{os.getpid()}{machine}"
+
+
+def _runs(process: int) -> bool:
+    """Return whether a process of this machine still runs; True where that cannot be asked."""
+    if os.name == "nt":  # where os.kill would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's, or no process number
+        return True
+    return True
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -128,12 +175,8 @@ def claim_folder(path: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> P
     check_claim(path, overwrite=overwrite, keep=keep)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        contents = list(path.iterdir())
-        for entry in contents:
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        for entry in list(path.iterdir()):
+            _remove(entry)
     except OSError as error:
         raise OutputError("cannot write", path, error.strerror or str(error), "choose another --out") from error
     return path
@@ -230,8 +273,8 @@ def _begin_or_continue(unfinished: Path, request: Mapping[str, Any], *, overwrit
                 raise OutputError("cannot continue", unfinished, why, "remove it, or add --overwrite")
             shutil.rmtree(unfinished)
         unfinished.mkdir(parents=True, exist_ok=True)
-        for left_behind in unfinished.rglob(f"{TEMPORARY}*"):
-            left_behind.unlink()
+        for left_behind in list(unfinished.rglob(f"{TEMPORARY}*")):
+            _remove(left_behind)
     except OSError as error:
         raise OutputError("cannot write", unfinished, error.strerror or str(error), "choose another --out") from error
     write_json(path, request)
@@ -248,19 +291,13 @@ def staged_folder(out: Path, *, overwrite: bool, keep: Sequence[Path] = ()) -> I
     check_claim(out, overwrite=overwrite, keep=keep)
     if not overwrite:
         claim_folder(out, overwrite=False)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=out.parent))
-    except OSError as error:
-        raise OutputError("cannot write", out, error.strerror or str(error), "choose another --out") from error
-    try:
-        yield staging
-        claim_folder(out, overwrite=overwrite, keep=keep)
-        for entry in staging.iterdir():
-            entry.rename(out / entry.name)
-    except BaseException:
-        if not existed and out.is_dir() and not any(out.iterdir()):
-            out.rmdir()
-        raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with temporary_folder(out.parent) as staging:
+        try:
+            yield staging
+            claim_folder(out, overwrite=overwrite, keep=keep)
+            for entry in staging.iterdir():
+                entry.rename(out / entry.name)
+        except BaseException:
+            if not existed and out.is_dir() and not any(out.iterdir()):
+                out.rmdir()
+            raise

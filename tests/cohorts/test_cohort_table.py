@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from anymod.cohorts import Cohort, Modality, Subject, read_cohort, write_cohort
 from anymod.errors import AnymodError, CohortError, ModalityError
+from anymod.files import sha256
 
 DESCRIPTION = "format: 1\nname: tiny\nmodalities:\n  - {name: t1}\n  - {name: us}\n"
 TABLE = (
@@ -132,12 +139,30 @@ def test_unknown_names_propose_the_nearest(tmp_path: Path) -> None:
         cohort.path(cohort.subject("a"), "us")
 
 
-def test_fingerprint_follows_content_not_place(tmp_path: Path) -> None:
-    first, second = (read_cohort(write_tiny(tmp_path / name)) for name in ("one", "two"))
+@pytest.mark.parametrize("name", ["t1.mhd", "t1.nhdr"])
+def test_fingerprint_follows_the_voxels_beside_a_header(tmp_path: Path, name: str) -> None:
+    cohort = Cohort(tmp_path, "tiny", (Modality("t1", "mr"),), (Subject("a", "train", {"t1": name}),))
+    prints = []
+    for value in (1, 2):
+        sitk.WriteImage(sitk.GetImageFromArray(np.full((2, 3, 4), value, np.int16)), str(tmp_path / name))
+        prints.append(cohort.fingerprint())
+    assert prints[0] != prints[1]
+
+
+def test_fingerprint_of_nifti_images_is_that_of_their_bytes(make_cohort: Callable[..., Cohort]) -> None:
+    cohort = make_cohort({"a": ("t1",)}, extras={"mask": np.ones((12, 10, 8), np.int16)})
+    contents = {column: sha256(cohort.path(cohort.subjects[0], column)) for column in ("mask", "t1")}
+    assert (
+        cohort.subject_fingerprint(cohort.subjects[0])[1] == hashlib.sha256(json.dumps(contents).encode()).hexdigest()
+    )
+
+
+def test_fingerprint_follows_content_not_place(make_cohort: Callable[..., Cohort]) -> None:
+    first, second = (make_cohort({"a": ("t1",), "b": ("us",)}, folder=name) for name in ("one", "two"))
     assert first.fingerprint() == second.fingerprint()
-    (tmp_path / "two/subjects/b/us.nii.gz").write_bytes(b"b/uS")
+    shutil.copyfile(first.root / "subjects/a/t1.nii.gz", second.root / "subjects/b/us.nii.gz")
     assert first.fingerprint() != second.fingerprint()
-    moved = replace(first, subjects=(first.subjects[0], replace(first.subjects[1], split="train")))
+    moved = replace(first, subjects=(first.subjects[0], replace(first.subjects[1], split="test")))
     assert moved.fingerprint() != first.fingerprint()
 
 

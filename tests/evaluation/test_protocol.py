@@ -13,9 +13,10 @@ from matplotlib.image import imread
 from tiny_models import GRID, save_tiny_model, tiny_description, tiny_model, write_tiny_cohort
 
 from anymod.cohorts import Cohort
-from anymod.errors import CohortError, ModalityError
+from anymod.errors import CohortError, ConfigurationError, ModalityError
 from anymod.evaluation import Evaluation, EvaluationOptions, evaluate, write_report
 from anymod.evaluation.report import printed_text
+from anymod.models import save_model
 from anymod.slices import open_cache
 from anymod.synthesis import SynthesisOptions
 from anymod.volumes import IntensityRule, Volume, write_volume
@@ -137,10 +138,11 @@ def test_the_printed_text_compares_the_model_with_its_references(evaluation: Eva
         ({"split": "validation"}, CohortError, "--split"),
         ({"training_split": "0"}, CohortError, "--training-split"),
         ({"show": ("ct",)}, ModalityError, "ct"),
+        ({"scheduler": "tcp://127.0.0.1:9"}, ConfigurationError, "add --cache DIR"),
         ({"show": ("t2",), "split": "test"}, None, ""),
     ],
 )
-def test_an_error_names_the_option_that_excludes_all_subjects(
+def test_an_error_names_the_option_to_change(
     model: Path, cohort: Cohort, changes: dict[str, object], error: type[Exception] | None, named: str
 ) -> None:
     if error is None:
@@ -173,6 +175,15 @@ def test_a_kept_cache_is_used_again_and_not_overwritten_for_other_subjects(
         evaluate(model, replace(cohort, subjects=cohort.subjects[:-1]), OPTIONS, tmp_path / "cache")
     assert (tmp_path / "cache/index.json").read_bytes() == index
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")} == before
+
+
+def test_a_model_replaced_under_the_same_path_is_measured_again(cohort: Cohort, tmp_path: Path) -> None:
+    options, network = replace(OPTIONS, show=("t1",)), tiny_model()
+    before = evaluate(save_tiny_model(tmp_path / "model"), cohort, options).scores
+    for weights in network.parameters():
+        weights.zero_()
+    save_model(tmp_path / "model", network, tiny_description(network), "")
+    assert evaluate(tmp_path / "model", cohort, options).scores != before
 
 
 def test_a_cohort_without_a_known_modality_is_refused(model: Path, cohort: Cohort) -> None:

@@ -381,7 +381,7 @@ def test_the_older_name_of_the_architecture_is_read(file: Path, tmp_path: Path) 
     description = tmp_path / "model/model.yaml"
     description.write_text(description.read_text().replace("architecture: dorent2024", "architecture: authors"))
     model, found = load_model(tmp_path / "model")
-    assert found.architecture == "dorent2024"
+    assert found.architecture == "authors"  # part of the fingerprint
     assert model.fusion is INVERSE_DEVIATIONS
 
 

@@ -36,6 +36,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+@pytest.mark.parametrize(
+    ("architecture", "fingerprint"),
+    [
+        ("authors", "850dd71ab4309f509b98f710d12c41283dae72be2b5543a64625496654931518"),
+        ("mmhvae", "422b0cae8402991204be1c1b15648575db76a1d4e58eac03e68a4b0874e97e68"),
+    ],
+)
+def test_fingerprints_are_those_of_version_0_1(architecture: str, fingerprint: str) -> None:
+    modalities = tuple(ModelModality(name=name, group="mr", low=0.0, high=100.0) for name in ("t1", "t2"))
+    content = {"architecture": architecture, "settings": {"widths": [8, 16]}, "modalities": modalities}
+    found = ModelDescription(**{**dict(description()), **content, "weights_sha256": "ab"})
+    assert found.fingerprint() == fingerprint
+
+
 CORE = {"anchor": "core", "upper_percentile": 99.95, "scope": "volume"}
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -310,11 +313,32 @@ def test_unchanged_subjects_are_not_sliced_again(make_cohort: MakeCohort) -> Non
     assert build(cohort, CacheSettings(image_size=(12, 12))).read([0], [1], context=0).images.shape[-1] == 12
 
 
+def test_a_modality_of_another_group_is_sliced_again(make_cohort: MakeCohort) -> None:
+    cohort, rule = (
+        make_cohort({"a": ("t1",)}),
+        CacheSettings(image_size=(12, 10), intensity=IntensityRule(anchor="core")),
+    )
+    before = build(cohort, rule)
+    other = replace(cohort, modalities=(replace(cohort.modalities[0], group="us"),))
+    with pytest.raises(CohortError, match="groups differ"):
+        check_same_slices(other, other.subjects, rule, before.folder)
+    scales = [cache.records[0].scales[0] for cache in (before, build(other, rule))]
+    assert [scale is not None and scale.core is not None for scale in scales] == [True, False]
+
+
 def test_broken_record_is_made_again(make_cohort: MakeCohort) -> None:
     cohort = make_cohort({"a": ("t1",)})
     cache = build(cohort)
     (cache.folder / "a" / "subject.json").write_text("{")
     assert build(cohort) == cache
+
+
+def test_what_a_killed_build_left_is_removed(make_cohort: MakeCohort, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    (tmp_path / f"cache/.writing-{ended.pid}@{platform.node()}@x").mkdir(parents=True)
+    build(make_cohort({"a": ("t1",)}))
+    assert not list((tmp_path / "cache").glob(".*"))
 
 
 def test_one_bad_subject_fails_the_build_after_the_others(make_cohort: MakeCohort) -> None:
@@ -325,7 +349,7 @@ def test_one_bad_subject_fails_the_build_after_the_others(make_cohort: MakeCohor
         build(cohort)
     assert (cohort.root.parent / "cache" / "b" / "subject.json").is_file()
     assert not (cohort.root.parent / "cache" / "index.json").exists()
-    assert not list((cohort.root.parent / "cache").glob(".slicing-*"))
+    assert not list((cohort.root.parent / "cache").glob(".*"))
 
 
 def test_images_on_different_grids_are_refused(make_cohort: MakeCohort) -> None:
@@ -395,7 +419,7 @@ def test_the_same_cohort_fits_its_cache_and_a_folder_without_one(make_cohort: Ma
         ({"observed": {"a": ("t1",), "b": ("t1",)}, "splits": {"b": "validation"}}, "splits differ"),
         (
             {"observed": {"a": ("t1",), "b": ("t1",)}, "extras": {"mask": np.ones((12, 10, 8), np.int16)}},
-            "files differ",
+            "files, settings or groups differ",
         ),
     ],
 )

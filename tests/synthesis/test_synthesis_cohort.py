@@ -10,11 +10,14 @@ import pytest
 from tiny_models import save_tiny_model, write_tiny_cohort
 
 from anymod.cohorts import Cohort
-from anymod.errors import ModalityError, OutputError
+from anymod.errors import ModalityError, ModelFolderError, OutputError
+from anymod.models import Calibration
 from anymod.synthesis import CohortOutcome, CohortRequest, SynthesisOptions, synthesize_cohort
+from anymod.synthesis.cohort import model_digest, synthesizer_of_process
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 SUBJECTS = {"a": ("t1", "t2"), "b": ("flair",), "c": ("t1", "t2", "flair")}
+CALIBRATION = Calibration(cohort="c", split="test", subjects=("s",), model="", errors={"t1+t2": {"flair": 0.1}})
 
 
 @pytest.fixture
@@ -138,3 +141,22 @@ def test_unknown_modalities_are_refused_before_anything_is_written(cohort: Cohor
     with pytest.raises(ModalityError, match="ct"):
         run(cohort, model, tmp_path / "out", show=("ct",))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_replaced_under_the_same_path_is_loaded_again(cohort: Cohort, model: Path, tmp_path: Path) -> None:
+    run(cohort, model, tmp_path / "before")
+    save_tiny_model(model, calibration=CALIBRATION)
+    run(cohort, model, tmp_path / "after")
+    record = json.loads((tmp_path / "after/a/synthesis.json").read_text())
+    assert record["scaled_errors"] == {"flair": 0.1}
+    save_tiny_model(model, spacing_mm=2.0)
+    run(cohort, model, tmp_path / "other")
+    first, last = (json.loads((tmp_path / name / "a/synthesis.json").read_text()) for name in ("before", "other"))
+    assert first["model_fingerprint"] != last["model_fingerprint"]
+
+
+def test_a_process_refuses_a_model_that_was_replaced_during_the_run(model: Path) -> None:
+    digest = model_digest(model)
+    save_tiny_model(model, spacing_mm=2.0)
+    with pytest.raises(ModelFolderError, match="replaced after the run began"):
+        synthesizer_of_process(model, "cpu", "torch", digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,38 @@ def test_a_resumed_run_drops_rows_beyond_its_start_and_keeps_new_columns(tmp_pat
     assert [row["step"] for row in rows] == ["0", "1", "2"]
     assert rows[2] == {"step": "2", "loss": "7", "psnr": "20"}
     assert rows[0]["psnr"] == ""
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept"),
+    [
+        (lambda text: text.replace(b"1,0.5", b"\0\xff"), ["0", "2", "4"]),
+        (lambda text: text.replace(b"1,0.5", b"1,0.5,3"), ["0", "2", "4"]),
+        (lambda text: text.replace(b"1,0.5", b"1,0..5"), ["0", "2", "4"]),
+        (lambda text: text.replace(b"1,0.5", b'"1,0.5'), ["0", "2", "4"]),
+        (lambda text: text[:-4], ["0", "1", "4"]),
+        (lambda text: b"\0" * 200_000, ["4"]),
+        (lambda text: text.replace(b"step", b"s"), ["4"]),
+        (lambda text: b"", ["4"]),
+    ],
+)
+def test_a_resumed_run_leaves_damaged_rows_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes], kept: list[str]
+) -> None:
+    from anymod.training.records import Records
+
+    first = Records(tmp_path, 0)
+    for step in range(3):
+        first.add(step, {"loss": step / 2})
+    first.close()
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(damage(path.read_bytes()))
+    second = Records(tmp_path, 4)
+    second.add(4, {"loss": 7.0})
+    second.close()
+    with path.open(newline="") as stream:
+        assert [row["step"] for row in csv.DictReader(stream)] == kept
+    assert "metrics.csv is damaged" in caplog.text
 
 
 def test_the_newest_state_is_read_and_the_one_before_kept(tmp_path: Path) -> None:

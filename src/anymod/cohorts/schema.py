@@ -12,7 +12,8 @@ from typing import Any
 
 from anymod.configuration import nearest
 from anymod.errors import CohortError, ModalityError
-from anymod.files import confined, sha256
+from anymod.files import confined
+from anymod.volumes.reading import image_fingerprint
 
 SPLITS = ("train", "validation", "test")
 KEY_COLUMNS = ("subject", "split")
@@ -136,8 +137,8 @@ class Cohort:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def subject_fingerprint(self, subject: Subject) -> tuple[str, str]:
-        """Return the subject's name and a SHA-256 over the columns and bytes of its files."""
-        contents = {column: sha256(self.path(subject, column)) for column in subject.files}
+        """Return the subject's name and a SHA-256 over its columns and the bytes of all files that each image consists of."""
+        contents = {column: image_fingerprint(self.path(subject, column)) for column in subject.files}
         return subject.name, hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 

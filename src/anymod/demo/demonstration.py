@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from anymod.arrays import Array
-from anymod.cohorts import Cohort, Modality, Subject, default_group, write_cohort
+from anymod.cohorts import Cohort, Modality, Subject, default_group, read_subject_images, write_cohort
 from anymod.compute import Compute
 from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.noise import USUAL_TEMPERATURE
@@ -22,7 +23,8 @@ from anymod.executors import for_each_subject, subject_executor
 from anymod.figures.demonstration import draw_demo
 from anymod.figures.examples import Example
 from anymod.simulation import Patient, SimulationSettings, simulate_subject
-from anymod.slices import SliceCache, open_cache
+from anymod.slices import CacheSettings, SliceCache, open_cache
+from anymod.slices.model_input import ModelGrid
 from anymod.synthesis import Inputs, SynthesisOptions, Synthesizer, draw_images, encoded
 from anymod.synthesis.files import write_subject
 from anymod.volumes import write_volume
@@ -59,7 +61,7 @@ def demonstrate(model: str | Path, folder: Path, seed: int, compute: Compute | N
     names = synthesizer.description.names
     ways = shown_ways(names)
     settings = SimulationSettings(modalities=names, spacing_mm=synthesizer.description.spacing_mm, missing=0.0)
-    cohort, number = _simulate(folder / "cohort", seed, settings, compute)
+    cohort = _simulate(folder / "cohort", seed, settings, compute)
     patient = cohort.subject(PATIENT)
     folders = []
     for way in ways:
@@ -74,7 +76,8 @@ def demonstrate(model: str | Path, folder: Path, seed: int, compute: Compute | N
         options = EvaluationOptions(show=shown, draws=draws, device=compute.device, backend=compute.backend)
         evaluation = evaluate(model, cohort, options, Path(temporary))
         write_report(evaluation, folder / "report", figures=0)
-        _draw(folder / FIGURE, synthesizer, open_cache(Path(temporary)), number, ways)
+        cache = open_cache(Path(temporary))
+        _draw(folder / FIGURE, synthesizer, cache, _slice_of_interest(cohort, cache.settings), ways)
     return Demonstration(evaluation, folder / FIGURE, folders)
 
 
@@ -100,8 +103,8 @@ class _Person:
     settings: SimulationSettings
 
 
-def _simulate(root: Path, seed: int, settings: SimulationSettings, compute: Compute) -> tuple[Cohort, int]:
-    """Write the patient and the training subjects; return the cohort and the patient's slice of interest."""
+def _simulate(root: Path, seed: int, settings: SimulationSettings, compute: Compute) -> Cohort:
+    """Write the patient and the training subjects; return the cohort."""
     seed += FIRST_SEED
     ill = settings.model_copy(update={"tumours": 1.0})
     people = {PATIENT: _Person(root, PATIENT, "test", seed, _enhancing_patient(seed, ill), ill)}
@@ -110,12 +113,12 @@ def _simulate(root: Path, seed: int, settings: SimulationSettings, compute: Comp
         people[name] = _Person(root, name, "train", seed, TRIES + number, settings)
     with subject_executor(compute.workers, compute.scheduler) as executor:
         outcomes = for_each_subject(executor, _write_person, people, "simulating", stop_on=(Exception,))
-    subjects = tuple(subject for subject, _ in outcomes.results.values())
+    subjects = tuple(outcomes.results.values())
     modalities = tuple(Modality(name, default_group(name)) for name in settings.modalities)
     provenance = {"made_by": "anymod demo", "seed": seed}
     spacing = (settings.spacing_mm,) * 3
     cohort = Cohort(root, "simulated demo", modalities, subjects, spacing, settings.modalities[0], provenance)
-    return write_cohort(cohort, root), outcomes.results[PATIENT][1]
+    return write_cohort(cohort, root)
 
 
 def _enhancing_patient(seed: int, settings: SimulationSettings) -> int:
@@ -127,33 +130,33 @@ def _enhancing_patient(seed: int, settings: SimulationSettings) -> int:
     return 0
 
 
-def _write_person(person: _Person) -> tuple[Subject, int]:
-    """Simulate and write one subject; return its row of the cohort and its slice of interest."""
+def _write_person(person: _Person) -> Subject:
+    """Simulate and write one subject; return its row of the cohort."""
     simulated = simulate_subject(person.seed, person.index, person.settings)
     paths = {name: f"subjects/{person.name}/{name}.nii.gz" for name in person.settings.modalities}
     for name, path in paths.items():
         write_volume(person.root / path, simulated.images[name], "anymod simulated image")
     label = f"subjects/{person.name}/label.nii.gz"
     write_volume(person.root / label, simulated.label, "anymod simulated tumour: 1 core, 2 oedema, 4 enhancing")
-    return Subject(person.name, person.split, paths, label=label), _slice_of_interest(simulated.label.data)
+    return Subject(person.name, person.split, paths, label=label)
 
 
-def _slice_of_interest(label: Array) -> int:
-    """Return the axial slice (index) with the most enhancing tumour, else with the most tumour, else the middle one."""
-    for part in (label == ENHANCING, label > 0):
+def _slice_of_interest(cohort: Cohort, settings: CacheSettings) -> int:
+    """Return the patient's slice (index in the cache) with the most enhancing tumour, else with the most tumour, else the middle one."""
+    images = read_subject_images(cohort, cohort.subject(PATIENT))
+    turned = images.turned(settings.orientation)
+    planes = ModelGrid.around(turned, images.grid, settings, None).mask_planes(cast(Array, turned.label))
+    for part in (planes == ENHANCING, planes > 0):
         if part.any():
-            return int(part.sum((0, 1)).argmax())
-    return label.shape[2] // 2
+            return int(part.sum((1, 2)).argmax())
+    return len(planes) // 2
 
 
 @torch.inference_mode()
 def _draw(
     path: Path, synthesizer: Synthesizer, cache: SliceCache, number: int, ways: Sequence[tuple[str, ...]]
 ) -> None:
-    """Draw one slice of the patient.
-
-    Simulated volumes are in RAS order at the model's spacing, so a slice has the same index in the volume and in the cache.
-    """
+    """Draw one slice (index in the cache) of the patient."""
     model, names = synthesizer.model, synthesizer.description.names
     batch = cache.read([cache.subjects.index(PATIENT)], [number], model.spec.context_slices).to(synthesizer.device)
     encoding = encoded(model, batch.images, batch.observed)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from anymod.cohorts import Cohort, Modality, Subject
 from anymod.core.subsets import parse_order
-from anymod.errors import CohortError, ModalityError
+from anymod.errors import CohortError, ConfigurationError, ModalityError
 from anymod.evaluation.options import EvaluationOptions
 from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
@@ -21,7 +21,7 @@ from anymod.models import ModelDescription
 from anymod.progress import track
 from anymod.slices import SliceCache, build_cache, check_same_slices
 from anymod.synthesis import Synthesizer, cache_settings, slices_at_once
-from anymod.synthesis.cohort import synthesizer_of_process
+from anymod.synthesis.cohort import model_digest, synthesizer_of_process
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +69,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Task:
-    """One subject (an index) to score; `options` name the device and the engine in use."""
+    """One subject (an index) to score; `digest` is that of the model, `options` name the device and the engine in use."""
 
     model: Path
+    digest: str
     options: EvaluationOptions
     cache: SliceCache
     moments: TrainingMoments
@@ -89,6 +90,7 @@ def evaluate(
 
     Raises:
         CohortError: The split or the training split is empty, or the cache folder holds the slices of other subjects.
+        ConfigurationError: The options name a cluster, and there is no cache folder.
         ModalityError: The model knows none of the images of a subject.
     """
     origin, results, fitted_on = measured(model, cohort, options, score_subject, cache_folder)
@@ -111,7 +113,13 @@ def measured(
     """Return the origin, the result of `score` for each subject of the split that has slices, and the number of training subjects.
 
     `score` must be importable by other processes. Without `references` none are fitted.
+
+    Raises ConfigurationError for a cluster without `cache_folder`: its workers cannot read a temporary folder of this machine.
     """
+    if options.scheduler is not None and cache_folder is None:
+        why = "workers on other machines cannot read the slices in a temporary folder of this machine"
+        raise ConfigurationError("no cache", "--scheduler", why, "add --cache DIR, a folder that all machines see")
+    digest = model_digest(Path(model))
     synthesizer = Synthesizer.from_folder(model, options.device, options.backend)
     description = synthesizer.description
     cohort = in_model_order(cohort, description)
@@ -131,7 +139,7 @@ def measured(
         moments = fit_references(cache, [together.index(each.name) for each in training] if references else [])
         options = replace(options, device=str(synthesizer.device), backend=synthesizer.backend)
         tasks = [
-            _Task(Path(model), options, cache, moments, given, score, together.index(subject.name))
+            _Task(Path(model), digest, options, cache, moments, given, score, together.index(subject.name))
             for subject in chosen
         ]
         return Origin(description, cohort.name, options), _score_all(tasks, options), len(training)
@@ -234,6 +242,6 @@ def _score_all(tasks: list[_Task], options: EvaluationOptions) -> list[Any]:
 
 def _score(task: _Task) -> Any:
     options = task.options
-    synthesizer = synthesizer_of_process(task.model, options.device, options.backend)
+    synthesizer = synthesizer_of_process(task.model, options.device, options.backend, task.digest)
     model, device = synthesizer.model, synthesizer.device
     return task.score(Reading(model, task.cache, task.moments, options.draws, task.given, device), task.subject)

@@ -33,4 +33,5 @@ from .registry import (
     build_model as build_model,
     built as built,
     default_model as default_model,
+    newer_name as newer_name,
 )

@@ -14,11 +14,10 @@ from anymod.models.levels import INVERSE_DEVIATIONS
 from anymod.models.mmhvae import MMHVAE
 from anymod.models.mmhvae_settings import MMHVAEObjective, MMHVAESettings
 
-OLDER_NAMES = {"authors": "dorent2024"}  # in model folders and recipes of version 0.1
 
-
-def _todays_name(name: Any) -> Any:
-    return OLDER_NAMES.get(name, name) if isinstance(name, str) else None
+def newer_name(architecture: Any) -> Any:
+    """Return today's name of an architecture that model folders and recipes of version 0.1 may call otherwise."""
+    return "dorent2024" if architecture == "authors" else architecture
 
 
 class _Section(Settings):
@@ -47,7 +46,7 @@ class MMHVAEModel(_Section):
 class Dorent2024Model(_Section):
     """The hierarchy with the published code's fusion of experts (deviations A1 and A2); configs/paper.yaml has the paper's settings."""
 
-    architecture: Annotated[Literal["dorent2024"], BeforeValidator(_todays_name)] = "dorent2024"
+    architecture: Annotated[Literal["dorent2024"], BeforeValidator(newer_name)] = "dorent2024"
 
     def build(self, modalities: Sequence[str]) -> Network:
         """Return an untrained network; raise ValueError where it cannot have these modalities."""
@@ -61,10 +60,10 @@ ARCHITECTURES: dict[str, type[MMHVAEModel] | type[Dorent2024Model]] = {
 
 
 def _architecture(section: Any) -> Any:
-    named = (
-        section.get("architecture", "mmhvae") if isinstance(section, dict) else getattr(section, "architecture", None)
-    )
-    return _todays_name(named)
+    if isinstance(section, dict):
+        name = newer_name(section.get("architecture", "mmhvae"))
+        return name if isinstance(name, str) else None
+    return getattr(section, "architecture", None)
 
 
 Model = Annotated[
@@ -92,6 +91,7 @@ def build_model(
     error: type[AnymodError] = ConfigurationError,
 ) -> Network:
     """Return an untrained network; raise `error` that names `where` for an unknown architecture or settings that do not fit."""
+    architecture = newer_name(architecture)
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise error("unknown architecture", where, f"'{architecture}' does not exist", f"known are {known}")

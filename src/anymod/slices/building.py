@@ -93,7 +93,7 @@ def check_same_slices(cohort: Cohort, subjects: Sequence[Subject], settings: Cac
     differing = [what for what, (theirs, ours) in pairs.items() if theirs != ours]
     if not differing:
         ours = _fingerprint(slices_key(SlicingTask(cohort, subject, settings, folder)) for subject in subjects)
-        differing = [] if ours == index.fingerprint else ["files"]
+        differing = [] if ours == index.fingerprint else ["files, settings or groups"]
     if differing:
         why = f"its {differing[0]} differ from those that {folder} was made of"
         raise CohortError("another cohort", cohort.root, why, "give the cohort of before, or choose another folder")

@@ -61,7 +61,7 @@ class ModelGrid:
         return values.data.transpose(2, 0, 1), self.mask_planes(foreground)
 
     def mask_planes(self, mask: Array) -> Array:
-        """Return a turned boolean mask [X, Y, Z] as planes (slice, row, column); what lies outside the foreground's box is left out.
+        """Return a turned mask or label map [X, Y, Z] as planes (slice, row, column); outside the foreground's box it is 0.
 
         The nearest voxel decides; halfway between two it is the later one, as rounding would choose differently from file to file.
         """

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from anymod.cohorts.schema import Cohort, Modality, Subject
 from anymod.cohorts.subject_images import SubjectImages, read_subject_images
 from anymod.configuration import read_yaml, validate
 from anymod.errors import CohortError, OutputError
-from anymod.files import write_json
+from anymod.files import temporary_folder, write_json
 from anymod.slices.intensities import Anchor
 from anymod.slices.model_input import RULE, model_input
 from anymod.slices.records import ARRAYS, RECORD, CacheSettings, SubjectSlices
@@ -81,7 +80,8 @@ def slices_key(task: SlicingTask) -> str:
     """Return a SHA-256 over the subject's files and all else that shapes its arrays."""
     # min_foreground chooses among slices when they are used, so it shapes no array.
     settings = task.settings.model_dump(mode="json", exclude={"min_foreground"})
-    parts = [RULE, settings, task.cohort.modality_names, task.cohort.subject_fingerprint(task.subject)]
+    groups = [(modality.name, modality.group) for modality in task.cohort.modalities]
+    parts = [RULE, settings, groups, task.cohort.subject_fingerprint(task.subject)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -105,13 +105,11 @@ def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) 
 def _write(target: Path, record: SubjectSlices, arrays: Sequence[Array]) -> None:
     """Put the arrays and their record at `target`: built beside it and renamed, so that no reader meets a half of them."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         strangers = sorted({entry.name for entry in target.iterdir()} - {*ARRAYS, RECORD}) if target.exists() else []
         if strangers:
             why = f"it holds '{strangers[0]}', which no slice cache made"
             raise OutputError("cannot write slices", target, why, "choose another folder for the cache")
-        temporary = Path(tempfile.mkdtemp(prefix=".slicing-", dir=target.parent))
-        try:
+        with temporary_folder(target.parent) as temporary:
             for name, array in zip(ARRAYS, arrays, strict=True):
                 with (temporary / name).open("wb") as stream:
                     np.save(stream, np.ascontiguousarray(array))  # `store` reads rows one after the other
@@ -121,8 +119,6 @@ def _write(target: Path, record: SubjectSlices, arrays: Sequence[Array]) -> None
             if target.exists():
                 shutil.rmtree(target)
             temporary.rename(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise OutputError(
             "cannot write", target, error.strerror or str(error), "check space and permissions"

@@ -11,10 +11,10 @@ from typing import Any
 
 from anymod.cohorts import Cohort, Subject
 from anymod.engines.backends import Backend
-from anymod.errors import CohortError, ModalityError, OutputError
+from anymod.errors import CohortError, ModalityError, ModelFolderError, OutputError
 from anymod.executors import for_each_subject, subject_executor
-from anymod.files import REQUEST, claim_folder, confined, finished_record, staged_folder, write_json
-from anymod.models import find_model
+from anymod.files import REQUEST, claim_folder, confined, finished_record, sha256, staged_folder, write_json
+from anymod.models import DESCRIPTION, find_model
 from anymod.synthesis.files import PREVIEW, RECORD, Inputs, identity, write_subject
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.synthesizer import Synthesizer
@@ -46,6 +46,7 @@ class CohortOutcome:
 @dataclass(frozen=True)
 class _Task:
     request: CohortRequest
+    digest: str
     inputs: Inputs
     out: Path
 
@@ -68,13 +69,14 @@ def synthesize_cohort(
     if request.backend == "auto" and not overwrite:  # a continued run keeps its engine
         before = finished_record(out / REQUEST, {}) or {}
         request = replace(request, backend=before.get("backend", "auto"))
-    synthesizer = synthesizer_of_process(request.model, request.device, request.backend)
+    digest = model_digest(request.model)
+    synthesizer = synthesizer_of_process(request.model, request.device, request.backend, digest)
     request = replace(request, backend=synthesizer.backend)  # the same in all processes
     known = synthesizer.description.names
     synthesizer.targets(request.show or known[:1], request.options.targets or known)
     _claim(out, request, synthesizer, overwrite=overwrite, keep=(cohort.root, find_model(request.model)))
     wanted = [name for name in known if name in (request.show or known)]
-    tasks = {subject.name: _Task(request, _inputs(cohort, subject, wanted), out) for subject in subjects}
+    tasks = {subject.name: _Task(request, digest, _inputs(cohort, subject, wanted), out) for subject in subjects}
     with subject_executor(workers, scheduler) as executor:
         outcomes = for_each_subject(executor, _synthesize, tasks, "synthesizing")
     outcomes.write_failures(out)
@@ -118,7 +120,7 @@ def _request_content(request: CohortRequest, synthesizer: Synthesizer) -> dict[s
 def _synthesize(task: _Task) -> str:
     """Write one subject if it lacks something and is not finished; return what happened."""
     request, inputs = task.request, task.inputs
-    synthesizer = synthesizer_of_process(request.model, request.device, request.backend)
+    synthesizer = synthesizer_of_process(request.model, request.device, request.backend, task.digest)
     known = synthesizer.description.names
     if not inputs.images:
         why = f"it has none of {'+'.join(request.show or known)}"
@@ -146,7 +148,18 @@ def _check_own(folder: Path, synthesizer: Synthesizer) -> None:
         raise OutputError("cannot replace", folder, why, "move it elsewhere, or choose another --out")
 
 
+def model_digest(model: Path) -> str:
+    """Return the SHA-256 of a model's `model.yaml`, which names its weights and its calibration."""
+    return sha256(find_model(model) / DESCRIPTION)
+
+
 @lru_cache(maxsize=1)
-def synthesizer_of_process(model: Path, device: str, backend: Backend) -> Synthesizer:
-    """Return a Synthesizer that this process loads once and not for every subject."""
-    return Synthesizer.from_folder(model, device, backend)
+def synthesizer_of_process(model: Path, device: str, backend: Backend, digest: str) -> Synthesizer:
+    """Return a Synthesizer that this process loads once and not for every subject.
+
+    Raises ModelFolderError if the folder no longer holds the model that had this `model_digest` when the run began.
+    """
+    synthesizer = Synthesizer.from_folder(model, device, backend)
+    if model_digest(model) != digest:  # compared after loading, so that a folder replaced meanwhile is noticed too
+        raise ModelFolderError("another model", model, "it was replaced after the run began", "repeat the command")
+    return synthesizer

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import logging
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
 from anymod.files import atomic_write
+
+logger = logging.getLogger(__name__)
 
 
 class Records:
@@ -40,7 +43,24 @@ class Records:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a file that `Records` wrote; damaged rows are left out, with a warning."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [{name: value for name, value in row.items() if value} for row in csv.DictReader(stream)]
+    # Nothing in the file is quoted; the module csv would fail at some damage.
+    columns, *lines = [line.split(",") for line in path.read_text("utf-8", errors="replace").splitlines()] or [[]]
+    rows = [row for line in lines if (row := _row(columns, line))]
+    if len(rows) < len(lines) or "step" not in columns:
+        logger.warning("%s is damaged; what cannot be read is left out", path)
+    return rows
+
+
+def _row(columns: list[str], line: list[str]) -> dict[str, str]:
+    """Return the numbers in one line by column, without empty cells; nothing if the line is damaged."""
+    try:
+        row = {name: value for name, value in zip(columns, line, strict=True) if value}
+        int(row["step"])
+        for value in row.values():
+            float(value)
+    except (KeyError, ValueError):
+        return {}
+    return row

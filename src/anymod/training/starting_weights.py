@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from anymod.errors import ConfigurationError
-from anymod.models import Network, load_model
+from anymod.models import Network, load_model, newer_name
 from anymod.training.recipe import Recipe
 
 FIELD = "training.start_from"
@@ -29,7 +29,7 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> s
     differing = [
         name for name, value in mine.items() if theirs[name] != value and not (name == "context_slices" and fewer)
     ]
-    if description.architecture != recipe.model.architecture or differing:
+    if newer_name(description.architecture) != recipe.model.architecture or differing:
         why = f"{', '.join(differing) or 'the architecture'} of that model differ from the recipe's"
         raise ConfigurationError("unusable model", FIELD, why, "copy the section 'model' from its model.yaml")
     if description.orientation != "RAS":
