@@ -6,6 +6,7 @@ to the head (orientation RAS), whatever the orientation of the files and of the 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import combinations
 
 import numpy as np
@@ -42,7 +43,7 @@ class ImageLook(Settings):
 
 
 class PairLook(Settings):
-    """Two images, named in this order by the key `t1+t2`."""
+    """Two images, named in alphabetical order by the key `t1+t2`."""
 
     contrast: Numbers
     """In the inner half: mean rank of the second image in each fifth of the first one's ranks, then the other way round."""
@@ -70,15 +71,25 @@ class Look(Settings):
             values[name] = _Cells.of(data, inside, boxes[name])
             images[name] = _image_look(data, inside, boxes[name], spacing, values[name])
         pairs = {}
-        for first, second in combinations(images, 2):
+        for first, second in combinations(sorted(images), 2):
             both = [(turned.volumes[name].data, turned.foregrounds[name]) for name in (first, second)]
             box = foreground_box(both[0][1] | both[1][1])
             cells = [
                 values[name] if boxes[name] == box else _Cells.of(*each, box)
                 for name, each in zip((first, second), both, strict=True)
             ]
-            pairs[f"{first}+{second}"] = _pair_look(*cells, spacing)
+            pairs[pair_name(first, second)] = _pair_look(*cells, spacing)
         return cls(images=images, pairs=pairs)
+
+    def part(self, names: Collection[str]) -> Look:
+        """Return the look of some of the images."""
+        images = {name: image for name, image in self.images.items() if name in names}
+        return Look(images=images, pairs={pair_name(*pair): self.pairs[pair_name(*pair)] for pair in combinations(sorted(images), 2)})
+
+
+def pair_name(first: str, second: str) -> str:
+    """Return the key of two images, given in alphabetical order."""
+    return f"{first}+{second}"
 
 
 class _Cells:
@@ -154,7 +165,7 @@ def _pair_look(first: _Cells, second: _Cells, spacing: tuple[float, ...]) -> Pai
     both = first.inside & second.inside
     inner = both & (_depth_ranks(both) >= 0.5)
     straight, mirrored = (
-        _mutual_information(first, _Cells(second.values[::step], second.inside[::step]), inner) for step in (1, -1)
+        _mutual_information(first, _Cells(second.values[::step], second.inside[::step]), both) for step in (1, -1)
     )
     a, b = (_order(each.values[inner]) / max(1, inner.sum()) for each in (first, second))
     curves = [
@@ -199,4 +210,4 @@ def _mean(values: Array, otherwise: float) -> float:
 
 
 def _numbers(values: list[float] | Array) -> Numbers:
-    return tuple(round(float(value), 4) for value in np.hstack(values))
+    return tuple(round(float(value), 3) for value in np.hstack(values))

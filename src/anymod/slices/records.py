@@ -8,6 +8,7 @@ from pydantic import Field
 
 from anymod.configuration import Settings
 from anymod.slices.intensities import Anchor, ImageScale, RawRange
+from anymod.slices.looks import Look
 from anymod.volumes import IntensityRule
 
 IMAGES, FOREGROUND, LABEL, RECORD = "images.npy", "foreground.npy", "label.npy", "subject.json"
@@ -50,6 +51,8 @@ class SubjectSlices(Settings):
     """Slices: whether the subject's label map marks something there (never where it has none)."""
     cut_off: float
     """Fraction of the foreground that lies outside the slices."""
+    look: Look | None = None
+    """None in records of older versions, which are then made again."""
 
     @property
     def observed(self) -> tuple[bool, ...]:

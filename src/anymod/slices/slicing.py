@@ -20,6 +20,7 @@ from anymod.configuration import read_yaml, validate
 from anymod.errors import CohortError, OutputError
 from anymod.files import temporary_folder, write_json
 from anymod.slices.intensities import Anchor
+from anymod.slices.looks import Look
 from anymod.slices.model_input import RULE, model_input
 from anymod.slices.records import ARRAYS, RECORD, CacheSettings, SubjectSlices
 
@@ -48,7 +49,7 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         except CohortError as problem:
             logger.warning("slicing subject %s again: %s", task.subject.name, problem)
         else:
-            if record.key == key and all((target / name).is_file() for name in ARRAYS):
+            if record.key == key and record.look is not None and all((target / name).is_file() for name in ARRAYS):
                 return record
     images = read_subject_images(task.cohort, task.subject)
     white_matter = tuple(_white_matter(task, images, modality) for modality in task.cohort.modalities)
@@ -63,6 +64,7 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         union_fractions=tuple(seen.union.mean((1, 2)).round(6).tolist()),
         labelled=tuple(bool(plane.any()) for plane in seen.label),
         cut_off=seen.cut_off,
+        look=Look.of(images),
     )
     _write(target, record, (seen.planes, seen.foreground, seen.label))
     return record

@@ -81,6 +81,8 @@ def write_subject(
     if synthesis.cut_off > MOST_CUT_OFF:
         text = "%s: %.0f %% of the foreground lies outside what the model can see and stays background"
         logger.warning(text, inputs.subject or "the subject", 100 * synthesis.cut_off)
+    if synthesis.unusual:
+        logger.warning("%s: unlike the training images: %s", inputs.subject or "the subject", "; ".join(synthesis.unusual))
     start = time.perf_counter()
     outputs = _write_images(synthesis, folder)
     _draw_preview(folder / PREVIEW, volumes, mask, synthesis)
@@ -95,6 +97,9 @@ def write_subject(
         "units": {name: {"low": low, "high": high} for name, (low, high) in synthesis.units.items()},
         "expected_errors": {name: synthesis.expected_errors.get(name) for name in synthesis.images},
         "foreground_not_seen": round(synthesis.cut_off, 4),
+        "unusual": list(synthesis.unusual),
+        "compared_with_training_images": synthesizer.typical is not None,
+        "notes": {name: list(volume.notes) for name, volume in volumes.items() if volume.notes},
         "device": str(synthesizer.device),
         "torch": torch.__version__,
         "seconds": seconds,

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from anymod.configuration import Names, option
 
+Strict = Annotated[bool, option("Refuse images that are unlike those that the model was trained on.")]
+
 
 @dataclass(frozen=True)
 class SynthesisOptions:
@@ -37,6 +39,7 @@ class SynthesisOptions:
         False
     )
     chunk: Annotated[int | None, option("Slices per batch; changes memory and speed, not the images.", ge=1)] = None
+    strict: Strict = False
 
     def __post_init__(self) -> None:
         if self.temperature is None:
@@ -55,7 +58,7 @@ class SynthesisOptions:
             )
 
     def draws(self) -> dict[str, Any]:
-        """Return all that shapes the images (the chunk does not)."""
+        """Return all that shapes the images (chunk and strict do not)."""
         values = asdict(self)
-        del values["chunk"], values["targets"]
+        del values["chunk"], values["targets"], values["strict"]
         return values

@@ -18,10 +18,12 @@ from anymod.core.foregrounds import with_content
 from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
-from anymod.models import ModelDescription, Synthesizes, load_model
+from anymod.models import ModelDescription, Synthesizes, find_model, load_model
 from anymod.slices import CacheSettings
 from anymod.slices.intensities import input_maps, write_row
+from anymod.slices.looks import Look
 from anymod.slices.model_input import ModelInput, model_input
+from anymod.slices.typical import Typical, check_typical, read_typical, remarks
 from anymod.synthesis.drawing import draw_images, encoded
 from anymod.synthesis.options import SynthesisOptions
 from anymod.volumes import Grid, IntensityRange, Volume, unscale
@@ -37,7 +39,8 @@ class Synthesis:
     `standard_deviations` is empty for a single sample. It is the standard deviation of the samples, which alone is not a calibrated
     uncertainty (method, section 4); a calibrated model adds the square of `expected_errors` to its square. These are root mean squared
     errors by target, in raw units, on subjects that the model was not trained on; a target that was not measured from this subset has none.
-    `units` holds the raw (low, high) of each image's scale, `cut_off` the fraction of the foreground that the model could not see.
+    `units` holds the raw (low, high) of each image's scale, `cut_off` the fraction of the foreground that the model could not see,
+    `unusual` what is unlike the model's training images, in a few words each.
     """
 
     images: dict[str, Volume]
@@ -47,6 +50,7 @@ class Synthesis:
     units: dict[str, tuple[float, float]]
     expected_errors: dict[str, float]
     cut_off: float
+    unusual: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -64,9 +68,10 @@ class Synthesizer:
         description: ModelDescription,
         device: str | torch.device = "cpu",
         backend: Backend = "torch",
+        typical: Typical | None = None,
     ) -> None:
-        """Take a model that lies on `device` already; `backend` says what runs it."""
-        self.model, self.description = model, description
+        """Take a model that lies on `device` already; `backend` says what runs it, `typical` what its training images look like."""
+        self.model, self.description, self.typical = model, description, typical
         self.device, self.backend = torch.device(device), backend
 
     @classmethod
@@ -78,7 +83,7 @@ class Synthesizer:
         chosen = resolve_device(device)
         network, description = load_model(folder, chosen)
         model, runs = with_backend(network, description.fingerprint(), backend, chosen)
-        return cls(model, description, chosen, runs)
+        return cls(model, description, chosen, runs, read_typical(find_model(folder)))
 
     def targets(self, shown: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Return the targets: those wanted, else all that is not shown; raise ModalityError for an unknown one or none at all."""
@@ -109,19 +114,22 @@ class Synthesizer:
         Raises:
             ModalityError: A modality is unknown to the model, or nothing is shown, or there is nothing to make.
             GridError: The images lie on different grids.
-            VolumeError: An image shows nothing or cannot be scaled.
+            VolumeError: An image shows nothing or cannot be scaled, or with `strict` the images are unlike those of the training.
         """
         options = options or SynthesisOptions()
         targets = self.targets(tuple(images), options.targets)
         seconds: dict[str, float] = {}
         with _timed(seconds, "prepare"):
             subject = SubjectImages.of(images if mask is None else {**images, "mask": mask})
+            unusual = remarks(self.typical, Look.of(subject))
+            if options.strict:
+                check_typical(unusual, " and ".join(volume.source or name for name, volume in images.items()))
             seen = self.see(subject)
         with _timed(seconds, "network"):
             means, deviations = self._draw(seen, targets, options)
         with _timed(seconds, "restore"):
             synthesis = self._restored(subject, seen, targets, means, deviations)
-        return replace(synthesis, seconds=seconds)
+        return replace(synthesis, unusual=unusual, seconds=seconds)
 
     def _restored(
         self,

@@ -9,6 +9,7 @@ from anymod import __version__
 from anymod.cohorts import Cohort
 from anymod.models import ModelDescription, ModelModality, Network, save_model
 from anymod.slices import SliceCache
+from anymod.slices.typical import write_typical
 from anymod.training.recipe import Recipe
 
 
@@ -60,6 +61,7 @@ def write_model(folder: Path, model: Network, finished: FinishedTraining) -> Non
         targets=recipe.data.targets,
         training=training,
     )
+    write_typical(folder, [look for index in train if (look := cache.records[index].look) is not None])
     save_model(folder, model, description, card(description, len(train)))
 
 
