@@ -12,24 +12,47 @@ from anymod.configuration import option
 
 @dataclass(frozen=True)
 class Calibrate(Verb):
-    """The copy knows the errors in a report of anymod evaluate; its standard deviations (anymod synthesize --samples) include them.
+    """With --report, the copy knows the errors in a report of anymod evaluate; its standard deviations (anymod synthesize --samples)
+    include them. With --cohort, it knows what its training images look like, so that others are noticed; anymod train writes that too.
 
     Example:
       anymod calibrate --model run/model --report report --out calibrated
     """
 
+    excluding = {"--report": ("--cohort",)}
+
     model: Model
-    report: Annotated[Path, option("Report on subjects that the model was not trained on.", "DIR")]
     out: Out
+    report: Annotated[Path | None, option("Report on subjects that the model was not trained on.", "DIR")] = None
+    cohort: Annotated[Path | None, option("Cohort that the model was trained on.", "DIR")] = None
     overwrite: Overwrite = False
     json: Json = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.report is None and self.cohort is None:
+            raise ValueError("give --report or --cohort")
+
     def run(self) -> None:
-        """Write the calibrated copy and print the errors."""
+        """Write the copy and print what it knows."""
+        if self.cohort is not None:
+            self._learn_typical(self.cohort)
+        if self.report is not None:
+            self._calibrate(self.report)
+
+    def _calibrate(self, report: Path) -> None:
         from anymod.evaluation import calibrate  # loads torch
 
-        calibration = calibrate(self.model, self.report, self.out, overwrite=self.overwrite)
+        calibration = calibrate(self.model, report, self.out, overwrite=self.overwrite)
         lines = [f"root mean squared error on {len(calibration.subjects)} subjects, of images in [-1, 1]:"]
         for shown, errors in calibration.errors.items():
             lines.append(f"{shown}: " + ", ".join(f"{target} {error:.3f}" for target, error in errors.items()))
         print_result(calibration.model_dump(mode="json"), "\n".join(lines), as_json=self.json)
+
+    def _learn_typical(self, cohort: Path) -> None:
+        from anymod.cohorts import read_cohort
+        from anymod.synthesis.typical import learn_typical  # loads torch
+
+        count = learn_typical(self.model, read_cohort(cohort), self.out, overwrite=self.overwrite)
+        text = f"{self.out} says what the images of {count} training subjects look like"
+        print_result({"subjects": count}, text, as_json=self.json)

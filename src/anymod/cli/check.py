@@ -11,12 +11,16 @@ import typer
 from anymod.cli.verbs import Json, Verb, print_result
 from anymod.compute import Workers
 from anymod.configuration import option
+from anymod.slices.typical import Typical, read_typical
+from anymod.synthesis.options import Strict
 
 
 @dataclass(frozen=True)
 class Check(Verb):
     """Prints a table with the share of foreground and the range of values of each image, and one line for each problem, with the subject,
     the file and the remedy. Writes COHORT/report.html with a picture of every image. Ends with status 1 if there is a problem.
+
+    With --model, images that are unlike those that the model was trained on are notes, or with --strict problems.
 
     Example:
       anymod check cohort
@@ -26,6 +30,8 @@ class Check(Verb):
 
     cohort: Annotated[Path, option("Folder with a cohort.yaml.")]
     work: Workers
+    model: Annotated[Path | None, option("Model to compare the images with.", "MODEL")] = None
+    strict: Strict = False
     json: Json = False
 
     def run(self) -> None:
@@ -33,7 +39,9 @@ class Check(Verb):
         from anymod.errors import CohortError
         from anymod.preparation import check_cohort, write_report
 
-        report = check_cohort(self.cohort, self.work.workers, self.work.scheduler)
+        report = check_cohort(
+            self.cohort, self.work.workers, self.work.scheduler, typical=self._typical(), strict=self.strict
+        )
         lines = (finding.line() for finding in report.all_findings)
         print_result(report.as_json(), "\n".join([report.table(), *lines]), as_json=self.json)
         page = write_report(report, self.cohort)
@@ -43,3 +51,17 @@ class Check(Verb):
         if count:
             what = f"{count} problem{'s' * (count > 1)}"
             raise CohortError(what, self.cohort, "listed above", "mend them and check again")
+
+    def _typical(self) -> Typical | None:
+        """Return what the training images of the chosen model look like."""
+        if self.model is None:
+            return None
+        from anymod.errors import ModelFolderError
+        from anymod.models import find_model  # loads torch
+
+        typical = read_typical(find_model(self.model))
+        if typical is None:
+            why = "it does not say what its training images look like"
+            remedy = "add that with 'anymod calibrate --cohort', or leave out --model"
+            raise ModelFolderError("nothing to compare with", self.model, why, remedy)
+        return typical

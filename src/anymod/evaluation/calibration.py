@@ -20,6 +20,7 @@ from anymod.errors import ReportError
 from anymod.evaluation.scores import MODEL
 from anymod.files import staged_folder, write_text
 from anymod.models import CARD, DESCRIPTION, WEIGHTS, Calibration, ModelDescription, find_model, load_model, read_card
+from anymod.slices.typical import TYPICAL
 
 HEADING = "## Expected errors"
 
@@ -46,7 +47,8 @@ def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = F
     errors = {_in_order(shown, description): errors for shown, errors in calibration.errors.items()}
     calibration = calibration.model_copy(update={"errors": errors})
     with staged_folder(out, overwrite=overwrite, keep=(folder, report)) as staged:
-        shutil.copyfile(folder / WEIGHTS, staged / WEIGHTS)
+        for name in (WEIGHTS, *((TYPICAL,) if (folder / TYPICAL).is_file() else ())):
+            shutil.copyfile(folder / name, staged / name)
         card = read_card(folder).partition(f"\n{HEADING}\n")[0]  # without the section of an earlier calibration
         write_text(staged / CARD, card + _card_lines(calibration))
         changed = description.model_copy(update={"calibration": calibration})

@@ -20,6 +20,7 @@ from anymod.executors import for_each_subject, subject_executor
 from anymod.models import ModelDescription
 from anymod.progress import track
 from anymod.slices import SliceCache, build_cache, check_same_slices
+from anymod.slices.typical import check_remarks, remarks
 from anymod.synthesis import Synthesizer, cache_settings, slices_at_once
 from anymod.synthesis.cohort import model_digest, synthesizer_of_process
 
@@ -136,6 +137,7 @@ def measured(
         check_same_slices(cohort, subjects, settings, folder)
         cache = build_cache(cohort, subjects, settings, folder, options.workers)
         chosen = _with_slices(cache, chosen, together)
+        _compare_with_training_images(cache, [together.index(each.name) for each in chosen], synthesizer, options)
         moments = fit_references(cache, [together.index(each.name) for each in training] if references else [])
         options = replace(options, device=str(synthesizer.device), backend=synthesizer.backend)
         tasks = [
@@ -158,6 +160,19 @@ def _warn_about_training_subjects(measured: Sequence[Subject], cohort: str, desc
     both = [subject.name for subject in measured if subject.name in known]
     if both:
         logger.warning("the model was trained on %d of the measured subjects, for example %s", len(both), both[0])
+
+
+def _compare_with_training_images(
+    cache: SliceCache, subjects: Sequence[int], synthesizer: Synthesizer, options: EvaluationOptions
+) -> None:
+    """Warn about each subject (an index) whose images are unlike those of the training, or raise VolumeError with `strict`."""
+    for subject in subjects:
+        record = cache.records[subject]
+        found = () if record.look is None else remarks(record.look, synthesizer.typical)
+        if options.draws.strict:
+            check_remarks(found, f"subject '{record.name}'")
+        elif found:
+            logger.warning("subject %s: unusual images: %s", record.name, "; ".join(found))
 
 
 def _with_slices(cache: SliceCache, measured: Sequence[Subject], order: list[str]) -> tuple[Subject, ...]:

@@ -225,7 +225,9 @@ class MMHVAE(Network):
         # No gradient of an error is finite where a target is not, not even one that counts for nothing.
         targets = torch.where(batch.observed[:, :, None, None], batch.targets_of(shown), -1.0)
         counts = batch.foreground | shown[:, :, None, None]
-        error = objective.error(targets, images) * torch.where(batch.label[:, None], objective.label_weight, 1.0) * counts
+        error = (
+            objective.error(targets, images) * torch.where(batch.label[:, None], objective.label_weight, 1.0) * counts
+        )
         weighted = torch.stack([objective.level_weight(number) * value for number, value in nats.items()]).sum()
         terms = {
             "reconstruction": mean_over_observed(error, batch.observed),

@@ -7,17 +7,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from anymod.arrays import Array
-from anymod.cohorts import Cohort, Subject, check_same_grid, read_table
+from anymod.cohorts import Cohort, Subject, SubjectImages, check_same_grid, read_table
 from anymod.errors import AnymodError, CohortError, VolumeError
 from anymod.executors import FAILURES, for_each_subject, subject_executor
 from anymod.figures.thumbnails import preview_png
 from anymod.files import confined
 from anymod.preparation.aligning import AlignmentRow, read_rows
 from anymod.preparation.findings import CheckReport, Finding, ImageFacts, SubjectFacts
+from anymod.slices.looks import Look
+from anymod.slices.typical import Typical, remarks
 from anymod.volumes import Volume, foreground_of, measure_range, read_labels, read_volume
 
 PERCENTILE = 99.95  # docs/method.md section 9
@@ -32,15 +35,29 @@ SPACING_TOLERANCE_MM = 1e-3
 
 @dataclass(frozen=True)
 class CheckTask:
-    """A subject to check, with the rows of its alignments."""
+    """A subject to check, with the rows of its alignments, and what the training images of a model look like.
+
+    With `strict`, images that are unlike those are a problem, otherwise a note.
+    """
 
     cohort: Cohort
     subject: Subject
     alignments: tuple[AlignmentRow, ...] = ()
+    typical: Typical | None = None
+    strict: bool = False
 
 
-def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> CheckReport:
+def check_cohort(
+    path: Path,
+    workers: int = 1,
+    scheduler: str | None = None,
+    *,
+    typical: Typical | None = None,
+    strict: bool = False,
+) -> CheckReport:
     """Return the findings for every file of a cohort; one bad subject does not stop the others.
+
+    `typical` holds what the training images of a model look like; with `strict`, other images are a problem.
 
     Raises:
         CohortError: `cohort.yaml` or `subjects.csv` is unusable.
@@ -48,7 +65,9 @@ def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> 
     cohort = read_table(path)
     rows = read_rows(cohort.root)
     tasks = {
-        subject.name: CheckTask(cohort, subject, tuple(row for row in rows if row.subject == subject.name))
+        subject.name: CheckTask(
+            cohort, subject, tuple(row for row in rows if row.subject == subject.name), typical, strict
+        )
         for subject in cohort.subjects
     }
     with subject_executor(workers, scheduler) as executor:
@@ -98,8 +117,22 @@ def check_subject(task: CheckTask) -> SubjectFacts:
             findings += own
             images += [] if facts is None else [facts]
     grid = repr(next(iter(volumes.values())).grid).removeprefix("Grid(").removesuffix(")") if volumes else ""
-    findings += _alignment_notes(task)
+    findings += _alignment_notes(task) + _unusual(task, volumes)
     return SubjectFacts(subject.name, subject.split, grid, tuple(images), tuple(findings), _checkerboards(task))
+
+
+def _unusual(task: CheckTask, volumes: dict[str, Volume]) -> list[Finding]:
+    """Return what is unlike the training images of the model, if there is one; images that cannot be compared are findings already."""
+    if task.typical is None:
+        return []
+    known = {name: volume for name, volume in volumes.items() if name in (*task.typical.modalities, "mask")}
+    try:
+        found = remarks(Look.of(SubjectImages.of(known)), task.typical) if set(known) - {"mask"} else ()
+    except AnymodError:
+        return []
+    level: Literal["problem", "note"] = "problem" if task.strict else "note"
+    remedy = "look at the picture, and correct the file or its name if it is wrong"
+    return [Finding(level, task.subject.name, "", f"unusual: {text}", remedy) for text in found]
 
 
 def _alignment_notes(task: CheckTask) -> list[Finding]:

@@ -1,13 +1,14 @@
 """Numbers that say what a subject's images look like, by which inputs that a model does not know are noticed.
 
-All of them are ranks, shares and ratios, so they depend on neither units nor size of the background. Axes run to the right, to the front and
-to the head (orientation RAS), whatever the orientation of the files and of the model.
+All of them are ranks, shares and ratios, so they depend neither on units nor on the size of the background. Axes run to the right, to the
+front and to the head (orientation RAS), whatever the orientation of the files and of the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -21,11 +22,12 @@ Numbers = tuple[float, ...]
 
 CELLS = 40  # along each axis of the box around the foreground: 3 to 5 mm of a head
 SHELLS = 6  # of equal size, from the surface inwards
-BINS = 8  # of a profile along an axis; divides CELLS
+BINS = 5  # of the sagittal plane along each axis; divides CELLS
 LEVELS = 16  # of intensity, for mutual information
 FIFTHS = 5
 LEAST_CELLS = 50
 SAME_IMAGE = 0.9999  # correlation of two images that are one
+LEAST_ML = 1e-3
 LEAST_NATS = 0.01  # added to mutual information, so that the ratio of two small ones is close to 1
 
 
@@ -35,7 +37,7 @@ class ImageLook(Settings):
     contrast: Numbers
     """Mean rank of intensity in each shell; log of some percentiles over the median, above the minimum; the same of the inner half."""
     posture: Numbers
-    """Share of the foreground and mean rank in each eighth, from back to front, then from bottom to top."""
+    """Share of the foreground, then mean rank, in BINS x BINS parts of the sagittal plane (back to front, bottom to top)."""
     shape: Numbers
     """Log of the foreground's volume in mL and of its box's edges in mm (x, y, z); share of the box that is foreground."""
     voxels: Numbers
@@ -78,13 +80,16 @@ class Look(Settings):
                 values[name] if boxes[name] == box else _Cells.of(*each, box)
                 for name, each in zip((first, second), both, strict=True)
             ]
-            pairs[pair_name(first, second)] = _pair_look(*cells, spacing)
+            pairs[pair_name(first, second)] = _pair_look(*cells)
         return cls(images=images, pairs=pairs)
 
     def part(self, names: Collection[str]) -> Look:
         """Return the look of some of the images."""
         images = {name: image for name, image in self.images.items() if name in names}
-        return Look(images=images, pairs={pair_name(*pair): self.pairs[pair_name(*pair)] for pair in combinations(sorted(images), 2)})
+        return Look(
+            images=images,
+            pairs={pair_name(*pair): self.pairs[pair_name(*pair)] for pair in combinations(sorted(images), 2)},
+        )
 
 
 def pair_name(first: str, second: str) -> str:
@@ -135,24 +140,24 @@ def _image_look(
 ) -> ImageLook:
     inside = cells.inside if cells.inside.any() else np.ones_like(cells.inside)
     ranks, depth = cells.ranks(), _depth_ranks(inside)
-    shells = [_mean(ranks[inside & (depth > low / SHELLS) & (depth <= (low + 1) / SHELLS)], 0.5) for low in range(SHELLS)]
+    shells = [
+        _mean(ranks[inside & (depth > low / SHELLS) & (depth <= (low + 1) / SHELLS)], 0.5) for low in range(SHELLS)
+    ]
     low, median = np.percentile(cells.values[inside], [0.5, 50])
     unit = max(float(median - low), 1e-6 * max(1.0, abs(float(median))))
     brightness = [
         np.log(np.clip((np.percentile(cells.values[part], percentiles) - low) / unit, 0.05, 20))
         for part, percentiles in ((inside, (5, 25, 75, 95, 99)), (inside & (depth >= 0.5), (5, 25, 50, 75, 95)))
     ]
-    posture = []
-    for axis in (1, 2):
-        grouped = np.moveaxis(inside, axis, 0).reshape(BINS, -1)
-        posture += (grouped.mean(1) / max(grouped.mean(), 1e-9)).tolist()
-        posture += [
-            _mean(each[here], 0.5) for each, here in zip(np.moveaxis(ranks, axis, 0).reshape(BINS, -1), grouped, strict=True)
-        ]
+    posture = [*_sagittal(inside.astype(float)), *_sagittal(np.where(inside, ranks, 0), inside)]
     edges = [(side.stop - side.start) * step for side, step in zip(box, spacing, strict=True)]
     share = float(foreground[box].mean())
-    shape = [np.log(share * np.prod(edges) / 1000), *np.log(edges), share]
-    voxels = [np.log(min(spacing)), np.log(max(spacing)), _neighbours(data[box], foreground[box], int(np.argmin(spacing)))]
+    shape = [np.log(max(share * np.prod(edges) / 1000, LEAST_ML)), *np.log(edges), share]
+    voxels = [
+        np.log(min(spacing)),
+        np.log(max(spacing)),
+        _neighbours(data[box], foreground[box], int(np.argmin(spacing))),
+    ]
     return ImageLook(
         contrast=_numbers([*shells, *brightness[0], *brightness[1]]),
         posture=_numbers(posture),
@@ -161,7 +166,17 @@ def _image_look(
     )
 
 
-def _pair_look(first: _Cells, second: _Cells, spacing: tuple[float, ...]) -> PairLook:
+def _sagittal(values: Array, inside: Array | None = None) -> list[float]:
+    """Return the means over BINS x BINS parts of the sagittal plane, of all or only of those inside (0.5 where there is none)."""
+    blocks = (CELLS, BINS, CELLS // BINS, BINS, CELLS // BINS)
+    means = values.reshape(blocks).mean((0, 2, 4))
+    if inside is not None:
+        shares = inside.reshape(blocks).mean((0, 2, 4))
+        means = np.where(shares > 0.02, means / np.maximum(shares, 0.02), 0.5)
+    return means.ravel().tolist()
+
+
+def _pair_look(first: _Cells, second: _Cells) -> PairLook:
     both = first.inside & second.inside
     inner = both & (_depth_ranks(both) >= 0.5)
     straight, mirrored = (
@@ -169,7 +184,9 @@ def _pair_look(first: _Cells, second: _Cells, spacing: tuple[float, ...]) -> Pai
     )
     a, b = (_order(each.values[inner]) / max(1, inner.sum()) for each in (first, second))
     curves = [
-        _mean(given[(other * FIFTHS).astype(int) == part], 0.5) for given, other in ((b, a), (a, b)) for part in range(FIFTHS)
+        _mean(given[(other * FIFTHS).astype(int) == part], 0.5)
+        for given, other in ((b, a), (a, b))
+        for part in range(FIFTHS)
     ]
     overlap = 2 * both.sum() / max(1, first.inside.sum() + second.inside.sum())
     return PairLook(
@@ -209,5 +226,5 @@ def _mean(values: Array, otherwise: float) -> float:
     return float(values.mean()) if values.size else otherwise
 
 
-def _numbers(values: list[float] | Array) -> Numbers:
-    return tuple(round(float(value), 3) for value in np.hstack(values))
+def _numbers(values: Sequence[Any]) -> Numbers:
+    return tuple(round(float(value), 3) for value in np.nan_to_num(np.hstack(values)))

@@ -11,6 +11,7 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.slices.looks import BINS, Look, Numbers, pair_name
 
+OF_ONE = ("contrast", "posture", "shape", "voxels")
 FEWEST = 3  # subjects to compare with
 NEIGHBOURS = 2  # an image is as far from the others as from the nearest two, as these may be of several kinds
 FARTHEST = 6.0  # counted of the distance in one number
@@ -18,15 +19,15 @@ FLOORS = {"contrast": 0.05, "posture": 0.03, "shape": 0.08, "voxels": 0.1, "pair
 """Smallest scale of a number: smaller differences are chance where few subjects are known."""
 
 TURNS = {"upside down": (False, True), "back to front": (True, False), "upside down and back to front": (True, True)}
-"""What a head may be, and whether its profiles from back to front and from bottom to top then run the other way."""
+"""What a head may be, and whether it then runs the other way from back to front and from bottom to top."""
 
 
 @dataclass(frozen=True)
 class Question:
     """One question.
 
-    `kind` is `contrast`, `shape` or `voxels` of an image; `same`, `mirrored`, `kinship` or `overlap` of two; `turned` of all;
-    or `name`, where `about` holds given names and `instead` the names to which the images would be nearer.
+    `kind` is one of OF_ONE image; `mirrored`, `strangers` or `apart` of two; `turned` of all; or `renamed` and `exchanged`, where
+    `about` holds given names and `instead` the names to which the images may be nearer.
     """
 
     kind: str
@@ -43,13 +44,13 @@ class Crowd:
         self._rows: dict[tuple[str, tuple[str, ...]], tuple[Array, Array]] = {}
         self._scales: dict[str, Array] = {}
         singles = [(name,) for name in self.names]
-        for kind in FLOORS:
+        for kind, floor in FLOORS.items():
             subsets = combinations(sorted(self.names), 2) if kind == "pair" else singles
             rows = {names: self._collected(kind, names) for names in subsets}
             self._rows |= {(kind, names): found for names, found in rows.items() if len(found[0]) >= FEWEST}
             apart = [np.abs(each - np.median(each, 0)) for _, each in rows.values() if len(each)]
             if apart:
-                self._scales[kind] = np.maximum(FLOORS[kind], 1.4826 * np.median(np.concatenate(apart), 0))
+                self._scales[kind] = np.maximum(floor, 1.4826 * np.median(np.concatenate(apart), 0))
 
     def _collected(self, kind: str, names: tuple[str, ...]) -> tuple[Array, Array]:
         found = [(owner, numbers) for owner, look in enumerate(self.looks) if (numbers := _numbers(look, kind, names))]
@@ -58,7 +59,7 @@ class Crowd:
     def scores(self, look: Look, left_out: int | None = None) -> Iterator[tuple[Question, float]]:
         """Yield the questions about a look with their scores; `left_out` is the subject whose look it is, if it is one of these."""
         for name, image in look.images.items():
-            for kind in ("contrast", "shape", "voxels"):
+            for kind in OF_ONE:
                 distance = self._distance(kind, (name,), getattr(image, kind), left_out)
                 if distance is not None:
                     yield Question(kind, (name,)), distance
@@ -66,8 +67,8 @@ class Crowd:
             names = tuple(key.split("+"))
             information, lost_by_mirroring, overlap = pair.match
             yield Question("mirrored", names), -lost_by_mirroring
-            yield Question("kinship", names), -information - lost_by_mirroring
-            yield Question("overlap", names), -overlap
+            yield Question("strangers", names), -information - lost_by_mirroring
+            yield Question("apart", names), 1 - overlap
         yield from self._turned(look, left_out)
         yield from self._renamed(look, left_out)
 
@@ -98,7 +99,8 @@ class Crowd:
                 for names in combinations(given, size)
                 if change.keys() & set(names) and (numbers := _numbers(look, kind, names))
             ]
-            yield from _ratio(Question("name", tuple(change), tuple(change.values())), costs)
+            kind = "renamed" if len(change) == 1 else "exchanged"
+            yield from _ratio(Question(kind, tuple(change), tuple(change.values())), costs)
 
     def _distance(self, kind: str, names: tuple[str, ...], numbers: Numbers, left_out: int | None) -> float | None:
         """Return the distance of numbers from those of images with these names, about 1 between two subjects; None if few are known."""
@@ -120,9 +122,7 @@ def _numbers(look: Look, kind: str, names: tuple[str, ...]) -> Numbers | None:
     return None if image is None else getattr(image, kind)
 
 
-def _ratio(
-    question: Question, costs: Sequence[tuple[float | None, float | None]]
-) -> Iterator[tuple[Question, float]]:
+def _ratio(question: Question, costs: Sequence[tuple[float | None, float | None]]) -> Iterator[tuple[Question, float]]:
     """Yield the total distance as given over that after a change, if both are known of anything."""
     known = [(before, after) for before, after in costs if before is not None and after is not None]
     if known:
@@ -132,11 +132,9 @@ def _ratio(
 
 def _reversed(posture: Numbers, reverse: tuple[bool, bool]) -> Numbers:
     """Return the posture of an image that is turned along some of the two axes."""
-    profiles = np.array(posture).reshape(2, 2, BINS)
-    for axis, turned in enumerate(reverse):
-        if turned:
-            profiles[axis] = profiles[axis, :, ::-1]
-    return tuple(profiles.ravel().tolist())
+    planes = np.array(posture).reshape(2, BINS, BINS)
+    front, top = (slice(None, None, -1 if turned else 1) for turned in reverse)
+    return tuple(planes[:, front, top].ravel().tolist())
 
 
 def _exchanged(contrast: Numbers) -> Numbers:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from anymod import __version__
-from anymod.configuration import Settings, read_yaml, validate
-from anymod.errors import ModelFolderError
-from anymod.files import write_json
+from anymod.configuration import MAX_BYTES, Settings
+from anymod.errors import ModelFolderError, VolumeError
+from anymod.files import write_text
 from anymod.slices.looks import Look
-from anymod.slices.questions import FEWEST, Crowd, Question
+from anymod.slices.questions import FEWEST, FLOORS, OF_ONE, Crowd, Question
 
 TYPICAL = "typical.json"
 """Name of the file in a model folder."""
@@ -29,28 +30,58 @@ MOST = 32  # training subjects that are kept
 
 
 class Margin(NamedTuple):
-    """An answer is unusual above `least`, and above the highest score of a training subject times `factor` plus `more`."""
+    """An answer is unusual above `least` and above the score of the strangest (or `nth`) training subject times `factor` plus `more`."""
 
     least: float
     factor: float = 1.0
     more: float = 0.0
+    nth: int = 1
 
     def limit(self, others: Sequence[float]) -> float:
-        """Return the highest score that is not unusual."""
-        return max(self.least, max(others) * self.factor + self.more)
+        """Return the highest score that is not unusual, from at least FEWEST scores of training subjects."""
+        return max(self.least, sorted(others)[-self.nth] * self.factor + self.more)
 
 
 MARGINS = {
-    "name": Margin(1.0, 1.15),
-    "turned": Margin(1.0, 1.1),
     "contrast": Margin(2.0, 2.0),
-    "shape": Margin(2.0, 1.5),
+    "posture": Margin(2.0, 2.0),
+    "shape": Margin(2.0, 1.8),
     "voxels": Margin(2.0, 1.5),
+    "renamed": Margin(1.0, 1.25),
+    "exchanged": Margin(1.0, 1.2, nth=2),
+    "turned": Margin(1.0, 1.45),
     "mirrored": Margin(0.0),
-    "kinship": Margin(-9.0, more=0.3),
-    "overlap": Margin(-0.98, more=0.03),
+    "strangers": Margin(-9.0, more=0.5),
+    "apart": Margin(0.04, 3.0, more=0.02),
 }
-"""Chosen in docs/results/unknown-inputs."""
+"""Measured in docs/results/unknown-inputs."""
+
+
+SORTS = {"renamed": "name", "exchanged": "name", "mirrored": "pair", "strangers": "pair", "apart": "pair"}
+CLEARLY_MIRRORED = 0.2  # of the log of mutual information; two patients may be a little more alike when one is mirrored
+TEXTS = {
+    "turned": "the head looks {}",
+    "mirrored": "one of {} looks mirrored",
+    "strangers": "{} do not seem to show the same head",
+    "apart": "{} do not cover the same part of a head",
+    "contrast": "{} has another contrast than in training",
+    "posture": "{} has another distribution of brightness than in training",
+}
+NUMBERS = {
+    "shape": (
+        ("volume of the foreground in mL", True),
+        ("width in mm", True),
+        ("length in mm", True),
+        ("height in mm", True),
+        ("share of the box that is foreground", False),
+    ),
+    "voxels": (
+        ("shortest voxel edge in mm", True),
+        ("longest voxel edge in mm", True),
+        ("correlation of neighbours", False),
+    ),
+}
+"""Name of each number, and whether its logarithm is kept."""
 
 
 class Typical(Settings):
@@ -66,12 +97,17 @@ class Typical(Settings):
         chosen = np.linspace(0, len(looks) - 1, min(MOST, len(looks))).round().astype(int)
         return cls(looks=tuple(looks[number] for number in chosen))
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities that any training subject has."""
+        return tuple(dict.fromkeys(name for look in self.looks for name in look.images))
+
     def unusual(self, look: Look) -> dict[Question, float]:
-        """Return the questions that a subject answers unlike the training subjects, and by how much its scores exceed the limits."""
+        """Return the questions that a subject answers unlike the training subjects, and by how much each score exceeds its limit."""
         crowd, others = Crowd(self.looks), defaultdict(list)
         look = look.part(crowd.names)
         for number, each in enumerate(self.looks):
-            for question, score in crowd.scores(each.part(tuple(look.images)), number):
+            for question, score in crowd.scores(each.part(look.images), number):
                 others[question].append(score)
         return {
             question: score - limit
@@ -79,53 +115,78 @@ class Typical(Settings):
             if len(others[question]) >= FEWEST and score > (limit := MARGINS[question.kind].limit(others[question]))
         }
 
-    def remarks(self, look: Look) -> tuple[str, ...]:
-        """Return what is unusual about a subject's images, in a few words each: the strangest answer of every kind."""
-        strangest: dict[tuple[str, ...], tuple[float, Question]] = {}
-        for question, excess in self.unusual(look).items():
-            about = question.about if question.kind in OF_IMAGES else ()
-            topic = (TOPICS.get(question.kind, question.kind), *about)
-            if topic not in strangest or excess > strangest[topic][0]:
-                strangest[topic] = excess, question
-        return tuple(self._text(question, look) for _, question in strangest.values())
-
-    def _text(self, question: Question, look: Look) -> str:
+    def text(self, question: Question, look: Look) -> str:
+        """Return an unusual answer in a few words."""
         names = " and ".join(question.about)
-        if question.kind == "name":
+        if question.instead:
             pairs = zip(question.about, question.instead, strict=True)
             return ", ".join(f"given as {name}, looks like {instead}" for name, instead in pairs)
-        if question.kind == "turned":
-            return f"the images look {names}"
+        if question.kind in NUMBERS:
+            return f"{names}: {self._number(question.kind, names, look)}"
+        return TEXTS[question.kind].format(names)
+
+    def _number(self, kind: str, name: str, look: Look) -> str:
+        """Return the number of an image that is farthest outside the range of the training images, with that range."""
+        value = np.array(getattr(look.images[name], kind))
+        known = np.array([getattr(each.images[name], kind) for each in self.looks if name in each.images])
+        low, high = known.min(0), known.max(0)
+        outside = np.maximum(low - value, value - high) / np.maximum(high - low, FLOORS[kind])
+        worst = int(outside.argmax())
+        what, in_logs = NUMBERS[kind][worst]
+        shown = [f"{np.exp(each[worst]) if in_logs else each[worst]:.3g}" for each in (value, low, high)]
+        return f"{what} {shown[0]}, in training {shown[1]} to {shown[2]}"
+
+
+def remarks(look: Look, typical: Typical | None) -> tuple[str, ...]:
+    """Return what is unusual about a subject's images, a few words each: the strangest answer of each sort.
+
+    Without a model's typical images, only an image that is given twice is noticed.
+    """
+    same = [f"{' and '.join(key.split('+'))} are the same image" for key, pair in look.pairs.items() if pair.same]
+    if typical is None:
+        return tuple(same)
+    found: dict[tuple[str, ...], tuple[float, Question]] = {}
+    for question, excess in typical.unusual(look).items():
+        topic, rank, shown = _topic(question), excess, question
         if question.kind == "mirrored":
-            return f"one of {names} looks mirrored"
-        if question.kind in ("kinship", "overlap"):
-            return f"{names} do not seem to show the same head"
-        return self._number_text(question.kind, names, look)
+            clear = excess >= CLEARLY_MIRRORED
+            rank, shown = (np.inf, question) if clear else (excess, replace(question, kind="strangers"))
+        if topic not in found or rank > found[topic][0]:
+            found[topic] = rank, shown
+    explained = {"contrast", "posture"} if {("name",), ("turned",)} & found.keys() else set()
+    texts = [typical.text(question, look) for topic, (_, question) in found.items() if topic[0] not in explained]
+    return (*same, *texts)
+
+
+def _topic(question: Question) -> tuple[str, ...]:
+    """Return what an answer is about; of several answers about one thing, the strangest is told."""
+    sort = SORTS.get(question.kind, question.kind)
+    return (sort, *question.about) if sort == "pair" or sort in OF_ONE else (sort,)
+
+
+def check_remarks(found: Sequence[str], where: str) -> None:
+    """Raise VolumeError if anything is unusual."""
+    if found:
+        remedy = "check the files and their names, or leave out --strict"
+        raise VolumeError("unusual images", where, "; ".join(found), remedy)
 
 
 def read_typical(folder: Path) -> Typical | None:
-    """Return what a model folder knows of its training subjects, None for a folder without it."""
+    """Return what a model folder knows of its training images, None for a folder without it."""
     path = folder / TYPICAL
     if not path.exists():
         return None
-    content = read_yaml(path, error=ModelFolderError)
-    return validate(Typical, content, path, error=ModelFolderError)
+    remedy = "copy the whole model folder again, or delete this file"
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            raise ModelFolderError("unreadable file", path, "it is no regular file of usual size", remedy)
+        return Typical.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as problem:
+        why = problem.errors()[0]["msg"] if isinstance(problem, ValidationError) else str(problem)
+        raise ModelFolderError("unreadable file", path, why, remedy) from problem
 
 
 def write_typical(folder: Path, looks: Sequence[Look]) -> None:
-    """Write what a model's training subjects look like into its folder; too few of them to compare with are left out."""
+    """Write what a model's training images look like into its folder, unless the subjects are too few to compare others with."""
     if len(looks) > FEWEST:
-        write_json(folder / TYPICAL, Typical.of(looks).model_dump(mode="json"))
-
-
-def remarks(typical: Typical | None, look: Look) -> tuple[str, ...]:
-    """x"""
-    return ()
-
-
-def check_typical(a, b):
-    pass
-
-
-OF_IMAGES = ()
-TOPICS = {}
+        write_text(folder / TYPICAL, Typical.of(looks).model_dump_json() + "\n")

@@ -82,7 +82,7 @@ def write_subject(
         text = "%s: %.0f %% of the foreground lies outside what the model can see and stays background"
         logger.warning(text, inputs.subject or "the subject", 100 * synthesis.cut_off)
     if synthesis.unusual:
-        logger.warning("%s: unlike the training images: %s", inputs.subject or "the subject", "; ".join(synthesis.unusual))
+        logger.warning("%s: unusual images: %s", inputs.subject or "the subject", "; ".join(synthesis.unusual))
     start = time.perf_counter()
     outputs = _write_images(synthesis, folder)
     _draw_preview(folder / PREVIEW, volumes, mask, synthesis)

@@ -23,7 +23,7 @@ from anymod.slices import CacheSettings
 from anymod.slices.intensities import input_maps, write_row
 from anymod.slices.looks import Look
 from anymod.slices.model_input import ModelInput, model_input
-from anymod.slices.typical import Typical, check_typical, read_typical, remarks
+from anymod.slices.typical import Typical, check_remarks, read_typical, remarks
 from anymod.synthesis.drawing import draw_images, encoded
 from anymod.synthesis.options import SynthesisOptions
 from anymod.volumes import Grid, IntensityRange, Volume, unscale
@@ -121,10 +121,10 @@ class Synthesizer:
         seconds: dict[str, float] = {}
         with _timed(seconds, "prepare"):
             subject = SubjectImages.of(images if mask is None else {**images, "mask": mask})
-            unusual = remarks(self.typical, Look.of(subject))
-            if options.strict:
-                check_typical(unusual, " and ".join(volume.source or name for name, volume in images.items()))
             seen = self.see(subject)
+            unusual = remarks(Look.of(subject), self.typical)
+            if options.strict:
+                check_remarks(unusual, " and ".join(volume.source or name for name, volume in images.items()))
         with _timed(seconds, "network"):
             means, deviations = self._draw(seen, targets, options)
         with _timed(seconds, "restore"):
