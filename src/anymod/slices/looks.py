@@ -26,7 +26,7 @@ BINS = 5  # of the sagittal plane along each axis; divides CELLS
 LEVELS = 16  # of intensity, for mutual information
 FIFTHS = 5
 LEAST_CELLS = 50
-SAME_IMAGE = 0.9999  # correlation of two images that are one
+SAME_IMAGE = 1e-3  # largest difference of two images that are one, of their range
 LEAST_ML = 1e-3
 LEAST_NATS = 0.01  # added to mutual information, so that the ratio of two small ones is close to 1
 
@@ -192,8 +192,16 @@ def _pair_look(first: _Cells, second: _Cells) -> PairLook:
     return PairLook(
         contrast=_numbers(curves),
         match=_numbers([np.log(straight), np.log(straight / mirrored), overlap]),
-        same=bool(inner.sum() >= LEAST_CELLS and _correlation(first.values[inner], second.values[inner]) > SAME_IMAGE),
+        same=_are_same(first, second),
     )
+
+
+def _are_same(first: _Cells, second: _Cells) -> bool:
+    """Return whether two images are one, apart from rounding."""
+    if not np.array_equal(first.inside, second.inside):
+        return False
+    a, b = first.values[first.inside], second.values[first.inside]
+    return a.size > 0 and float(np.abs(a - b).max()) <= SAME_IMAGE * float(np.ptp(a))
 
 
 def _mutual_information(first: _Cells, second: _Cells, where: Array) -> float:
