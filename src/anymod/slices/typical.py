@@ -154,7 +154,8 @@ def remarks(look: Look, typical: Typical | None) -> tuple[str, ...]:
         if topic not in found or rank > found[topic][0]:
             found[topic] = rank, shown
     explained = {"contrast", "posture"} if {("name",), ("turned",)} & found.keys() else set()
-    texts = [typical.text(question, look) for topic, (_, question) in found.items() if topic[0] not in explained]
+    told = sorted((topic for topic in found if topic[0] not in explained), key=lambda topic: topic[0] in OF_ONE)
+    texts = [typical.text(found[topic][1], look) for topic in told]
     return (*same, *texts)
 
 
