@@ -78,7 +78,9 @@ def cases(own: Images, others: Sequence[Images], sweep: Volume, seed: int) -> It
     random, t1, flair = np.random.default_rng(seed), own["t1"], own["flair"]
     yield ALL, own
     yield from (("right: one image", {name: image}) for name, image in own.items())
-    yield "right: t1 and flair", {"t1": t1, "flair": flair}
+    yield from (
+        ("right: t1 and flair, t1 and t2", {"t1": t1, name: own[name]}) for name in ("flair", "t2") if name in own
+    )
     yield "t1 and flair exchanged: all images", {**own, "t1": flair, "flair": t1}
     yield "t1 and flair exchanged: only these", {"t1": flair, "flair": t1}
     if "t2" in own:
