@@ -22,7 +22,14 @@ from anymod.volumes import Grid, Volume, foreground_box, orient, read_volume
 
 Images = dict[str, Volume]
 NAMES = ("t1", "cet1", "t2", "flair", "us")
-TEST_ONLY = {"met-00110", "ms-19", "brats18-2013-2", "gli-00006", "brats2013-0001", "case-02"}  # nothing is chosen by these
+TEST_ONLY = {
+    "met-00110",
+    "ms-19",
+    "brats18-2013-2",
+    "gli-00006",
+    "brats2013-0001",
+    "case-02",
+}  # nothing is chosen by these
 STRIPPED, WHOLE, ULTRASOUND = "mr-four-contrasts", "mr-three-contrasts", "us-resect"
 TYPICAL_SETS = {"stripped heads": (STRIPPED,), "stripped and whole heads": (STRIPPED, WHOLE)}
 COARSE_MM = 5.0
