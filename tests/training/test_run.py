@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +21,9 @@ from anymod.cohorts import Cohort
 from anymod.core.noise import MEAN
 from anymod.errors import CohortError, ConfigurationError, DivergenceError, OutputError
 from anymod.models import load_model
-from anymod.training import loop, train
+from anymod.training import loop, train, validation
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.usefixtures("blank_pictures"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +36,29 @@ def finished(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     train(make_recipe(), cohort, out, device="cpu")
     return out
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(finished: Path) -> Iterator[None]:
+    """Draw nothing in any run but the first: drawing takes most of the time, and must change nothing in the weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "write_curves", lambda *_: None)
+        patch.setattr(validation, "draw_validation", lambda *_: None)
+        yield
+
+
+def train_until_killed(cohort: Cohort, out: Path, moment: int) -> None:
+    """Train until this step begins, then end like a process that is interrupted."""
+    advance = loop.Run.advance
+
+    def killed(self: loop.Run, batch: object) -> dict[str, float]:
+        if self.step == moment:
+            raise KeyboardInterrupt
+        return advance(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Run, "advance", killed)
+        train(make_recipe(), cohort, out, device="cpu")
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -86,19 +106,9 @@ def test_the_recipe_that_is_kept_is_complete(finished: Path) -> None:
 
 @pytest.mark.parametrize("moment", [1, 3, 4])
 def test_a_run_killed_at_any_moment_ends_bit_for_bit_as_if_it_had_not_been(
-    cohort: Cohort, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+    cohort: Cohort, finished: Path, tmp_path: Path, moment: int
 ) -> None:
-    advance = loop.Run.advance
-
-    def killed(self: loop.Run, batch: object) -> dict[str, float]:
-        if self.step == moment:
-            raise KeyboardInterrupt
-        return advance(self, batch)
-
-    monkeypatch.setattr(loop.Run, "advance", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(make_recipe(), cohort, tmp_path / "run", device="cpu")
-    monkeypatch.undo()
+    train_until_killed(cohort, tmp_path / "run", moment)
     torch.rand(17)  # hidden state must not matter
     train(make_recipe(), cohort, tmp_path / "run", resume=True, device="cpu")
     assert_same_weights(tmp_path / "run", finished)
@@ -106,19 +116,9 @@ def test_a_run_killed_at_any_moment_ends_bit_for_bit_as_if_it_had_not_been(
 
 
 def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(
-    cohort: Cohort, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Cohort, finished: Path, tmp_path: Path
 ) -> None:
-    advance = loop.Run.advance
-
-    def killed(self: loop.Run, batch: object) -> dict[str, float]:
-        if self.step == 5:
-            raise KeyboardInterrupt
-        return advance(self, batch)
-
-    monkeypatch.setattr(loop.Run, "advance", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(make_recipe(), cohort, tmp_path / "run", device="cpu")
-    monkeypatch.undo()
+    train_until_killed(cohort, tmp_path / "run", 5)
     newest = tmp_path / "run/checkpoints/last.pt"
     newest.write_bytes(newest.read_bytes()[:100])
     train(make_recipe(), cohort, tmp_path / "run", resume=True, device="cpu")
@@ -269,8 +269,9 @@ import json, sys
 from pathlib import Path
 from anymod.cohorts import read_cohort
 from anymod.errors import AnymodError
-from anymod.training import Recipe, train
+from anymod.training import Recipe, loop, train, validation
 if __name__ == "__main__":
+    loop.write_curves = validation.draw_validation = lambda *_: None
     recipe, cohort = Recipe.model_validate(json.loads(sys.argv[2]), strict=False), read_cohort(Path(sys.argv[1]))
     for name, processes in (("unannounced", 1), ("precious", 2), ("run", 2)):
         try:
