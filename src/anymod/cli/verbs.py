@@ -89,7 +89,7 @@ def command(name: str, summary: str, verb: type[Verb]) -> TyperCommand:
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     program = typer.Typer(add_completion=False, rich_markup_mode=None)
     details = cleandoc(verb.__doc__ or "").replace("Example:", "\b\nExample:")  # \b: lines stay as they are
-    program.command(name, cls=_PanelCommand, help=f"{summary}\n\n{details}")(run)
+    program.command(name, cls=_PanelCommand, help=f"{summary}\n\n{details}", short_help=summary)(run)
     return cast(TyperCommand, typer.main.get_command(program))
 
 
