@@ -29,7 +29,7 @@ SUMMARIES = {
     "train": "Train one model on complete and incomplete subjects.",
     "synthesize": "Synthesize the missing images of one subject.",
     "impute": "Synthesize the missing images of a whole cohort.",
-    "evaluate": "Score a model on a cohort and compare it with two simple predictors.",
+    "evaluate": "Score a model on a cohort and compare it with simple predictors.",
     "calibrate": "Calibrate a model's uncertainty on subjects it has not seen.",
     "export": "Write a model as one graph for programs without torch.",
     "import-weights": "Make a model folder from the paper's published weights.",

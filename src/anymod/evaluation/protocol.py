@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from anymod.cohorts import Cohort, Modality, Subject
+from anymod.core.features import NEIGHBOURS
 from anymod.core.subsets import parse_order
 from anymod.errors import CohortError, ConfigurationError, ModalityError
 from anymod.evaluation.options import EvaluationOptions
@@ -218,7 +219,7 @@ def fit_references(cache: SliceCache, subjects: Sequence[int]) -> TrainingMoment
         slices = cache.usable(subject)
         for start in range(0, len(slices), size):
             chunk = slices[start : start + size]
-            moments.add(cache.read([subject] * len(chunk), chunk, 0))
+            moments.add(cache.read([subject] * len(chunk), chunk, NEIGHBOURS))
     return moments
 
 

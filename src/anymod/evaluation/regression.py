@@ -1,7 +1,7 @@
-"""Reference predictors: the mean value of the training images, and a voxel-wise affine regression.
+"""Reference predictors: the mean value of the training images, a voxel-wise affine regression, and one that sees the surroundings.
 
-Both follow from sums over the training voxels, computed once: the moments of (1, inputs, targets), separately for each pattern of
-modalities whose foreground contains the voxel. The regression from a subset adds the patterns that contain it and solves a small system.
+All follow from sums over the training voxels, computed once: the moments of (1, features, targets), separately for each pattern of
+modalities whose foreground contains the voxel. A regression from a subset adds the patterns that contain it and solves a small system.
 """
 
 from __future__ import annotations
@@ -13,33 +13,50 @@ from torch import Tensor
 
 from anymod.arrays import Array
 from anymod.core.batch import Batch
+from anymod.core.features import needed_modalities, surroundings
 from anymod.core.subsets import positions
+
+RIDGE = 0.01
+"""Added to the variance of standardized features, which nearly repeat one another. In cross-validation on 11 subjects it gains 0.65 dB."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """An intercept and coefficients of the features at `places`."""
+
+    places: tuple[int, ...]
+    intercept: float
+    coefficients: Array
+
+    def predict(self, features: Tensor) -> Tensor:
+        """Return predictions (b, h, w), clipped to [-1, 1], from features (b, f, h, w)."""
+        weights = features.new_tensor(self.coefficients)
+        return ((features[:, list(self.places)] * weights[:, None, None]).sum(1) + self.intercept).clamp(-1, 1)
 
 
 @dataclass
 class TrainingMoments:
     """Sums over the foreground voxels of the training subjects, modalities in the model's order.
 
-    `sums` maps a pattern (bit m: the voxel is foreground of modality m) to the matrix (1 + 2 M, 1 + 2 M) of summed products of
-    (1, M scaled inputs, M scaled targets), 0 for modalities that are not in the pattern.
+    `sums` maps a pattern (bit m: the voxel is foreground of modality m) to the matrix (1 + F + M, 1 + F + M) of summed products of
+    (1, F features of the scaled inputs, M scaled targets), 0 for whatever needs a modality that is not in the pattern.
     """
 
     modality_count: int
     sums: dict[int, Array] = field(default_factory=dict)
 
     def add(self, batch: Batch) -> None:
-        """Add the voxels of some slices; the middle channel is the slice itself."""
-        inputs = batch.images[:, :, batch.images.shape[2] // 2]
-        values = np.concatenate([_voxels(inputs), _voxels(batch.targets)])  # (2 m, voxel)
+        """Add the voxels of some slices."""
+        values = np.concatenate([_voxels(surroundings(batch.images)), _voxels(batch.targets)])  # (f + m, voxel)
         inside = _voxels(batch.foreground)
         patterns = (inside * (1 << np.arange(self.modality_count))[:, None]).sum(0)
+        needs = np.array(self._needs)
         for pattern in np.unique(patterns[patterns > 0]).tolist():
-            present = np.array(positions(pattern))
-            rows = np.concatenate([present, self.modality_count + present])
+            rows = np.flatnonzero(needs & ~pattern == 0)
             chosen = values[np.ix_(rows, np.flatnonzero(patterns == pattern))].astype(np.float64)
             moments = np.concatenate([np.ones((1, chosen.shape[1])), chosen])
             places = np.concatenate([[0], 1 + rows])
-            total = self.sums.setdefault(pattern, np.zeros((1 + 2 * self.modality_count,) * 2))
+            total = self.sums.setdefault(pattern, np.zeros((1 + len(needs),) * 2))
             total[np.ix_(places, places)] += moments @ moments.T
 
     def mean(self, target: int) -> float | None:
@@ -47,32 +64,44 @@ class TrainingMoments:
         total = self._of(1 << target)
         return None if total is None else float(total[0, self._target(target)] / total[0, 0])
 
-    def regression(self, shown: int, target: int) -> Array | None:
-        """Return the least-squares (intercept, one coefficient per shown modality in order); None without training voxels.
+    def affine(self, shown: int, target: int) -> Regression | None:
+        """Return the least-squares regression on the values of the shown modalities (a bit mask); None without training voxels.
 
-        The fit uses the voxels that are foreground of all shown modalities (a bit mask) and of the target.
+        The fit uses the voxels that are foreground of all shown modalities and of the target.
         """
+        return self._regression(shown, target, positions(shown), 0.0)
+
+    def spatial(self, shown: int, target: int) -> Regression | None:
+        """Return the ridge regression on all features of the shown modalities, fitted to the same voxels as `affine`."""
+        features = needed_modalities(self.modality_count)
+        return self._regression(shown, target, tuple(np.flatnonzero(np.array(features) & ~shown == 0).tolist()), RIDGE)
+
+    def _regression(self, shown: int, target: int, places: tuple[int, ...], ridge: float) -> Regression | None:
         total = self._of(shown | 1 << target)
         if total is None:
             return None
-        places = [0, *(1 + place for place in positions(shown))]
-        # Divided by the number of voxels, because sums of billions would distort the solver's cut-off for singular systems.
-        normal, right = total[np.ix_(places, places)] / total[0, 0], total[places, self._target(target)] / total[0, 0]
-        return np.linalg.lstsq(normal, right, rcond=None)[0]
+        rows = [1 + place for place in places]
+        means = total[0] / total[0, 0]
+        covariance = total / total[0, 0] - np.outer(means, means)
+        deviations = np.sqrt(np.diag(covariance)[rows].clip(min=0))
+        deviations[deviations == 0] = 1.0
+        normal = covariance[np.ix_(rows, rows)] / np.outer(deviations, deviations) + ridge * np.eye(len(rows))
+        right = covariance[rows, self._target(target)] / deviations
+        coefficients = np.linalg.lstsq(normal, right, rcond=None)[0] / deviations
+        return Regression(places, float(means[self._target(target)] - coefficients @ means[rows]), coefficients)
 
     def _of(self, needed: int) -> Array | None:
         """Return the sums over all voxels that are foreground of every modality in `needed` (a bit mask)."""
         matching = [total for pattern, total in self.sums.items() if pattern & needed == needed]
         return sum(matching[1:], start=matching[0]) if matching else None
 
+    @property
+    def _needs(self) -> list[int]:
+        """Return, for each feature and target, the modalities that it is made of, as a bit mask."""
+        return needed_modalities(self.modality_count) + [1 << place for place in range(self.modality_count)]
+
     def _target(self, place: int) -> int:
-        return 1 + self.modality_count + place
-
-
-def predict_affine(coefficients: Array, shown: int, inputs: Tensor) -> Tensor:
-    """Return intercept + sum of coefficient times input (b, h, w), clipped to [-1, 1], from inputs (b, m, h, w)."""
-    weights = inputs.new_tensor(coefficients[1:])
-    return ((inputs[:, list(positions(shown))] * weights[:, None, None]).sum(1) + float(coefficients[0])).clamp(-1, 1)
+        return 1 + len(needed_modalities(self.modality_count)) + place
 
 
 def _voxels(planes: Tensor) -> Array:

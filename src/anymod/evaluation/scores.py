@@ -12,17 +12,18 @@ import torch
 from torch import Tensor
 
 from anymod.core.batch import Batch
+from anymod.core.features import NEIGHBOURS, surroundings
 from anymod.core.foregrounds import masked, shown_foreground, with_content
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets, positions, subset_name
-from anymod.evaluation.regression import TrainingMoments, predict_affine
+from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.tally import Tally
 from anymod.figures.examples import Example
 from anymod.models import Synthesizes
 from anymod.slices import SliceCache
 from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once
 
-MODEL, MEAN_IMAGE, AFFINE = "model", "mean-image", "affine-regression"
-METHODS = (MODEL, MEAN_IMAGE, AFFINE)
+MODEL, MEAN_IMAGE, AFFINE, SPATIAL = "model", "mean-image", "affine-regression", "spatial-regression"
+METHODS = (MODEL, MEAN_IMAGE, AFFINE, SPATIAL)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]
     size = slices_at_once(math.prod(cache.settings.image_size))
     for start in range(0, len(slices), size):
         chunk = slices[start : start + size]
-        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.spec.context_slices)
+        context = reading.model.spec.context_slices
+        read = cache.read(np.full(len(chunk), subject), chunk, max(context, NEIGHBOURS))
+        features = surroundings(read.images)
+        batch = read.with_context(context)
         for subset, region, images in _draw_subsets(reading, batch, subsets, targets, chunk.tolist()):
             if example_slice in chunk:
                 row, names = chunk.tolist().index(example_slice), [cache.modalities[target] for target in targets]
@@ -99,7 +103,7 @@ def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]
                 example.predictions[subset_name(subset, cache.modalities)] = predicted
             for number, target in enumerate(targets):
                 inside = batch.foreground[:, target] & region
-                for method, prediction in _predictions(reading, batch, subset, target, images[:, number]).items():
+                for method, prediction in _predictions(reading, features, subset, target, images[:, number]).items():
                     tally = tallies.setdefault((subset, target, method), Tally())
                     tally.add(prediction, batch.targets[:, target], inside)
     return [_as_score(cache, subject, key, tally) for key, tally in tallies.items() if tally.voxels], example
@@ -119,15 +123,14 @@ def _draw_subsets(
         yield subset, region, masked(images.cpu(), region)
 
 
-def _predictions(reading: Reading, batch: Batch, subset: int, target: int, drawn: Tensor) -> dict[str, Tensor]:
+def _predictions(reading: Reading, features: Tensor, subset: int, target: int, drawn: Tensor) -> dict[str, Tensor]:
     predictions = {MODEL: drawn}
-    mean, coefficients = reading.moments.mean(target), reading.moments.regression(subset, target)
+    moments, hidden = reading.moments, not subset >> target & 1
+    mean = moments.mean(target)
     if mean is not None:
         predictions[MEAN_IMAGE] = torch.full_like(drawn, mean)
-    if coefficients is not None:
-        inputs = batch.images[:, :, batch.images.shape[2] // 2]
-        predictions[AFFINE] = predict_affine(coefficients, subset, inputs)
-    return predictions
+    regressions = {AFFINE: moments.affine(subset, target), SPATIAL: moments.spatial(subset, target) if hidden else None}
+    return predictions | {name: each.predict(features) for name, each in regressions.items() if each is not None}
 
 
 def _as_score(cache: SliceCache, subject: int, key: tuple[int, int, str], tally: Tally) -> Score:
