@@ -14,7 +14,7 @@ from anymod.evaluation import EvaluationOptions
 @dataclass(frozen=True)
 class Evaluate(Verb):
     """Synthesizes every modality from every subset of the subject's images. The simple predictors are the mean value of the modality, a
-    voxel-wise affine regression on the shown images, and a regression that also sees a voxel's surroundings, fitted on the training subjects.
+    voxel-wise affine regression on the shown images, and a regression that also sees a voxel's surroundings, fitted on training subjects.
 
     --protocol dorent2024 scores slices as the paper's authors do, for comparison with their tables only: one draw at temperature 0.7, no
     simple predictors and no pictures.
