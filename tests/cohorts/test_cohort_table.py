@@ -60,6 +60,7 @@ def test_written_cohort_reads_back_equal(tmp_path: Path) -> None:
         (TABLE.replace("mask\n", "maks\n"), "unknown column .* 'maks' is no known column; did you mean 'mask'"),
         (TABLE.replace("us,mask", "t1,mask"), "duplicate column .* 't1'"),
         ("subject,split,t1\na,train,subjects/a/t1.nii.gz\n", "missing column .* 'us'"),
+        (TABLE.replace("\nb,", "\n,"), "the row with 'test' names no subject"),
         (TABLE.replace("\nb,", "\na,"), "duplicate subject .* 'a' is listed twice"),
         (TABLE.replace("subjects/b", "../b"), "path outside its folder"),
         (TABLE.replace("subjects/b", "/etc"), "path outside its folder"),
@@ -125,6 +126,12 @@ def test_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_table_of_a_spreadsheet_program_is_read(tmp_path: Path) -> None:
     table = "\ufeff" + TABLE.replace("\n", "\r\n") + "\r\n"
     assert len(read_cohort(write_tiny(tmp_path, table=table)).subjects) == 2
+
+
+def test_rows_and_columns_of_empty_cells_are_ignored(tmp_path: Path) -> None:
+    header, first, second, _ = TABLE.split("\n")
+    table = f"{header},,\n{first},,\n,,,,,,\n{second},,\n,,,,,,\n , ,,,,,\n"
+    assert read_cohort(write_tiny(tmp_path, table=table)).subjects == read_cohort(write_tiny(tmp_path)).subjects
 
 
 def test_unknown_names_propose_the_nearest(tmp_path: Path) -> None:

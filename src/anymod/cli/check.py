@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from anymod.cli.verbs import Json, Verb, print_result
+from anymod.cli.verbs import Json, Verb, print_result, say
 from anymod.compute import Workers
 from anymod.configuration import option
 
@@ -38,7 +36,7 @@ class Check(Verb):
         print_result(report.as_json(), "\n".join([report.table(), *lines]), as_json=self.json)
         page = write_report(report, self.cohort)
         if not self.json:
-            typer.echo(f"pictures: {page}")
+            say(f"pictures: {page}")
         count = len(report.problems)
         if count:
             what = f"{count} problem{'s' * (count > 1)}"

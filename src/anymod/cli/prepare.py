@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import typer
-
-from anymod.cli.verbs import Out, Overwrite, Verb, end_with
+from anymod.cli.verbs import Out, Overwrite, Verb, end_with, say
 from anymod.preparation import PreparationOptions, Source
 
 
@@ -43,9 +41,9 @@ class Prepare(Verb):
         from anymod.preparation import check_cohort, prepare_source, write_report
 
         prepared = prepare_source(self.source, self.options, self.out, overwrite=self.overwrite)
-        typer.echo("\n".join([prepared.table(), *prepared.notes]))
+        say("\n".join([prepared.table(), *prepared.notes]))
         report = check_cohort(self.out, self.options.workers, self.options.scheduler)
         for finding in report.all_findings:
-            typer.echo(finding.line())
-        typer.echo(f"cohort: {self.out}\npictures: {write_report(report, self.out)}")
+            say(finding.line())
+        say(f"cohort: {self.out}\npictures: {write_report(report, self.out)}")
         end_with(prepared.left_out)

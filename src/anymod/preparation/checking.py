@@ -18,6 +18,7 @@ from anymod.figures.thumbnails import preview_png
 from anymod.files import confined
 from anymod.preparation.aligning import AlignmentRow, read_rows
 from anymod.preparation.findings import CheckReport, Finding, ImageFacts, SubjectFacts
+from anymod.texts import read_text
 from anymod.volumes import Volume, foreground_of, measure_range, read_labels, read_volume
 
 PERCENTILE = 99.95  # docs/method.md section 9
@@ -210,7 +211,7 @@ def _left_out(cohort: Cohort) -> list[Finding]:
     if not path.is_file():
         return []
     try:
-        failures = json.loads(path.read_text(encoding="utf-8"))["failures"].items()
+        failures = json.loads(read_text(path))["failures"].items()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         remedy = "prepare the cohort again, or remove the file"
         return [Finding("problem", "", FAILURES, "it cannot be read as a record of subjects left out", remedy)]
