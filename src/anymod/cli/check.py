@@ -13,7 +13,7 @@ from anymod.configuration import option
 
 @dataclass(frozen=True)
 class Check(Verb):
-    """Prints a table with the share of foreground and the range of values of each image, and one line for each problem, with the subject,
+    """Prints a table with the share of foreground and the lowest and highest value of each image, and one line for each problem: subject,
     the file and the remedy. Writes COHORT/report.html with a picture of every image. Ends with status 1 if there is a problem.
 
     Example:

@@ -107,7 +107,7 @@ class TrainingSection(Settings):
         default=32, ge=1, le=4096, description="channels of a discriminator's first layer; published code: 64"
     )
     discriminator_depth: int = Field(
-        default=3, ge=1, le=8, description="strided layers of a discriminator; 3 judges patches; published code: 6"
+        default=3, ge=1, le=16, description="strided layers of a discriminator; 3 judges patches; published code: 6"
     )
     discriminator_learning_rate: float = Field(default=2e-4, gt=0, description="of Adam")
     log_every: int = Field(default=20, ge=1, description="steps between rows of metrics.csv")
