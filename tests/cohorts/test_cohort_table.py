@@ -61,7 +61,7 @@ def test_written_cohort_reads_back_equal(tmp_path: Path) -> None:
         (TABLE.replace("us,mask", "t1,mask"), "duplicate column .* 't1'"),
         ("subject,split,t1\na,train,subjects/a/t1.nii.gz\n", "missing column .* 'us'"),
         (TABLE.replace("\nb,", "\n,"), "the row with 'test' names no subject"),
-        (TABLE.replace("\nb,", "\na,"), "duplicate subject .* 'a' is listed twice"),
+        (TABLE.replace("\nb,", "\na,"), "duplicate subject .* more than once: 'a'"),
         (TABLE.replace("subjects/b", "../b"), "path outside its folder"),
         (TABLE.replace("subjects/b", "/etc"), "path outside its folder"),
         (TABLE.replace("subjects/b/us", "subjects/b/gone"), "missing file .*gone.* us of subject 'b'"),

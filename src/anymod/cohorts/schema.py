@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ KEY_COLUMNS = ("subject", "split")
 EXTRA_COLUMNS = ("mask", "label", "tissue")
 """Optional maps of a subject: foreground, labels to segment, FreeSurfer tissue labels."""
 
+MOST_LISTED = 40  # names in a message
 MODALITY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 SUBJECT_NAME = re.compile(r"\w([\w .-]{0,62}[\w-])?")
 
@@ -176,9 +178,7 @@ def check_subject_name(name: str, where: str | Path) -> str:
 def check_modalities(cohort: Cohort, where: str | Path) -> None:
     """Raise CohortError unless there are 1 to 16 modalities with usable, different names and constants in (0, 1)."""
     names = [check_modality_name(modality.name, where) for modality in cohort.modalities]
-    repeated = _first_repeated(iter(names))
-    if repeated is not None:
-        raise CohortError("duplicate modality", where, f"'{repeated}' is listed twice", "keep one of them")
+    check_no_repeats(names, "duplicate modality", where, "keep one of them")
     if not 1 <= len(names) <= 16:
         raise CohortError("unusable modalities", where, f"there are {len(names)}", "list 1 to 16 modalities")
     for modality in cohort.modalities:
@@ -195,9 +195,8 @@ def check_subjects(cohort: Cohort, where: str | Path) -> None:
     """Raise CohortError at the first subject with a wrong name, split or modality, or with a file that is listed twice."""
     if not cohort.subjects:
         raise CohortError("empty cohort", where, "it lists no subject", "add one line per subject")
-    repeated = _first_repeated(subject.name for subject in cohort.subjects)
-    if repeated is not None:
-        raise CohortError("duplicate subject", where, f"'{repeated}' is listed twice", "keep one of the lines")
+    names = [subject.name for subject in cohort.subjects]
+    check_no_repeats(names, "duplicate subject", where, "keep one of the lines")
     for subject in cohort.subjects:
         check_subject_name(subject.name, where)
         check_split(subject.split, where)
@@ -206,9 +205,8 @@ def check_subjects(cohort: Cohort, where: str | Path) -> None:
         if not subject.paths:
             why = f"subject '{subject.name}' has no image of any modality"
             raise CohortError("subject without images", where, why, "add one, or remove its line")
-    file = _first_repeated(path for subject in cohort.subjects for path in subject.files.values())
-    if file is not None:
-        raise CohortError("file listed twice", where, f"'{file}' appears in two cells", "list each file once")
+    files = [path for subject in cohort.subjects for path in subject.files.values()]
+    check_no_repeats(files, "file listed twice", where, "list each file once")
 
 
 def check_files(cohort: Cohort, subject: Subject) -> None:
@@ -220,10 +218,11 @@ def check_files(cohort: Cohort, subject: Subject) -> None:
             raise CohortError("missing file", path, why, "restore it or empty its cell")
 
 
-def _first_repeated(names: Iterator[str]) -> str | None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
+def check_no_repeats(names: Sequence[str], what: str, where: str | Path, remedy: str) -> None:
+    """Raise CohortError that lists every name that occurs more than once."""
+    repeated = [f"'{name}'" for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        some = ", ".join(repeated[:MOST_LISTED]) + (
+            f" and {len(repeated) - MOST_LISTED} more" * (len(repeated) > MOST_LISTED)
+        )
+        raise CohortError(what, where, f"listed more than once: {some}", remedy)

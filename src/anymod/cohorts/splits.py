@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from anymod.cohorts.schema import check_split
+from anymod.cohorts.schema import check_no_repeats, check_split
 from anymod.cohorts.table import read_csv
 from anymod.configuration import nearest
 from anymod.errors import CohortError
@@ -101,9 +101,7 @@ def splits_from_list(path: Path, names: Sequence[str]) -> dict[str, str]:
     if lines[0] != ["subject", "split"] or any(len(line) != 2 for line in lines):
         raise CohortError("broken table", path, "it has other columns", "write 'subject,split' and two fields per line")
     listed = [name for name, _ in lines[1:]]
-    if len(set(listed)) < len(listed):
-        repeated = next(name for name in listed if listed.count(name) > 1)
-        raise CohortError("duplicate subject", path, f"'{repeated}' is listed twice", "keep one of the lines")
+    check_no_repeats(listed, "duplicate subject", path, "keep one of the lines")
     _check_known(listed, names, path)
     splits = {name: check_split(split, path) for name, split in lines[1:]}
     for name in names:

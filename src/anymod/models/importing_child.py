@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-CPU_SECONDS, BYTES_PER_CPU_SECOND = 4, 50 * 2**20
+CPU_SECONDS, BYTES_PER_CPU_SECOND = 3, 50 * 2**20
 MEMORY_BYTES, COPIES = 2**29, 4
 """Memory for private data: this much, most of it torch's own, and so many times the size of the file."""
 

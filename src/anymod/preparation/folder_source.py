@@ -10,6 +10,8 @@ from pathlib import Path
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
 from anymod.configuration import nearest
 from anymod.errors import CohortError
+from anymod.preparation.repeated_files import repeated_files
+from anymod.preparation.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -36,25 +38,27 @@ def find_subjects(
     Raises:
         CohortError: A pattern matches no file or two files of a subject, a file matches two patterns, or a subject has no image.
     """
-    if not raw.is_dir():
-        raise CohortError("no folder", raw, "there is no such folder", "check --raw")
+    tree = Tree(raw, leave_out)
     name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
-    found: dict[str, dict[str, Path]] = {}
-    owners: dict[Path, str] = {}
+    claims: dict[tuple[str, str], list[Path]] = {}
+    owners: dict[Path, list[str]] = {}
     for column, pattern in patterns.items():
-        files = _matches(raw, pattern, leave_out)
+        files = tree.matches(pattern)
         if not files:
             raise CohortError("nothing found", raw, f"no file matches '{pattern}' of {column}", "correct the pattern")
         for file in files:
-            if file in owners:
-                why = f"it matches the patterns of {owners[file]} and {column}"
-                raise CohortError("ambiguous patterns", file, why, "make the patterns more specific")
-            owners[file] = column
-            own = found.setdefault(name_of(file, raw), {})
-            if column in own:
-                why = f"'{pattern}' of {column} also matches {own[column]}"
-                raise CohortError("two files for one image", file, why, "make the pattern more specific")
-            own[column] = file
+            owners.setdefault(file, []).append(column)
+            claims.setdefault((name_of(file, raw), column), []).append(file)
+    for file, columns in owners.items():
+        if len(columns) > 1:
+            why = f"it matches the patterns of {' and '.join(columns)}"
+            raise CohortError("ambiguous patterns", file, why, "make the patterns more specific")
+    problem = repeated_files(raw, claims, patterns)
+    if problem is not None:
+        raise problem
+    found: dict[str, dict[str, Path]] = {}
+    for (name, column), (file,) in claims.items():
+        found.setdefault(name, {})[column] = file
     subjects = tuple(FoundSubject(check_subject_name(name, raw), found[name]) for name in sorted(found))
     for subject in subjects:
         if not set(subject.files) - set(EXTRA_COLUMNS):
@@ -81,14 +85,15 @@ def with_transforms(
             remedy = nearest(column, sorted(columns))
             raise CohortError("unknown name", f"--transform-pattern {column}=…", f"'{column}' has no files", remedy)
     name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
-    found: dict[tuple[str, str], Path] = {}
+    claims: dict[tuple[str, str], list[Path]] = {}
+    tree = Tree(raw, leave_out)
     for column, pattern in patterns.items():
-        for file in _matches(raw, pattern, leave_out):
-            key = name_of(file, raw), column
-            if key in found:
-                why = f"'{pattern}' also matches {found[key]}"
-                raise CohortError("two transforms for one image", file, why, "make the pattern more specific")
-            found[key] = file
+        for file in tree.matches(pattern):
+            claims.setdefault((name_of(file, raw), column), []).append(file)
+    problem = repeated_files(raw, claims, patterns)
+    if problem is not None:
+        raise problem
+    found = {key: file for key, (file,) in claims.items()}
     complete = []
     for subject in subjects:
         needed = [column for column in patterns if column in subject.files]
@@ -104,29 +109,9 @@ def with_transforms(
 def unused_folders(raw: Path, subjects: Sequence[FoundSubject], leave_out: Path | None = None) -> list[str]:
     """Return the names of the folders directly below `raw` in which no pattern found anything."""
     used = {file.relative_to(raw).parts[0] for subject in subjects for file in subject.files.values()}
-    folders = (entry for entry in sorted(raw.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
-    return [entry.name for entry in folders if entry.name not in used and not _is_inside(entry, leave_out)]
-
-
-def _matches(raw: Path, pattern: str, leave_out: Path | None) -> list[Path]:
-    if ".." in Path(pattern).parts:
-        raise CohortError(
-            "unusable pattern", f"'{pattern}'", "it leaves the folder", "write a pattern for paths below --raw"
-        )
-    try:
-        paths = sorted(raw.glob(pattern))
-    except (ValueError, NotImplementedError) as problem:
-        remedy = "write a pattern for paths below --raw, such as '**/t1.nii.gz'"
-        raise CohortError("unusable pattern", f"'{pattern}'", str(problem), remedy) from None
-    return [
-        path
-        for path in paths
-        if not any(part.startswith(".") for part in path.relative_to(raw).parts) and not _is_inside(path, leave_out)
-    ]
-
-
-def _is_inside(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+    folders = [entry for entry in Tree(raw, leave_out).entries(raw) if entry.is_dir()]
+    real = {(raw / name).resolve() for name in used} | {raw.resolve()}  # a link to one of them is used too
+    return [entry.name for entry in folders if entry.name not in used and entry.resolve() not in real]
 
 
 def _first_folder(file: Path, raw: Path) -> str:
