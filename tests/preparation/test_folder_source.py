@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from anymod.errors import CohortError
 from anymod.preparation import ARCHIVES, Source, find_in_archive, find_subjects, unused_folders
-from anymod.preparation.folder_source import subject_pattern
+from anymod.preparation.folder_source import name_pattern
 from anymod.preparation.tree import Tree
 
 PATTERNS = {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"}
@@ -46,8 +46,8 @@ NAMES = st.text("abc012-", min_size=1, max_size=6)
 def test_pattern_finds_the_name_where_it_stands(site: str, subject: str, file: str) -> None:
     raw = Path("raw")
     path = raw / f"site_{site}" / f"sub_{subject}" / "anat" / f"{file}.nii"
-    assert subject_pattern("site_*/sub_{subject}/")(path, raw) == subject
-    assert subject_pattern("**/sub_{subject}/anat")(path, raw) == subject
+    assert name_pattern("site_*/sub_{subject}/", "subject")(path, raw) == subject
+    assert name_pattern("**/sub_{subject}/anat", "subject")(path, raw) == subject
 
 
 def test_hidden_files_and_the_result_itself_are_passed_over(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_absent_folder_and_unusable_name_patterns_are_refused(tmp_path: Path) ->
     with pytest.raises(CohortError, match="no such folder"):
         find_subjects(tmp_path / "nowhere", PATTERNS)
     with pytest.raises(CohortError, match="it needs one"):
-        subject_pattern("*/x")
+        name_pattern("*/x", "subject")
     with pytest.raises(CohortError, match="does not begin like"):
         find_subjects(touch(tmp_path, "a/t1.nii.gz"), {"t1": "**/t1.nii.gz"}, "sub-{subject}/")
 

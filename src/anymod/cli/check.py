@@ -28,7 +28,6 @@ class Check(Verb):
 
     def run(self) -> None:
         """Check the cohort, print what was found, and write the page with pictures."""
-        from anymod.errors import CohortError
         from anymod.preparation import check_cohort, write_report
 
         report = check_cohort(self.cohort, self.work.workers, self.work.scheduler)
@@ -37,7 +36,6 @@ class Check(Verb):
         page = write_report(report, self.cohort)
         if not self.json:
             say(f"pictures: {page}")
-        count = len(report.problems)
-        if count:
-            what = f"{count} problem{'s' * (count > 1)}"
-            raise CohortError(what, self.cohort, "listed above", "mend them and check again")
+        problem = report.error(self.cohort)
+        if problem is not None:
+            raise problem

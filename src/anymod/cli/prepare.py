@@ -14,7 +14,8 @@ class Prepare(Verb):
 
     A subject is named after the first folder below --raw, or by --subject-from. Its images must share a grid. --resample-to puts them on
     one, by the positions in their files, by --transform-pattern, or by alignment with --register; archives whose images do not share a
-    grid are resampled by default. A subject that cannot be used is left out and named in failures.json, and the exit status is 1.
+    grid are resampled by default. A subject that cannot be used is left out and named in failures.json. The exit status is 1 in that
+    case, and if the check finds a problem.
     The same command continues an interrupted run.
 
     Example:
@@ -46,4 +47,7 @@ class Prepare(Verb):
         for finding in report.all_findings:
             say(finding.line())
         say(f"cohort: {self.out}\npictures: {write_report(report, self.out)}")
+        problem = report.error(self.out)
+        if problem is not None and not prepared.left_out:
+            raise problem
         end_with(prepared.left_out)

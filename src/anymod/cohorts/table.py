@@ -12,6 +12,7 @@ from pydantic import Field
 from anymod.cohorts.schema import (
     EXTRA_COLUMNS,
     KEY_COLUMNS,
+    PATIENT,
     Cohort,
     Modality,
     Subject,
@@ -83,12 +84,14 @@ def write_cohort(cohort: Cohort, path: str | Path) -> Cohort:
     root = Path(path)
     check_modalities(cohort, root / DESCRIPTION)
     check_subjects(cohort, root / TABLE)
-    columns = [*KEY_COLUMNS, *cohort.modality_names, *EXTRA_COLUMNS]
+    known_patients = any(subject.patient for subject in cohort.subjects)
+    columns = [*KEY_COLUMNS, *cohort.modality_names, *EXTRA_COLUMNS, *([PATIENT] if known_patients else [])]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     for subject in cohort.subjects:
-        writer.writerow({"subject": subject.name, "split": subject.split, **subject.files})
+        row = {"subject": subject.name, "split": subject.split, **subject.files}
+        writer.writerow(row | ({PATIENT: subject.patient} if known_patients else {}))
     write_text(root / TABLE, text.getvalue())
     # cohort.yaml is written last, so that a folder that has one is complete.
     write_yaml(root / DESCRIPTION, _description(cohort))
@@ -124,7 +127,7 @@ def _read_subjects(path: Path, modalities: tuple[str, ...]) -> tuple[Subject, ..
         if not cells["subject"]:
             why = f"the row with '{next(filter(None, line))}' names no subject"
             raise CohortError("row without subject", path, why, "name it, or empty the whole row")
-        extras = {column: cells.get(column) or None for column in EXTRA_COLUMNS}
+        extras = {column: cells.get(column) or None for column in (*EXTRA_COLUMNS, PATIENT)}
         paths = {name: cells[name] for name in modalities if cells[name]}
         subjects.append(Subject(cells["subject"], cells["split"], paths, **extras))
     return tuple(subjects)
@@ -154,7 +157,7 @@ def read_csv(path: Path) -> list[list[str]]:
 
 
 def _check_columns(columns: list[str], modalities: tuple[str, ...], path: Path) -> None:
-    known = [*KEY_COLUMNS, *modalities, *EXTRA_COLUMNS]
+    known = [*KEY_COLUMNS, *modalities, *EXTRA_COLUMNS, PATIENT]
     for position, column in enumerate(columns):
         if column not in known:
             raise CohortError("unknown column", path, f"'{column}' is no known column", nearest(column, known))

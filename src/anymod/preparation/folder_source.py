@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from anymod.cohorts.patients import patients_of
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
 from anymod.configuration import nearest
 from anymod.errors import CohortError
@@ -19,11 +20,13 @@ class FoundSubject:
     """The source files of one subject, by column: its modalities, and mask, label or tissue if present.
 
     `transforms` holds files of ITK transforms for some columns. They map points of the reference image to points of the column's file.
+    `patient` is the person whose visit it is, if known otherwise than by the name.
     """
 
     name: str
     files: dict[str, Path]
     transforms: dict[str, Path] = field(default_factory=dict)
+    patient: str | None = None
 
 
 def find_subjects(
@@ -31,7 +34,7 @@ def find_subjects(
 ) -> tuple[FoundSubject, ...]:
     """Return the subjects below `raw`, sorted by name, each with the file that every pattern finds for it.
 
-    The first folder below `raw` names the subject of a file, or `subject_from` finds the name in the path (see `subject_pattern`).
+    The first folder below `raw` names the subject of a file, or `subject_from` finds the name in the path (see `name_pattern`).
     Names that begin with a dot and everything in `leave_out` are ignored. A folder counts as a file, because it may hold a DICOM
     series.
 
@@ -39,7 +42,7 @@ def find_subjects(
         CohortError: A pattern matches no file or two files of a subject, a file matches two patterns, or a subject has no image.
     """
     tree = Tree(raw, leave_out)
-    name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
+    name_of = _first_folder if subject_from is None else name_pattern(subject_from, "subject")
     claims: dict[tuple[str, str], list[Path]] = {}
     owners: dict[Path, list[str]] = {}
     for column, pattern in patterns.items():
@@ -84,7 +87,7 @@ def with_transforms(
         if column not in columns:
             remedy = nearest(column, sorted(columns))
             raise CohortError("unknown name", f"--transform-pattern {column}=…", f"'{column}' has no files", remedy)
-    name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
+    name_of = _first_folder if subject_from is None else name_pattern(subject_from, "subject")
     claims: dict[tuple[str, str], list[Path]] = {}
     tree = Tree(raw, leave_out)
     for column, pattern in patterns.items():
@@ -106,6 +109,28 @@ def with_transforms(
     return tuple(complete)
 
 
+def with_patients(raw: Path, subjects: Sequence[FoundSubject], pattern: str) -> tuple[FoundSubject, ...]:
+    """Return the subjects with the patient that a pattern such as `{patient}_MR*` finds in the paths of their files.
+
+    Raises CohortError if a path does not match, or two files of one subject name two patients.
+    """
+    patient_of = name_pattern(pattern, "patient")
+    named = []
+    for subject in subjects:
+        patients = sorted({patient_of(file, raw) for file in subject.files.values()})
+        if len(patients) > 1:
+            why = f"its files belong to {' and '.join(patients)}"
+            raise CohortError("two patients", f"subject '{subject.name}'", why, "correct --patient-from")
+        named.append(replace(subject, patient=check_subject_name(patients[0], raw)))
+    return tuple(named)
+
+
+def patients_in(subjects: Sequence[FoundSubject]) -> dict[str, str]:
+    """Return the patient of each subject: the one found for it, or the one that its name suggests."""
+    guessed = patients_of(subject.name for subject in subjects)
+    return {subject.name: subject.patient or guessed[subject.name] for subject in subjects}
+
+
 def unused_folders(raw: Path, subjects: Sequence[FoundSubject], leave_out: Path | None = None) -> list[str]:
     """Return the names of the folders directly below `raw` in which no pattern found anything."""
     used = {file.relative_to(raw).parts[0] for subject in subjects for file in subject.files.values()}
@@ -122,23 +147,25 @@ def _first_folder(file: Path, raw: Path) -> str:
     return parts[0]
 
 
-def subject_pattern(pattern: str) -> Callable[[Path, Path], str]:
-    """Return a function of (file, raw) that finds a subject's name by a pattern such as `{subject}_*` or `site-*/{subject}/`.
+def name_pattern(pattern: str, what: str) -> Callable[[Path, Path], str]:
+    """Return a function of (file, raw) that finds a name by a pattern such as `{subject}_*` or `site-*/{subject}/`.
 
-    The pattern is compared with the start of the path below `raw`. `{subject}` matches the name, without '/' and as long as
-    possible; `*` matches anything within one name; `**` matches anything. The function raises CohortError if the path does not match.
+    The pattern is compared with the start of the path below `raw`. `what` is "subject" or "patient", the word in braces. It matches the
+    name, without '/' and as long as possible; `*` matches anything within one name; `**` matches anything. The function raises
+    CohortError if the path does not match.
     """
-    if pattern.count("{subject}") != 1:
-        remedy = "write one, such as '{subject}_*' or 'site-*/{subject}/'"
-        raise CohortError("unusable --subject-from", f"'{pattern}'", "it needs one {subject}", remedy)
-    meaning = {"{subject}": r"(?P<subject>[^/]+)", "**": r".*", "*": r"[^/]*"}
-    parts = re.split(r"(\{subject\}|\*\*|\*)", pattern)
+    place, option = f"{{{what}}}", f"--{what}-from"
+    if pattern.count(place) != 1:
+        remedy = f"write one, such as '{place}_*' or 'site-*/{place}/'"
+        raise CohortError(f"unusable {option}", f"'{pattern}'", f"it needs one {place}", remedy)
+    meaning = {place: r"(?P<name>[^/]+)", "**": r".*", "*": r"[^/]*"}
+    parts = re.split(rf"({re.escape(place)}|\*\*|\*)", pattern)
     expression = re.compile("".join(meaning.get(part, re.escape(part)) for part in parts))
 
     def name_of(file: Path, raw: Path) -> str:
         match = expression.match(file.relative_to(raw).as_posix())
         if match is None:
-            raise CohortError("no subject", file, f"its path does not begin like '{pattern}'", "correct --subject-from")
-        return match["subject"]
+            raise CohortError(f"no {what}", file, f"its path does not begin like '{pattern}'", f"correct {option}")
+        return match["name"]
 
     return name_of
