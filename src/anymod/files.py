@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from anymod.errors import AnymodError, MissingExtraError, OutputError
+from anymod.texts import read_text
 
 REQUEST = "request.json"
+MOST_JSON_BYTES = 2**28  # a request names every source file of a large archive
 TEMPORARY = ".writing-"  # prefix of unfinished files and folders
 
 logger = logging.getLogger(__name__)
@@ -116,7 +118,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; None if there is no readable one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path, most_bytes=MOST_JSON_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -335,3 +336,23 @@ def difference(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) 
     """Return the mean absolute difference over all weights."""
     total = sum((first[name] - second[name]).abs().sum().item() for name in first)
     return total / sum(tensor.numel() for tensor in first.values())
+
+
+def test_two_nodes_end_where_two_processes_of_one_do(cohort: Cohort, launched: Launched, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(json.loads(make_recipe().model_dump_json())))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    files = ["--config", tmp_path / "recipe.yaml", "--cohort", cohort.root, "--out", tmp_path / "run"]
+    verb = ["-m", "anymod", "train", *map(str, files), "--processes", "2", "--device", "cpu"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    launch += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
+    nodes = [
+        subprocess.Popen(
+            [*launch, "--node-rank", rank, *verb], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for rank in "01"
+    ]
+    printed = [node.communicate(timeout=120)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], printed
+    assert_same_weights(tmp_path / "run", launched.folder / "run")

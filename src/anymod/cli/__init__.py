@@ -75,7 +75,7 @@ class Verbs(TyperGroup):
         except AnymodError as error:
             if ctx.params["traceback"]:
                 raise
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {error}", err=True)  # its text is printable
             raise typer.Exit(1) from None
 
 

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from anymod.cli.verbs import Json, Verb, print_result
+from anymod.cli.verbs import Json, Verb, print_result, say
 from anymod.compute import Workers
 from anymod.configuration import option
 
 
 @dataclass(frozen=True)
 class Check(Verb):
-    """Prints a table with the share of foreground and the extreme values of each image, and one line for each problem, with the subject,
+    """Prints a table with the share of foreground and the lowest and highest value of each image, and one line for each problem: subject,
     the file and the remedy. Writes COHORT/report.html with a picture of every image. Ends with status 1 if there is a problem.
 
     Example:
@@ -30,7 +28,6 @@ class Check(Verb):
 
     def run(self) -> None:
         """Check the cohort, print what was found, and write the page with pictures."""
-        from anymod.errors import CohortError
         from anymod.preparation import check_cohort, write_report
 
         report = check_cohort(self.cohort, self.work.workers, self.work.scheduler)
@@ -38,8 +35,7 @@ class Check(Verb):
         print_result(report.as_json(), "\n".join([report.table(), *lines]), as_json=self.json)
         page = write_report(report, self.cohort)
         if not self.json:
-            typer.echo(f"pictures: {page}")
-        count = len(report.problems)
-        if count:
-            what = f"{count} problem{'s' * (count > 1)}"
-            raise CohortError(what, self.cohort, "listed above", "mend them and check again")
+            say(f"pictures: {page}")
+        problem = report.error(self.cohort)
+        if problem is not None:
+            raise problem

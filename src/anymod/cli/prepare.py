@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import typer
-
-from anymod.cli.verbs import Out, Overwrite, Verb, end_with
+from anymod.cli.verbs import Out, Overwrite, Verb, end_with, say
 from anymod.preparation import PreparationOptions, Source
 
 
@@ -16,7 +14,8 @@ class Prepare(Verb):
 
     A subject is named after the first folder below --raw, or by --subject-from. Its images must share a grid. --resample-to puts them on
     one, by the positions in their files, by --transform-pattern, or by alignment with --register; archives whose images do not share a
-    grid are resampled by default. A subject that cannot be used is left out and named in failures.json, and the exit status is 1.
+    grid are resampled by default. A subject that cannot be used is left out and named in failures.json. The exit status is 1 in that
+    case, and if the check finds a problem.
     The same command continues an interrupted run.
 
     Example:
@@ -43,9 +42,12 @@ class Prepare(Verb):
         from anymod.preparation import check_cohort, prepare_source, write_report
 
         prepared = prepare_source(self.source, self.options, self.out, overwrite=self.overwrite)
-        typer.echo("\n".join([prepared.table(), *prepared.notes]))
+        say("\n".join([prepared.table(), *prepared.notes]))
         report = check_cohort(self.out, self.options.workers, self.options.scheduler)
         for finding in report.all_findings:
-            typer.echo(finding.line())
-        typer.echo(f"cohort: {self.out}\npictures: {write_report(report, self.out)}")
+            say(finding.line())
+        say(f"cohort: {self.out}\npictures: {write_report(report, self.out)}")
+        problem = report.error(self.out)
+        if problem is not None and not prepared.left_out:
+            raise problem
         end_with(prepared.left_out)

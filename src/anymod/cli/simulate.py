@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anymod.cli.verbs import Overwrite, Seed, Verb
+from anymod.cli.verbs import Overwrite, Seed, Verb, say
 from anymod.compute import Workers
 from anymod.configuration import option
 from anymod.simulation import SimulationSettings
@@ -44,7 +44,7 @@ class Simulate(Verb):
 
         if self.preview is not None:
             preview(self.preview, self.seed, self.settings, overwrite=self.overwrite)
-            typer.echo(f"the first subject is drawn in {self.preview}")
+            say(f"the first subject is drawn in {self.preview}")
             return
         if self.out is None:
             raise typer.BadParameter("give --out, or --preview")
@@ -59,4 +59,4 @@ class Simulate(Verb):
         )
         counts = {name: sum(name in each.paths for each in cohort.subjects) for name in cohort.modality_names}
         observed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        typer.echo(f"{len(cohort.subjects)} subjects in {self.out} ({observed})")
+        say(f"{len(cohort.subjects)} subjects in {self.out} ({observed})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
 import shutil
@@ -20,8 +21,10 @@ from anymod.errors import ReportError
 from anymod.evaluation.scores import MODEL
 from anymod.files import staged_folder, write_text
 from anymod.models import CARD, DESCRIPTION, WEIGHTS, Calibration, ModelDescription, find_model, load_model, read_card
+from anymod.texts import read_text
 
 HEADING = "## Expected errors"
+MOST_BYTES = 2**30  # of a table of scores: 1000 subjects with four modalities have 24 million
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +85,9 @@ def _in_order(shown: str, description: ModelDescription) -> str:
 
 def _read_report(report: Path) -> Calibration:
     try:
-        facts = json.loads((report / "summary.json").read_text("utf-8"))
-        with (report / "scores.csv").open(encoding="utf-8", newline="") as stream:
-            return calibration_of(facts, csv.DictReader(stream))
+        facts = json.loads(read_text(report / "summary.json"))
+        scores = read_text(report / "scores.csv", MOST_BYTES)
+        return calibration_of(facts, csv.DictReader(io.StringIO(scores)))
     except (OSError, ValueError, TypeError, KeyError) as error:  # a ValidationError of pydantic is a ValueError
         remedy = "give a folder that 'anymod evaluate --out' wrote"
         raise ReportError("unreadable report", report, str(error), remedy) from error

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -19,12 +19,16 @@ from anymod.configuration import Settings, read_yaml, validate, write_yaml
 from anymod.core.subsets import subset_name
 from anymod.errors import ModalityError, ModelFolderError
 from anymod.files import atomic_write, sha256, write_text
-from anymod.models.interface import Network
+from anymod.models.interface import Network, Pixels
 from anymod.models.registry import build_model, newer_name
 from anymod.resources import bundled_models
+from anymod.texts import read_text
 from anymod.volumes import IntensityRule
 
 DESCRIPTION, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
+
+
+RawValue = Annotated[float, Field(ge=-1e30, le=1e30)]  # as in an image (volumes/checks.py)
 
 
 class ModelModality(Settings):
@@ -32,9 +36,9 @@ class ModelModality(Settings):
 
     name: str = Field(pattern=f"^{MODALITY_NAME.pattern}$", description="also part of a file name")
     group: str
-    low: float = Field(description="median over training subjects of the raw value that means the least foreground")
-    high: float = Field(description="median over training subjects of the raw value that means 1")
-    background: float = Field(
+    low: RawValue = Field(description="median over training subjects of the raw value that means the least foreground")
+    high: RawValue = Field(description="median over training subjects of the raw value that means 1")
+    background: RawValue = Field(
         default=0.0, description="median over training subjects of the raw value outside the foreground"
     )
     harmonized_median: float | None = Field(
@@ -67,9 +71,9 @@ class ModelDescription(Settings):
     anymod: str
     architecture: str = Field(description="as the file spells it: the fingerprints of older folders stay the same")
     settings: dict[str, Any]
-    modalities: tuple[ModelModality, ...] = Field(min_length=1)
-    spacing_mm: float = Field(gt=0, description="of the model's isotropic grid")
-    image_size: tuple[int, int] = Field(description="rows and columns of a training slice")
+    modalities: tuple[ModelModality, ...] = Field(min_length=1, max_length=16)
+    spacing_mm: float = Field(ge=0.01, le=100, description="of the model's isotropic grid")
+    image_size: tuple[Pixels, Pixels] = Field(description="rows and columns of a training slice")
     slice_axis: Literal["axial"] = "axial"
     orientation: Literal["RAS", "LPS"] = Field(default="RAS", description="directions of rows, columns and slices")
     intensity: IntensityRule
@@ -158,7 +162,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> tuple[Ne
 def read_card(folder: Path) -> str:
     """Return a model's card; raise ModelFolderError where it is missing."""
     try:
-        return (folder / CARD).read_text("utf-8")
+        return read_text(folder / CARD)
     except (OSError, ValueError) as error:
         raise ModelFolderError("no card", folder / CARD, str(error), "copy the whole model folder again") from error
 
@@ -193,6 +197,11 @@ def _read_weights(path: Path, expected_sha256: str, expected: Mapping[str, Tenso
             if kinds:
                 why = f"they hold {', '.join(sorted(kinds))} instead of floating-point numbers"
                 raise ModelFolderError("wrong weights", path, why, "copy the folder again")
-            return {name: stream.get_tensor(name).float() for name in shapes}
+            weights = {name: stream.get_tensor(name).float() for name in shapes}
     except SafetensorError as error:
         raise ModelFolderError("unreadable weights", path, str(error), "copy the folder again") from error
+    broken = next((name for name, tensor in weights.items() if not tensor.isfinite().all()), None)
+    if broken is not None:
+        why = f"'{broken}' holds numbers that are not finite"
+        raise ModelFolderError("broken weights", path, why, "train the model again, or take an earlier checkpoint")
+    return weights

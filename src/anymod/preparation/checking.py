@@ -12,12 +12,15 @@ import numpy as np
 
 from anymod.arrays import Array
 from anymod.cohorts import Cohort, Subject, check_same_grid, read_table
+from anymod.cohorts.patients import separated_visits
 from anymod.errors import AnymodError, CohortError, VolumeError
 from anymod.executors import FAILURES, for_each_subject, subject_executor
 from anymod.figures.thumbnails import preview_png
 from anymod.files import confined
 from anymod.preparation.aligning import AlignmentRow, read_rows
+from anymod.preparation.copies import Signature, copies, signature_of
 from anymod.preparation.findings import CheckReport, Finding, ImageFacts, SubjectFacts
+from anymod.texts import read_text
 from anymod.volumes import Volume, foreground_of, measure_range, read_labels, read_volume
 
 PERCENTILE = 99.95  # docs/method.md section 9
@@ -57,7 +60,7 @@ def check_cohort(path: Path, workers: int = 1, scheduler: str | None = None) -> 
     facts = outcomes.results | unchecked
     subjects = tuple(facts[subject.name] for subject in cohort.subjects)
     findings = (*_shared_images(cohort, subjects), *_split_findings(cohort), *_left_out(cohort))
-    return CheckReport(cohort.name, cohort.modality_names, subjects, findings)
+    return CheckReport(cohort.name, cohort.modality_names, subjects, findings, cohort.groups)
 
 
 def _unchecked(subject: Subject, reason: str) -> SubjectFacts:
@@ -177,31 +180,61 @@ def _image_facts(
     picture = preview_png(volume, foreground, measured)
     counts, _ = np.histogram(data[foreground], STEPS, (measured.low, measured.high))
     shares = tuple((counts / max(1, counts.sum())).tolist())
-    return ImageFacts(modality, fraction, measured.low, measured.high, digest, picture, shares), findings
+    signature = signature_of(volume, foreground, measured)
+    return ImageFacts(modality, fraction, measured.low, measured.high, digest, picture, shares, signature), findings
 
 
 def _shared_images(cohort: Cohort, subjects: Sequence[SubjectFacts]) -> list[Finding]:
-    """Return a finding for each image whose voxels equal those of another subject or modality."""
+    """Return a finding for each image that equals, or is a copy of, an image of another subject or modality."""
     findings = []
     seen: dict[str, tuple[SubjectFacts, ImageFacts]] = {}
+    once: list[tuple[tuple[SubjectFacts, ImageFacts], Signature]] = []
     for subject in subjects:
         for image in subject.images:
-            first, first_image = seen.setdefault(image.digest, (subject, image))
-            if first_image is not image:
-                leak = first.split != subject.split
-                text = f"its voxels equal those of {first_image.modality} of subject '{first.name}'"
-                text += f", which is in another split ({first.split}, here {subject.split})" if leak else ""
-                file = cohort.subject(subject.name).paths[image.modality]
-                findings.append(Finding("problem", subject.name, file, text, "remove one of the two"))
+            first = seen.setdefault(image.digest, (subject, image))
+            if first[1] is not image:
+                findings.append(_shared_image(cohort, first, (subject, image), "its voxels equal those"))
+            elif image.signature is not None:
+                once.append(((subject, image), image.signature))
+    for first, copy in copies(once):
+        if first[0] is not copy[0]:
+            findings.append(_shared_image(cohort, first, copy, "it is a copy"))
     return findings
 
 
+def _shared_image(
+    cohort: Cohort, first: tuple[SubjectFacts, ImageFacts], copy: tuple[SubjectFacts, ImageFacts], what: str
+) -> Finding:
+    (owner, original), (subject, image) = first, copy
+    text = f"{what} of {original.modality} of subject '{owner.name}'"
+    if owner.split != subject.split:
+        text += f", which is in another split ({owner.split}, here {subject.split})"
+    return Finding(
+        "problem", subject.name, cohort.subject(subject.name).paths[image.modality], text, "remove one of the two"
+    )
+
+
 def _split_findings(cohort: Cohort) -> list[Finding]:
+    """Return a problem for each patient in two splits, and a note if nobody is for training."""
+    patients = cohort.patients
+    remedy = "put both into one split, or write into the column 'patient' that they are two people"
+    separated = separated_visits({subject.name: subject.split for subject in cohort.subjects}, patients)
+    findings = [
+        Finding(
+            "problem",
+            second,
+            "",
+            f"a visit of patient '{patients[second]}' is in another split: '{first}' in {cohort.subject(first).split}, this in"
+            f" {cohort.subject(second).split}",
+            remedy,
+        )
+        for first, second in separated
+    ]
     if any(subject.split not in ("validation", "test") for subject in cohort.subjects):
-        return []
+        return findings
     first = cohort.subjects[0].name
     remedy = "training uses the subjects whose split is 'train', or all folds but one"
-    return [Finding("note", first, "", "no subject of the cohort is for training", remedy)]
+    return [*findings, Finding("note", first, "", "no subject of the cohort is for training", remedy)]
 
 
 def _left_out(cohort: Cohort) -> list[Finding]:
@@ -210,7 +243,7 @@ def _left_out(cohort: Cohort) -> list[Finding]:
     if not path.is_file():
         return []
     try:
-        failures = json.loads(path.read_text(encoding="utf-8"))["failures"].items()
+        failures = json.loads(read_text(path))["failures"].items()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         remedy = "prepare the cohort again, or remove the file"
         return [Finding("problem", "", FAILURES, "it cannot be read as a record of subjects left out", remedy)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from anymod.cohorts import Cohort, Modality, Subject, default_group, read_cohort, write_cohort
+from anymod.cohorts.patients import possible_visits
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import ConfigurationError, ModalityError
 from anymod.executors import STOPPING, Outcomes, for_each_subject, subject_executor
@@ -19,7 +20,7 @@ from anymod.files import continued_folder, states_of, write_text
 from anymod.preparation.aligning import REGISTRATION, write_table
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
 from anymod.preparation.findings import text_table
-from anymod.preparation.folder_source import FoundSubject
+from anymod.preparation.folder_source import FoundSubject, patients_in
 from anymod.preparation.options import PreparationOptions, WhiteMatter
 from anymod.preparation.white_matter import synthseg_for
 
@@ -67,7 +68,8 @@ def prepare_cohort(
     if options.white_matter is not None:  # one method for all subjects, also after an interruption
         method: WhiteMatter = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
         options = replace(options, white_matter=method)
-    splits = options.splits.of(found)
+    splits, patients = options.splits.of(found), patients_in(found)
+    people = {name: (split, patients[name]) for name, split in splits.items()}
     sources = [file for subject in found for file in subject.files.values()]
     lists = [file for file in (options.splits.list_file,) if file is not None]
     request = _request(found, options, provenance)
@@ -80,8 +82,28 @@ def prepare_cohort(
         _write_sources(building, converted)
         if options.register is not None:
             write_table([row for each in converted for row in each.alignments], building)
-        write_cohort(_cohort(building, out.absolute().name, converted, splits, options, provenance), building)
-    return Prepared(read_cohort(out), tuple(found), outcomes.reasons())
+        write_cohort(_cohort(building, out.absolute().name, converted, people, options, provenance), building)
+    cohort = read_cohort(out)
+    notes = (f"groups: {cohort.groups}; change them in cohort.yaml if they are wrong", *_notes_on_visits(found))
+    return Prepared(cohort, tuple(found), outcomes.reasons(), notes)
+
+
+def _notes_on_visits(found: Sequence[FoundSubject]) -> list[str]:
+    """Return a line about the visits that were kept together, and one about names that may be visits."""
+    patients = patients_in(found)
+    visits: dict[str, list[str]] = {}
+    for name, patient in patients.items():
+        visits.setdefault(patient, []).append(name)
+    several = [names for names in visits.values() if len(names) > 1]
+    notes = []
+    if several:
+        what = "patient has" if len(several) == 1 else "patients have"
+        notes.append(f"{len(several)} {what} several visits, kept in one split, such as {' and '.join(several[0][:2])}")
+    doubtful = possible_visits({} if any(each.patient for each in found) else patients)
+    if doubtful:
+        pair = " and ".join(doubtful[:2])
+        notes.append(f"{pair} may be visits of one patient: give --patient-from if so, such as '{{patient}}_*'")
+    return notes
 
 
 def _check(options: PreparationOptions) -> None:
@@ -127,15 +149,17 @@ def _cohort(
     folder: Path,
     name: str,
     converted: Sequence[ConvertedSubject],
-    splits: dict[str, str],
+    people: dict[str, tuple[str, str]],
     options: PreparationOptions,
     provenance: dict[str, Any],
 ) -> Cohort:
+    """Return the cohort of the converted subjects; `people` gives each one's split and patient."""
     subjects = []
     for each in converted:
         paths = {name: each.files[name] for name in options.modalities if name in each.files}
         extras = {column: each.files.get(column) for column in EXTRA_COLUMNS}
-        subjects.append(Subject(each.name, splits[each.name], paths, **extras))
+        split, patient = people[each.name]
+        subjects.append(Subject(each.name, split, paths, **extras, patient=patient))
     modalities = tuple(Modality(modality, default_group(modality)) for modality in options.modalities)
     spacing = None if options.spacing_mm is None else (options.spacing_mm,) * 3
     return Cohort(folder, name, modalities, tuple(subjects), spacing, options.resample_to, provenance)

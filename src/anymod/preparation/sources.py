@@ -8,7 +8,7 @@ from typing import Any
 
 from anymod.errors import ConfigurationError
 from anymod.preparation.archives import ARCHIVES, find_in_archive
-from anymod.preparation.folder_source import FoundSubject, find_subjects, unused_folders, with_transforms
+from anymod.preparation.folder_source import FoundSubject, find_subjects, unused_folders, with_patients, with_transforms
 from anymod.preparation.options import PreparationOptions, Source
 from anymod.preparation.pipeline import Prepared, prepare_cohort
 
@@ -30,8 +30,10 @@ def prepare_source(source: Source, options: PreparationOptions, out: Path, *, ov
         raise ConfigurationError("missing option", "--transform-pattern", why, "add --resample-to")
     find = _in_folder if source.name == "folder" else _in_archive
     found, options, notes = find(source, options, out)
+    if source.patient_from is not None:
+        found = with_patients(source.raw, found, source.patient_from)
     prepared = prepare_cohort(found, options, out, _provenance(source, options), overwrite=overwrite)
-    return replace(prepared, notes=tuple(notes))
+    return replace(prepared, notes=(*prepared.notes, *notes))
 
 
 def _in_archive(source: Source, options: PreparationOptions, out: Path) -> Found:
@@ -58,6 +60,7 @@ def _provenance(source: Source, options: PreparationOptions) -> dict[str, Any]:
         "source": source.name,
         "patterns": source.patterns | source.maps,
         "subject_from": source.subject_from,
+        "patient_from": source.patient_from,
         "transforms": [f"{name}={glob}" for name, glob in source.transform_patterns.items()],
         "register": options.register,
         "cut_to": options.cut_to,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from anymod.cohorts import Cohort, Subject
+from anymod.cohorts.patients import separated_visits
 from anymod.configuration import write_yaml
 from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, OutputError
 from anymod.files import claim_folder
@@ -40,6 +42,7 @@ def train(
         why = f"{recipe.training.batch_size} slices cannot be shared by {processes} processes"
         raise ConfigurationError("invalid value", "training.batch_size", why, "choose a multiple")
     train_subjects = cohort.of_split("train")
+    _warn_about_separated_visits(cohort)
     _check_modalities(cohort, {name for subject in train_subjects for name in subject.observed})
     fabric = _launch(device, processes, recipe.training.precision)
     if not fabric.is_global_zero:
@@ -97,25 +100,46 @@ def _launch(device: str, processes: int, precision: str) -> Any:
     """Return a launched Fabric, which finds the device, joins the processes (of torchrun, SLURM or its own) and casts."""
     try:
         from lightning_fabric import Fabric
-        from lightning_fabric.plugins.environments import TorchElasticEnvironment
         from lightning_fabric.utilities.exceptions import MisconfigurationException
     except ImportError:
         remedy = "install anymod[train]"
         raise MissingExtraError("no Lightning", "anymod train", "pytorch-lightning is not installed", remedy) from None
-    started = TorchElasticEnvironment().world_size() if TorchElasticEnvironment.detect() else processes
-    if started != processes:
-        why = f"torchrun started {started} processes, not {processes}"
-        raise ConfigurationError("invalid value", "--processes", why, f"give --processes {started}")
+    local, nodes = _processes_here(processes)
     accelerator, _, index = device.partition(":")
-    devices: int | list[int] = [int(index)] if index else processes
+    devices: int | list[int] = [int(index)] if index else local
     strategy = "ddp" if processes > 1 else "auto"
     try:
-        fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+        fabric = Fabric(
+            accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision
+        )
     except (RuntimeError, ValueError, MisconfigurationException) as error:
         remedy = "choose another --device or fewer --processes"
         raise ConfigurationError("no such device", f"--device {device}", str(error).rstrip("."), remedy) from error
     fabric.launch()
     return fabric
+
+
+def _processes_here(processes: int) -> tuple[int, int]:
+    """Return (processes on this machine, machines) as torchrun or SLURM started them; (`processes`, 1) if neither did.
+
+    Raises ConfigurationError if they started another number of processes, or not the same number on each machine.
+    """
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+    if TorchElasticEnvironment.detect():
+        program, started, local = "torchrun", int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    elif "SLURM_NTASKS_PER_NODE" in os.environ and SLURMEnvironment.detect():
+        program, started = "SLURM", int(os.environ["SLURM_NTASKS"])
+        local = int(os.environ["SLURM_NTASKS_PER_NODE"])
+    else:
+        return processes, 1
+    if started != processes:
+        why = f"{program} started {started} processes, not {processes}"
+        raise ConfigurationError("invalid value", "--processes", why, f"give --processes {started}")
+    if started % local:
+        why = f"{program} started {local} of {started} processes on this machine"
+        raise ConfigurationError("uneven machines", "--processes", why, "start the same number on each machine")
+    return local, started // local
 
 
 def _leave_group() -> None:
@@ -124,6 +148,14 @@ def _leave_group() -> None:
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _warn_about_separated_visits(cohort: Cohort) -> None:
+    splits = {subject.name: subject.split for subject in cohort.subjects}
+    pairs = separated_visits(splits, cohort.patients)
+    if pairs:
+        text = "visits of one patient are in different splits (%d), such as '%s' and '%s': scores will be too good"
+        logger.warning(text, len(pairs), *pairs[0])
 
 
 def _check_modalities(cohort: Cohort, observed: set[str]) -> None:
