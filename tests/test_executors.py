@@ -150,7 +150,7 @@ def test_processes_compute_with_as_many_threads_as_their_parent(two_processes: E
 def test_a_worker_that_dies_is_the_failure_of_its_subject() -> None:
     with subject_executor(2) as executor:
         outcomes = for_each_subject(executor, die, {"a": 7}, "dying")
-    assert "terminated abruptly" in outcomes.reasons()["a"]
+    assert "ended its worker process twice" in outcomes.reasons()["a"]
 
 
 def test_a_keyboard_interrupt_is_not_the_failure_of_a_subject() -> None:

@@ -11,18 +11,8 @@ from pathlib import Path
 import pytest
 
 from anymod.errors import CohortError, MissingExtraError, OutputError
-from anymod.files import (
-    atomic_write,
-    claim_folder,
-    confined,
-    continued_folder,
-    finished_record,
-    sha256,
-    staged_folder,
-    temporary_folder,
-    write_json,
-    write_text,
-)
+from anymod.files import atomic_write, confined, finished_record, sha256, write_json, write_text
+from anymod.folders import claim_folder, continued_folder, staged_folder, temporary_folder
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -163,7 +153,10 @@ def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path: Path) -
     work = (
         "with staged_folder(Path(sys.argv[1]), overwrite=False) as folder, atomic_write(Path(sys.argv[1] + '.txt')):\n"
     )
-    work = "import os, sys; from pathlib import Path; from anymod.files import atomic_write, staged_folder\n" + work
+    work = (
+        "import os, sys; from pathlib import Path; from anymod.files import atomic_write; from anymod.folders import staged_folder\n"
+        + work
+    )
     work += "    (folder / 'half').write_text('1'); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", work, str(tmp_path / "out")], check=False)
     assert len(list(tmp_path.glob(".writing-*"))) == 2

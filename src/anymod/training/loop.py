@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import logging
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,9 @@ from anymod.core.noise import Noise, noise_of_rows
 from anymod.errors import CohortError, ConfigurationError, OutputError
 from anymod.figures.curves import write_curves
 from anymod.files import atomic_write
+from anymod.folders import replaced_folder
 from anymod.models import Draws, Network, built
+from anymod.processes import Terminated, begin_worker, sigterm_noted
 from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
 from anymod.slices import BatchPlan, SliceCache, augment
@@ -47,6 +49,13 @@ class Share:
     count: int
     device: torch.device
     fabric: Any
+
+    def any(self, here: bool) -> bool:
+        """Return whether a statement holds in any of the processes."""
+        if self.count == 1:
+            return here
+        there = self.fabric.all_reduce(torch.tensor(float(here), device=self.device), reduce_op="sum")
+        return bool(there > 0)
 
     def rows(self, total: int) -> slice:
         """Return this process's rows of a batch of `total`."""
@@ -80,8 +89,15 @@ def loaded(source: StepBatches, steps: range, processes: int) -> Iterator[Batch]
             num_workers=processes,
             persistent_workers=processes > 0,
             multiprocessing_context="spawn" if processes else None,
+            worker_init_fn=_begin_reading if processes else None,
         )
     )
+
+
+def _begin_reading(_: int) -> None:
+    """Let a reader end with its parent, and not by signals to the whole group: the parent may still need it to reach the next step."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_worker()
 
 
 class Run:
@@ -155,18 +171,26 @@ class Run:
         }
 
     def train(self, records: Records | None) -> None:
-        """Train from the current step to the last; only the process that has `records` writes files."""
-        settings = self.recipe.training
-        for batch in track(self._batches(), "training", settings.steps, done=self.step):
-            values = self.advance(batch.to(self.share.device))
-            self.step += 1
-            validates = self.step % settings.validate_every == 0 or self.step == settings.steps
-            if validates:
-                values |= self._validate(records)
-            if records is not None:
-                self._record(records, values, validated=validates)
+        """Train from the current step to the last; only the process that has `records` writes files.
 
-    def _record(self, records: Records, values: dict[str, float], *, validated: bool) -> None:
+        After SIGTERM, the step is finished and saved, and `Terminated` is raised.
+        """
+        settings = self.recipe.training
+        with sigterm_noted() as asked_to_end:
+            for batch in track(self._batches(), "training", settings.steps, done=self.step):
+                values = self.advance(batch.to(self.share.device))
+                self.step += 1
+                validates = self.step % settings.validate_every == 0 or self.step == settings.steps
+                if validates:
+                    values |= self._validate(records)
+                ends_early = self.share.any(asked_to_end()) and self.step < settings.steps
+                if records is not None:
+                    self._record(records, values, validated=validates, save=ends_early)
+                if ends_early:
+                    logger.warning("SIGTERM: saved the checkpoint of step %d; continue with --resume", self.step)
+                    raise Terminated
+
+    def _record(self, records: Records, values: dict[str, float], *, validated: bool, save: bool) -> None:
         """Record the numbers of the step, and write curves and checkpoint, where each is due."""
         settings = self.recipe.training
         if validated or self.step % settings.log_every == 0:
@@ -174,7 +198,7 @@ class Run:
         if validated:
             records.write()
             write_curves(records.path, self.out / PICTURES / "curves.png")
-        if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
+        if save or self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
             records.write()
             save_state(self.out / CHECKPOINTS, self.state())
 
@@ -257,13 +281,14 @@ class Run:
             save_best(self.out / CHECKPOINTS, self.smoothed, self.step)
         if better or quality is None or self.recipe.training.select == "last":
             training = FinishedTraining(self.recipe, self.cohort, self.cache, self.step, self.started_from)
-            write_model(self.out / MODEL, self.smoothed, training)
+            with replaced_folder(self.out / MODEL) as folder:
+                write_model(folder, self.smoothed, training)
 
 
 def save_best(folder: Path, model: Network, step: int) -> None:
     """Save the weights with the best validation score."""
-    with atomic_write(folder / BEST) as temporary:
-        torch.save({"step": step, "model": copy.deepcopy(model.state_dict())}, temporary)
+    with atomic_write(folder / BEST) as temporary, temporary.open("wb") as stream:
+        torch.save({"step": step, "model": model.state_dict()}, stream)
 
 
 def resume(run: Run) -> None:
