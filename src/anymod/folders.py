@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,14 @@ def continued_folder(
         OutputError: `claim_folder` would refuse `out`, another run is writing it, or the unfinished work belongs to another request and
             `overwrite` is False.
     """
-    out = _real(out)
-    check_claim(out, overwrite=overwrite, keep=keep)
+    out, request = _real(out), json.loads(json_text(request))
+    if read_json(out / REQUEST) != request:  # else it was published, and killed before the request was removed
+        check_claim(out, overwrite=overwrite, keep=keep)
     with _locked(out):
         unfinished = out / UNFINISHED if out.is_dir() else out.parent / f"{UNFINISHED}-{out.name}"
         with _output_errors(out, "choose another --out"):
+            if read_json(out / REQUEST) == request:
+                (out / PUBLISHING).mkdir(exist_ok=True)
             _undo_publishing(out)
             if (out / PUBLISHING).is_dir():
                 remove(unfinished)
@@ -191,7 +194,12 @@ def _locked(out: Path) -> Iterator[None]:
     """Lock `out` by a file in it, or beside it while it does not exist."""
     with _output_errors(out.parent, "choose another --out"):
         out.parent.mkdir(parents=True, exist_ok=True)
-    with locked(out / LOCK if out.is_dir() else out.parent / f".{out.name}{LOCK}"):
+    beside = out.parent / f".{out.name}{LOCK}"
+    with ExitStack() as locks:
+        if beside.exists() or not out.is_dir():
+            locks.enter_context(locked(beside))
+        if out.is_dir():
+            locks.enter_context(locked(out / LOCK))
         yield
 
 
@@ -202,7 +210,7 @@ def _begin_or_continue(unfinished: Path, request: Mapping[str, Any], *, overwrit
         for left_behind in list(unfinished.rglob(f"{TEMPORARY}*")):
             remove(left_behind)
         there = unfinished.is_dir() and any(unfinished.iterdir())
-        if there and read_json(path) != json.loads(json_text(request)):
+        if there and read_json(path) != request:
             if not overwrite:
                 why = "work with other input or options was interrupted there"
                 raise OutputError("cannot continue", unfinished, why, "remove it, or add --overwrite")
@@ -217,7 +225,8 @@ def _publish(made: Path, out: Path) -> None:
         _sync(made)
         if made.parent != out:
             made.rename(out)
-            for record in (entry for entry in out.iterdir() if _is_record(entry)):
+            records = (entry for entry in out.iterdir() if _is_record(entry))
+            for record in sorted(records, key=lambda entry: entry.name == REQUEST):
                 remove(record)
         else:
             with temporary_folder(out) as discarded:

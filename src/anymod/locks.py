@@ -69,35 +69,36 @@ def _created(path: Path, mine: dict[str, Any]) -> bool:
 
 def _remove_void(path: Path) -> None:
     """Remove a lock whose holder has ended; raise OutputError if it still runs."""
-    holder = read_json(path)
+    holder = _holder(path)
     if not _is_void(path, holder):
-        remedy = "wait for it, or choose another --out"
-        who = "a process that has just begun"
-        if isinstance(holder, dict):
-            who = "process {process} on {host} since {since}".format_map(_Shown(holder))
-            if holder.get("machine") != machine():
+        who, remedy = "a process that has just begun", "wait for it, or choose another --out"
+        if holder is not None:
+            who = "process {process} on {host} since {since}".format_map(holder)
+            if holder["machine"] != machine():
                 remedy += f"; if it has ended, remove {path}"
         raise OutputError("cannot write", path, f"another run is writing the same output ({who})", remedy)
     with suppress(FileNotFoundError):  # another process may remove it too
         aside = path.with_name(f"{path.name}-{os.getpid()}")
         path.rename(aside)
-        if read_json(aside) == holder:
+        if _holder(aside) == holder:
             aside.unlink()
         else:  # another process was faster, and this is its new lock
             aside.rename(path)
 
 
-class _Shown(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "unknown"
+def _holder(path: Path) -> dict[str, Any] | None:
+    """Return what the holder wrote; None if that is not whole."""
+    content = read_json(path)
+    whole = isinstance(content, dict) and content.keys() >= {"machine", "host", "process", "started", "since"}
+    return content if whole and isinstance(content["process"], int) else None
 
 
-def _is_void(path: Path, holder: Any) -> bool:
-    if not isinstance(holder, dict) or not isinstance(holder.get("process"), int):
+def _is_void(path: Path, holder: dict[str, Any] | None) -> bool:
+    if holder is None:
         return _silence(path) > UNWRITTEN
-    if holder.get("machine") != machine():
+    if holder["machine"] != machine():
         return _silence(path) > SILENCE
-    return not runs(holder["process"], str(holder.get("started", "")))
+    return not runs(holder["process"], str(holder["started"]))
 
 
 def _silence(path: Path) -> float:
