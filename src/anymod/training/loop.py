@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +10,6 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
 
 from anymod.cohorts import Cohort
 from anymod.core.batch import Batch
@@ -22,13 +19,14 @@ from anymod.figures.curves import write_curves
 from anymod.files import atomic_write
 from anymod.folders import replaced_folder
 from anymod.models import Draws, Network, built
-from anymod.processes import Terminated, begin_worker, sigterm_noted
+from anymod.processes import Terminated, sigterm_noted
 from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
-from anymod.slices import BatchPlan, SliceCache, augment
+from anymod.slices import BatchPlan, SliceCache
 from anymod.training.adversary import build_discriminators, real_of
 from anymod.training.checkpoints import BEST, load_state, save_state
 from anymod.training.model_writing import FinishedTraining, write_model
+from anymod.training.reading import StepBatches, reading
 from anymod.training.recipe import Recipe
 from anymod.training.records import Records
 from anymod.training.schedules import adversarial_weight, discriminators_learn, learning_rate, subsets_of_step
@@ -61,43 +59,6 @@ class Share:
         """Return this process's rows of a batch of `total`."""
         each = total // self.count
         return slice(self.rank * each, (self.rank + 1) * each)
-
-
-class StepBatches(Dataset[Batch]):
-    """The batch of each step, read and augmented; a function of (seed, step), the same in every process."""
-
-    def __init__(self, cache: SliceCache, plan: BatchPlan, recipe: Recipe, rows: slice) -> None:
-        self.cache, self.plan, self.recipe, self.rows = cache, plan, recipe, rows
-
-    def __getitem__(self, step: int) -> Batch:
-        """Return this process's rows of one step's batch."""
-        subjects, positions = self.plan.rows(step)
-        context = self.recipe.model.settings.context_slices
-        batch = self.cache.read(subjects[self.rows], positions[self.rows], context)
-        augmentation, seed = self.recipe.data.augmentation, self.recipe.training.seed
-        batch = augment(batch, seed, step, augmentation, first_row=self.rows.start)
-        return batch.with_shown_targets() if self.recipe.objective.shown_targets == "as_shown" else batch
-
-
-def loaded(source: StepBatches, steps: range, processes: int) -> Iterator[Batch]:
-    """Return the batches of some steps in order. Worker processes read ahead; with 0 the training process reads."""
-    return iter(
-        DataLoader(
-            source,
-            batch_size=None,
-            sampler=steps,
-            num_workers=processes,
-            persistent_workers=processes > 0,
-            multiprocessing_context="spawn" if processes else None,
-            worker_init_fn=_begin_reading if processes else None,
-        )
-    )
-
-
-def _begin_reading(_: int) -> None:
-    """Let a reader end with its parent, and not by signals to the whole group: the parent may still need it to reach the next step."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    begin_worker()
 
 
 class Run:
@@ -176,8 +137,11 @@ class Run:
         After SIGTERM, the step is finished and saved, and `Terminated` is raised.
         """
         settings = self.recipe.training
-        with sigterm_noted() as asked_to_end:
-            for batch in track(self._batches(), "training", settings.steps, done=self.step):
+        rows = self.share.rows(settings.batch_size)
+        source = StepBatches(self.cache, self.plan, self.recipe, rows)
+        steps, processes = range(self.step, settings.steps), self.recipe.data.loader_processes
+        with sigterm_noted() as asked_to_end, reading(source, steps, processes) as batches:
+            for batch in track(batches, "training", settings.steps, done=self.step):
                 values = self.advance(batch.to(self.share.device))
                 self.step += 1
                 validates = self.step % settings.validate_every == 0 or self.step == settings.steps
@@ -225,11 +189,6 @@ class Run:
                 self.discriminators, self.discriminator_optimizer, real, report.fakes, update, batch.subjects
             )
         return values
-
-    def _batches(self) -> Iterator[Batch]:
-        rows = self.share.rows(self.recipe.training.batch_size)
-        source = StepBatches(self.cache, self.plan, self.recipe, rows)
-        return loaded(source, range(self.step, self.recipe.training.steps), self.recipe.data.loader_processes)
 
     def _shown(self, step: int) -> torch.Tensor:
         """Return the subsets that the rows of the whole batch show: all processes draw the same, then each takes its rows."""
