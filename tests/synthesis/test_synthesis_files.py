@@ -12,7 +12,8 @@ from matplotlib.image import imread
 from tiny_models import GRID, head, save_tiny_model
 
 from anymod.errors import AnymodError, OutputError, VolumeError
-from anymod.files import sha256, staged_folder
+from anymod.files import sha256
+from anymod.folders import staged_folder
 from anymod.synthesis import Inputs, SynthesisOptions, synthesize_files
 from anymod.volumes import Grid, Volume, read_volume, write_volume
 

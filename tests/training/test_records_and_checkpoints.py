@@ -42,7 +42,6 @@ def test_a_resumed_run_drops_rows_beyond_its_start_and_keeps_new_columns(tmp_pat
         (lambda text: text[:-4], ["0", "1", "4"]),
         (lambda text: b"\0" * 200_000, ["4"]),
         (lambda text: text.replace(b"step", b"s"), ["4"]),
-        (lambda text: b"", ["4"]),
     ],
 )
 def test_a_resumed_run_leaves_damaged_rows_out(
@@ -62,6 +61,14 @@ def test_a_resumed_run_leaves_damaged_rows_out(
     with path.open(newline="") as stream:
         assert [row["step"] for row in csv.DictReader(stream)] == kept
     assert "metrics.csv is damaged" in caplog.text
+
+
+def test_a_run_that_ends_before_its_first_row_is_not_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from anymod.training.records import Records
+
+    for _ in range(2):
+        Records(tmp_path, 0).close()
+    assert not caplog.text
 
 
 def test_the_newest_state_is_read_and_the_one_before_kept(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from anymod.cohorts import Cohort
 from anymod.core.noise import MEAN
 from anymod.errors import CohortError, ConfigurationError, DivergenceError, OutputError
 from anymod.models import load_model
+from anymod.processes import Terminated
 from anymod.training import loop, train, validation
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -114,6 +117,45 @@ def test_a_run_killed_at_any_moment_ends_bit_for_bit_as_if_it_had_not_been(
     train(make_recipe(), cohort, tmp_path / "run", resume=True, device="cpu")
     assert_same_weights(tmp_path / "run", finished)
     assert (tmp_path / "run/metrics.csv").read_text() == (finished / "metrics.csv").read_text()
+
+
+@pytest.mark.parametrize("moment", [1, 2])  # at the end of the second, images are validated
+def test_sigterm_saves_a_checkpoint_and_the_run_continues_exactly(
+    cohort: Cohort, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    advance = loop.Run.advance
+
+    def ended(self: loop.Run, batch: object) -> dict[str, float]:
+        if self.step == moment:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return advance(self, batch)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(loop.Run, "advance", ended)
+    with pytest.raises(Terminated) as caught:
+        train(make_recipe(checkpoint_every=5), cohort, tmp_path / "run", device="cpu")
+    monkeypatch.undo()
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert torch.load(tmp_path / "run/checkpoints/last.pt", weights_only=True)["step"] == moment + 1
+    train(make_recipe(checkpoint_every=5), cohort, tmp_path / "run", resume=True, device="cpu")
+    assert_same_weights(tmp_path / "run", finished)
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_run_that_still_runs_is_not_resumed(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = []
+
+    def disturbed(self: loop.Run, batch: object) -> dict[str, float]:
+        with pytest.raises(OutputError, match=f"another run .*process {os.getpid()} on") as caught:
+            train(make_recipe(), cohort, tmp_path / "run", resume=True, device="cpu")
+        refusals.append(caught.value)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Run, "advance", disturbed)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_recipe(), cohort, tmp_path / "run", device="cpu")
+    assert len(refusals) == 1
 
 
 def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(

@@ -5,7 +5,11 @@ A verb's file is loaded when the verb is asked for, and its room when it runs: `
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +17,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from anymod import __version__
 from anymod.errors import AnymodError
+from anymod.processes import Terminated, exit_on_sigterm
+from anymod.texts import printable
 
 if TYPE_CHECKING:
     from anymod.cli.verbs import Verb
@@ -72,10 +78,10 @@ class Verbs(TyperGroup):
         """Run the verb that the context names."""
         try:
             return super().invoke(ctx)
-        except AnymodError as error:
+        except (AnymodError, OSError, UnicodeError) as error:
             if ctx.params["traceback"]:
                 raise
-            typer.echo(f"error: {error}", err=True)  # its text is printable
+            typer.echo(f"error: {printable(_one_line(error))}", err=True)
             raise typer.Exit(1) from None
 
 
@@ -109,6 +115,37 @@ def _root(
     """
 
 
+def _one_line(error: Exception) -> str:
+    """Return what to say about an error of a user or of the machine."""
+    if isinstance(error, UnicodeError):
+        return f"unusable name: {error}; give files and folders names that are UTF-8"
+    if isinstance(error, OSError):
+        return f"stopped: {' '.join(str(error).split())}; check space and permissions, and repeat the command"
+    return str(error)
+
+
 def main() -> None:
-    """Run the command line; the entry point of the `anymod` program."""
-    app()
+    """Run the command line; the entry point of the `anymod` program. SIGTERM ends it with status 143."""
+    exit_on_sigterm()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower() == "utf-8":
+            stream.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8 keep their bytes
+    try:
+        app()
+    except Terminated:
+        with suppress(OSError):
+            typer.echo("ended by SIGTERM", err=True)
+        raise
+    finally:
+        _discard_unwritten()
+
+
+def _discard_unwritten() -> None:
+    """Let the interpreter end quietly where what is printed cannot be written: the error was reported already."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

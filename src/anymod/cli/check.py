@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,8 @@ from typing import Annotated
 from anymod.cli.verbs import Json, Verb, print_result, say
 from anymod.compute import Workers
 from anymod.configuration import option
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,19 @@ class Check(Verb):
 
     def run(self) -> None:
         """Check the cohort, print what was found, and write the page with pictures."""
+        from anymod.errors import OutputError
         from anymod.preparation import check_cohort, write_report
 
         report = check_cohort(self.cohort, self.work.workers, self.work.scheduler)
         lines = (finding.line() for finding in report.all_findings)
         print_result(report.as_json(), "\n".join([report.table(), *lines]), as_json=self.json)
-        page = write_report(report, self.cohort)
-        if not self.json:
-            say(f"pictures: {page}")
+        try:
+            page = write_report(report, self.cohort)
+        except OutputError as error:  # a cohort that may only be read
+            logger.warning("no page with pictures: %s: %s", error.where, error.why)
+        else:
+            if not self.json:
+                say(f"pictures: {page}")
         problem = report.error(self.cohort)
         if problem is not None:
             raise problem

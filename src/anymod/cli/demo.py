@@ -27,7 +27,7 @@ class Demo(Verb):
         """Make the demonstration, print the scores and where to look."""
         from anymod.demo import demonstrate
         from anymod.evaluation import printed_text  # loads torch
-        from anymod.files import staged_folder
+        from anymod.folders import staged_folder
         from anymod.models import find_model
 
         with staged_folder(self.out, overwrite=self.overwrite, keep=(find_model(self.model),)) as folder:

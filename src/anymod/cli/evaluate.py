@@ -58,7 +58,7 @@ class Evaluate(Verb):
             write_dorent2024_report,
             write_report,
         )
-        from anymod.files import staged_folder
+        from anymod.folders import staged_folder
         from anymod.models import find_model
 
         cohort = read_cohort(self.cohort)

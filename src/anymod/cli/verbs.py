@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from inspect import Signature, cleandoc
 from pathlib import Path
@@ -121,7 +122,9 @@ class _StderrHandler(logging.Handler):
     """Writes to what `sys.stderr` is at that moment: a progress bar and a test put something else there for a while."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(printable(self.format(record)), file=sys.stderr)
+        if sys.stderr is not None:  # print would take stdout
+            with suppress(OSError):  # a full disk or a closed terminal is no reason to lose work
+                print(printable(self.format(record)), file=sys.stderr)
 
 
 def configure(*, quiet: bool, verbose: bool, threads: int | None = None) -> None:

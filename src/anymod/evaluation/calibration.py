@@ -19,7 +19,8 @@ from anymod.core.fidelity import squared_error_of
 from anymod.core.subsets import parse_subset
 from anymod.errors import ReportError
 from anymod.evaluation.scores import MODEL
-from anymod.files import staged_folder, write_text
+from anymod.files import write_text
+from anymod.folders import staged_folder
 from anymod.models import CARD, DESCRIPTION, WEIGHTS, Calibration, ModelDescription, find_model, load_model, read_card
 from anymod.texts import read_text
 

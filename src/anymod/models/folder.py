@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from anymod.cohorts.schema import MODALITY_NAME
@@ -122,7 +122,7 @@ class ModelDescription(Settings):
 
 
 def save_model(folder: Path, model: Network, description: ModelDescription, card: str, *, half: bool = False) -> None:
-    """Write a model folder. The description is written last: a folder without it is incomplete.
+    """Write a model into a folder. The description is written last: a folder without it is incomplete.
 
     `half` stores float16: half the size; the network still computes in float32.
     """
@@ -131,7 +131,7 @@ def save_model(folder: Path, model: Network, description: ModelDescription, card
         for name, tensor in model.state_dict().items()
     }
     with atomic_write(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(save(tensors))  # save_file makes files that only their owner can read
     write_text(folder / CARD, card)
     content = description.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS)}).model_dump(mode="json")
     write_yaml(folder / DESCRIPTION, content)

@@ -16,7 +16,8 @@ from torch import Tensor
 from anymod import __version__
 from anymod.cohorts import default_group
 from anymod.errors import ModelFolderError
-from anymod.files import sha256, staged_folder
+from anymod.files import sha256
+from anymod.folders import staged_folder
 from anymod.models.dorent2024 import translated
 from anymod.models.folder import ModelDescription, ModelModality, save_model
 from anymod.volumes import IntensityRule

@@ -16,7 +16,8 @@ from anymod.cohorts.patients import possible_visits
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import ConfigurationError, ModalityError
 from anymod.executors import STOPPING, Outcomes, for_each_subject, subject_executor
-from anymod.files import continued_folder, states_of, write_text
+from anymod.files import states_of, write_text
+from anymod.folders import continued_folder
 from anymod.preparation.aligning import REGISTRATION, write_table
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
 from anymod.preparation.findings import text_table
@@ -74,8 +75,8 @@ def prepare_cohort(
     lists = [file for file in (options.splits.list_file,) if file is not None]
     request = _request(found, options, provenance)
     with (
-        subject_executor(options.workers, options.scheduler) as executor,
         continued_folder(out, request, overwrite=overwrite, keep=[*sources, *lists]) as building,
+        subject_executor(options.workers, options.scheduler) as executor,
     ):
         outcomes = _convert(found, options, building, executor)
         converted = list(outcomes.results.values())

@@ -12,7 +12,8 @@ import numpy as np
 from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, read_cohort, write_cohort
 from anymod.errors import ConfigurationError
 from anymod.executors import for_each_subject, subject_executor
-from anymod.files import continued_folder, finished_record, states_of, write_json, write_text
+from anymod.files import finished_record, states_of, write_json, write_text
+from anymod.folders import continued_folder
 from anymod.randomness import numpy_generator
 from anymod.simulation.label_anatomy import find_label_maps
 from anymod.simulation.patients import SimulatedSubject, Surgery, simulate_subject, subject_name
@@ -66,8 +67,8 @@ def simulate_cohort(
     keep = [] if settings.anatomy is None else [settings.anatomy]
     request = {"subjects": subjects, **_provenance(seed, settings), "label_maps": [states_of(path) for path in maps]}
     with (
-        subject_executor(workers, scheduler) as executor,
         continued_folder(Path(out), request, overwrite=overwrite, keep=keep) as folder,
+        subject_executor(workers, scheduler) as executor,
     ):
         tasks = _tasks(folder, splits, seed, settings)
         for_each_subject(executor, write_subject, tasks, "simulating", stop_on=(Exception,))

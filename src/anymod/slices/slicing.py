@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ from anymod.cohorts.schema import Cohort, Modality, Subject
 from anymod.cohorts.subject_images import SubjectImages, read_subject_images
 from anymod.configuration import read_yaml, validate
 from anymod.errors import CohortError, OutputError
-from anymod.files import temporary_folder, write_json
+from anymod.files import write_json
+from anymod.folders import replaced_folder
 from anymod.slices.intensities import Anchor
 from anymod.slices.model_input import RULE, model_input
 from anymod.slices.records import ARRAYS, RECORD, CacheSettings, SubjectSlices
@@ -103,22 +102,17 @@ def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) 
 
 
 def _write(target: Path, record: SubjectSlices, arrays: Sequence[Array]) -> None:
-    """Put the arrays and their record at `target`: built beside it and renamed, so that no reader meets a half of them."""
+    """Put the arrays and their record at `target`, whole or not at all."""
     try:
         strangers = sorted({entry.name for entry in target.iterdir()} - {*ARRAYS, RECORD}) if target.exists() else []
         if strangers:
             why = f"it holds '{strangers[0]}', which no slice cache made"
             raise OutputError("cannot write slices", target, why, "choose another folder for the cache")
-        with temporary_folder(target.parent) as temporary:
+        with replaced_folder(target) as folder:
             for name, array in zip(ARRAYS, arrays, strict=True):
-                with (temporary / name).open("wb") as stream:
+                with (folder / name).open("wb") as stream:
                     np.save(stream, np.ascontiguousarray(array))  # `store` reads rows one after the other
-                    stream.flush()
-                    os.fsync(stream.fileno())
-            write_json(temporary / RECORD, record.model_dump(mode="json"))
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.rename(target)
+            write_json(folder / RECORD, record.model_dump(mode="json"))
     except OSError as error:
         raise OutputError(
             "cannot write", target, error.strerror or str(error), "check space and permissions"

@@ -13,7 +13,8 @@ import torch
 
 from anymod.engines.backends import Backend
 from anymod.figures.volumes import draw_synthesis
-from anymod.files import staged_folder, write_json
+from anymod.files import write_json
+from anymod.folders import staged_folder
 from anymod.models import find_model
 from anymod.slices.model_input import RULE
 from anymod.synthesis.options import SynthesisOptions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from anymod.cohorts import Cohort, Subject
 from anymod.cohorts.patients import separated_visits
 from anymod.configuration import write_yaml
 from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, OutputError
-from anymod.files import claim_folder
+from anymod.folders import claim_folder, sole_run
+from anymod.processes import end_with_parent
 from anymod.slices import build_cache, check_same_slices
 from anymod.training.recipe import Recipe, read_recipe
 
@@ -35,8 +37,10 @@ def train(
 
     `out` gets config.yaml, metrics.csv, tensorboard/, pictures/, checkpoints/, model/ and cache/. `resume` continues
     a stopped run from its newest checkpoint; on the CPU the final weights are bit-identical to those of an uninterrupted run.
-    `processes` share every batch (with `torchrun`, give its number of processes). Raises OutputError where `out` holds another run,
-    CohortError where nothing can be trained on or the run began with another cohort, DivergenceError where numbers stop being finite.
+    `processes` share every batch (with `torchrun`, give its number of processes). SIGTERM saves a checkpoint and raises `Terminated`.
+
+    Raises OutputError where `out` holds another run or one that still runs, CohortError where nothing can be trained on or the run began
+    with another cohort, DivergenceError where numbers stop being finite.
     """
     if recipe.training.batch_size % processes:
         why = f"{recipe.training.batch_size} slices cannot be shared by {processes} processes"
@@ -48,13 +52,19 @@ def train(
     if not fabric.is_global_zero:
         logging.getLogger("anymod").setLevel(logging.WARNING)  # one process reports progress
     subjects = [*train_subjects, *cohort.of_split("validation")]
-    if resume and (out / CONFIGURATION).is_file():
-        _first_alone(fabric, lambda: _check_same_run(out, recipe, cohort, subjects))
-    else:
-        _first_alone(fabric, lambda: _claim(out, recipe, cohort, overwrite=overwrite))
-    with fabric.rank_zero_first():
-        cache = build_cache(cohort, subjects, recipe.cache_settings, out / CACHE)
-    return _go(recipe, cohort, cache, out, fabric)
+    with ExitStack() as stack:
+
+        def begin() -> None:
+            stack.enter_context(sole_run(out))
+            if resume and (out / CONFIGURATION).is_file():
+                _check_same_run(out, recipe, cohort, subjects)
+            else:
+                _claim(out, recipe, cohort, overwrite=overwrite)
+
+        _first_alone(fabric, begin)
+        with fabric.rank_zero_first():
+            cache = build_cache(cohort, subjects, recipe.cache_settings, out / CACHE)
+        return _go(recipe, cohort, cache, out, fabric)
 
 
 def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> Path | None:
@@ -100,6 +110,7 @@ def _launch(device: str, processes: int, precision: str) -> Any:
     """Return a launched Fabric, which finds the device, joins the processes (of torchrun, SLURM or its own) and casts."""
     try:
         from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments import TorchElasticEnvironment
         from lightning_fabric.utilities.exceptions import MisconfigurationException
     except ImportError:
         remedy = "install anymod[train]"
@@ -116,6 +127,8 @@ def _launch(device: str, processes: int, precision: str) -> Any:
         remedy = "choose another --device or fewer --processes"
         raise ConfigurationError("no such device", f"--device {device}", str(error).rstrip("."), remedy) from error
     fabric.launch()
+    if processes > 1 and (TorchElasticEnvironment.detect() or not fabric.is_global_zero):
+        end_with_parent()
     return fabric
 
 
