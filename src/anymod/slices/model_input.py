@@ -18,7 +18,7 @@ from anymod.slices.intensities import ImageScale, RawRange, slice_ranges
 from anymod.slices.records import CacheSettings
 from anymod.volumes import Grid, Volume, foreground_box, model_grid, resample
 
-RULE = 2  # of slicing; a new number whenever the same files would give other slices, so that stored ones are made again
+RULE = 3  # of slicing; a new number whenever the same files would give other slices, so that stored ones are made again
 HAIR = 1e-3  # of a voxel: more than rounding moves a point
 LEAST_SHARE = 0.0487  # of a voxel that must be inside the model's foreground; far from simple fractions, where rounding would decide
 

@@ -106,7 +106,9 @@ def write_subject(
 
 def _draw_preview(path: Path, volumes: dict[str, Volume], mask: Volume | None, synthesis: Synthesis) -> None:
     marked = None if mask is None else mask.data
-    foreground = np.logical_or.reduce([foreground_of(volume.data, marked) for volume in volumes.values()])
+    foreground = np.logical_or.reduce(
+        [foreground_of(volume.data, marked, volume.spacing_mm) for volume in volumes.values()]
+    )
     shown = {name: volumes[name] for name in synthesis.shown}
     draw_synthesis(path, shown, synthesis.images, synthesis.standard_deviations, foreground)
 
