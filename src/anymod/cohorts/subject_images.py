@@ -70,6 +70,16 @@ class SubjectImages:
         return next(iter(self.volumes.values())).grid
 
     @property
+    def source(self) -> str:
+        """File of the first image, for messages."""
+        return next(iter(self.volumes.values())).source or "the subject"
+
+    @property
+    def file_grid(self) -> Grid:
+        """Grid of the first image's file, on which results are written; `grid` unless its axes are not perpendicular."""
+        return next(iter(self.volumes.values())).file_grid or self.grid
+
+    @property
     def union(self) -> Array:
         """Union of all foregrounds, bool [X, Y, Z]."""
         return np.logical_or.reduce(list(self.foregrounds.values()))

@@ -32,7 +32,6 @@ PERCENTILE = 99.95  # docs/method.md section 9
 FARTHEST_OUTLIER = 20.0  # maximum divided by the 99.95th percentile, both relative to the minimum
 STEPS = 48  # bins of a histogram
 FEWEST_VALUES = 16  # an image with fewer different values is probably a label map
-MOST_ANISOTROPIC = 10.0  # longest over shortest edge of a voxel
 SPACING_TOLERANCE_MM = 1e-3
 
 
@@ -144,9 +143,6 @@ def _grid_findings(cohort: Cohort, subject: Subject, volumes: dict[str, Volume])
         except AnymodError as error:
             findings.append(Finding("problem", subject.name, "", f"{error.what}: {error.why}", error.remedy))
         spacing = next(iter(volumes.values())).spacing_mm
-        if max(spacing) > MOST_ANISOTROPIC * min(spacing):
-            text = f"voxels of {' x '.join(f'{edge:.3g}' for edge in spacing)} mm are very long"
-            findings.append(Finding("note", subject.name, "", text, "expect blur across the slices"))
         declared = cohort.spacing_mm
         if declared is not None and np.abs(np.subtract(sorted(spacing), sorted(declared))).max() > SPACING_TOLERANCE_MM:
             text = f"its voxels are {spacing} mm, and cohort.yaml says {declared}"

@@ -5,6 +5,7 @@ from .foreground import (
     background_of as background_of,
     foreground_doubt as foreground_doubt,
     foreground_of as foreground_of,
+    measured_part as measured_part,
     unusual_share as unusual_share,
 )
 from .grid import Grid as Grid, Volume as Volume

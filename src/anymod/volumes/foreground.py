@@ -66,6 +66,14 @@ def background_of(data: Array, foreground: Array) -> float:
     return float(values[counts.argmax()])
 
 
+def measured_part(data: Array, foreground: Array) -> Array:
+    """Return the foreground without the voxels of the background's value that it encloses.
+
+    A few zeros inside a head would otherwise be the lower end of its intensities.
+    """
+    return foreground & (data != background_of(data, foreground))
+
+
 def _background(data: Array) -> tuple[float, float] | None:
     """Return (value, width) of the background, or None: the width is 0 unless noise about the value is more than faint."""
     edges = _edges(data)

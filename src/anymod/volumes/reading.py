@@ -13,6 +13,7 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.errors import VolumeError
 from anymod.files import sha256
+from anymod.volumes.affines import check_size
 from anymod.volumes.checks import check_image
 from anymod.volumes.formats.metaimage import parse_metaimage
 from anymod.volumes.formats.nifti import parse_nifti
@@ -73,7 +74,9 @@ def image_fingerprint(path: Path | str) -> str:
 def _read(path: Path, convert: Callable[[Array], Array]) -> Volume:
     with _naming(path):
         image = _parse(path)
-        return Volume(convert(image.values()), Grid(image.shape, image.affine), str(path), image.notes)
+        notes = (*image.notes, *check_size(image.affine, image.shape, path))
+        grid = Grid(image.shape, image.affine, image.space)
+        return Volume(convert(image.values()), grid, str(path), notes)
 
 
 @contextmanager
