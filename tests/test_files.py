@@ -220,3 +220,8 @@ def test_a_missing_package_leaves_the_finished_work(tmp_path: Path) -> None:
         raise MissingExtraError("no h5py", "a.mnc", "it is not installed", "install anymod[minc]")
     with continued_folder(tmp_path / "out", {}, overwrite=False) as folder:
         assert (folder / "done").is_file()
+
+
+def test_text_with_a_file_name_that_is_not_utf_8_is_written(tmp_path: Path):
+    write_text(tmp_path / "a.csv", os.fsdecode(b"M\xfcller"))
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == r"M\udcfcller"

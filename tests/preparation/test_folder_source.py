@@ -86,3 +86,12 @@ def test_absent_folder_and_unusable_name_patterns_are_refused(tmp_path: Path) ->
 def test_a_name_that_no_modality_can_have_is_refused(name: str) -> None:
     with pytest.raises(CohortError, match="unusable modality name"):
         Source(Path("raw"), patterns={name: "*"})
+
+
+def test_a_pattern_for_the_files_of_a_dicom_series_asks_for_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "a/T1").mkdir(parents=True)
+    for name in ("IM1", "IM2"):
+        (tmp_path / "a/T1" / name).write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(CohortError, match=r"give the folder of the DICOM series, '\*\*/T1', not its files"):
+        find_subjects(tmp_path, {"t1": "**/T1/*"})
+    assert find_subjects(tmp_path, {"t1": "**/T1"})[0].files["t1"] == tmp_path / "a/T1"

@@ -395,3 +395,18 @@ def test_a_sheared_grid_is_written_without_a_qform(tmp_path: Path):
     header = nib.load(tmp_path / "a.nii").header
     assert int(header["qform_code"]) == 0
     np.testing.assert_allclose(header.get_sform(), affine, atol=1e-7)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_not_utf_8_is_read(tmp_path: Path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.nii"))
+    path.write_bytes(plain_bytes())
+    assert read_volume(path).source == str(path)
+
+
+def test_a_name_with_decomposed_umlauts_is_named(tmp_path: Path):
+    (tmp_path / "Mu\u0308ller.nii").write_bytes(plain_bytes())
+    if not (tmp_path / "M\u00fcller.nii").exists():  # some file systems know both
+        with pytest.raises(VolumeError, match=r"spells the name as 'Mu\\u0308ller.nii'; rename it"):
+            read_volume(tmp_path / "M\u00fcller.nii")
+    assert read_volume(tmp_path / "Mu\u0308ller.nii").shape == SHAPE

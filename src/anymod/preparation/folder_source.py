@@ -10,6 +10,7 @@ from pathlib import Path
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
 from anymod.configuration import nearest
 from anymod.errors import CohortError
+from anymod.volumes.formats.signatures import is_dicom_file
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def find_subjects(
             own = found.setdefault(name_of(file, raw), {})
             if column in own:
                 why = f"'{pattern}' of {column} also matches {own[column]}"
-                raise CohortError("two files for one image", file, why, "make the pattern more specific")
+                remedy = _remedy_for_two(file, own[column], pattern)
+                raise CohortError("two files for one image", file, why, remedy)
             own[column] = file
     subjects = tuple(FoundSubject(check_subject_name(name, raw), found[name]) for name in sorted(found))
     for subject in subjects:
@@ -61,6 +63,15 @@ def find_subjects(
             why = f"subject '{subject.name}' has {', '.join(subject.files)} and no image"
             raise CohortError("subject without images", raw, why, "add an image or make the patterns more specific")
     return subjects
+
+
+def _remedy_for_two(file: Path, other: Path, pattern: str) -> str:
+    """Return what to do about two files for one image: the files of a DICOM series are one image, their folder."""
+    is_series = file.parent == other.parent and all(each.is_file() and is_dicom_file(each) for each in (file, other))
+    folder = pattern.rpartition("/")[0]
+    if not (is_series and folder):
+        return "make the pattern more specific"
+    return f"give the folder of the DICOM series, '{folder}', not its files"
 
 
 def with_transforms(
