@@ -85,3 +85,8 @@ def test_a_record_counts_as_finished_if_its_key_is_the_same(tmp_path: Path) -> N
     assert finished_record(path, {"seed": 1}) is None
     path.write_text('{"key": [1, 2], "outp')
     assert finished_record(path, {"key": (1, 2)}) is None
+
+
+def test_text_with_a_file_name_that_is_not_utf_8_is_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.csv", os.fsdecode(b"M\xfcller"))
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == r"M\udcfcller"

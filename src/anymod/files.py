@@ -98,9 +98,9 @@ def remove(entry: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all. File names in it that are not UTF-8 keep their bytes."""
+    r"""Write `text` as UTF-8, whole or not at all; bytes of file names that are not UTF-8 become `\udcXX`."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def json_text(content: Mapping[str, Any]) -> str:

@@ -21,15 +21,20 @@ from anymod.preparation.aligning import AlignmentRow, read_rows
 from anymod.preparation.copies import Signature, copies, signature_of
 from anymod.preparation.findings import CheckReport, Finding, ImageFacts, SubjectFacts
 from anymod.texts import read_text
-from anymod.volumes import Volume, foreground_of, measure_range, read_labels, read_volume
+from anymod.volumes import (
+    Volume,
+    foreground_doubt,
+    foreground_of,
+    measure_range,
+    read_labels,
+    read_volume,
+    unusual_share,
+)
 
 PERCENTILE = 99.95  # docs/method.md section 9
-LEAST_FOREGROUND, MOST_FOREGROUND = 0.01, 0.95
-"""Range of the share of a volume that a head or an ultrasound sector fills; outside it, the foreground is probably wrong."""
 FARTHEST_OUTLIER = 20.0  # maximum divided by the 99.95th percentile, both relative to the minimum
 STEPS = 48  # bins of a histogram
 FEWEST_VALUES = 16  # an image with fewer different values is probably a label map
-MOST_ANISOTROPIC = 10.0  # longest over shortest edge of a voxel
 SPACING_TOLERANCE_MM = 1e-3
 
 
@@ -141,9 +146,6 @@ def _grid_findings(cohort: Cohort, subject: Subject, volumes: dict[str, Volume])
         except AnymodError as error:
             findings.append(Finding("problem", subject.name, "", f"{error.what}: {error.why}", error.remedy))
         spacing = next(iter(volumes.values())).spacing_mm
-        if max(spacing) > MOST_ANISOTROPIC * min(spacing):
-            text = f"voxels of {' x '.join(f'{edge:.3g}' for edge in spacing)} mm are very long"
-            findings.append(Finding("note", subject.name, "", text, "expect blur across the slices"))
         declared = cohort.spacing_mm
         if declared is not None and np.abs(np.subtract(sorted(spacing), sorted(declared))).max() > SPACING_TOLERANCE_MM:
             text = f"its voxels are {spacing} mm, and cohort.yaml says {declared}"
@@ -157,18 +159,17 @@ def _image_facts(
     """Return an image's facts (None if its intensities are unusable) and its findings."""
     file, data = subject.paths[modality], volume.data
     fits = mask is not None and mask.shape == data.shape
-    foreground = foreground_of(data, mask if fits else None)
+    foreground = foreground_of(data, mask if fits else None, volume.spacing_mm)
     try:
         measured = measure_range(data, foreground, PERCENTILE, file)
     except VolumeError as error:
         return None, [Finding("problem", subject.name, file, f"{error.what}: {error.why}", error.remedy)]
     fraction = float(foreground.mean())
     findings = []
-    if not LEAST_FOREGROUND <= fraction <= MOST_FOREGROUND:
-        text = f"{100 * fraction:.1f} % of the volume is foreground"
-        findings.append(
-            Finding("note", subject.name, file, text, "look at the picture, and give a mask if that is wrong")
-        )
+    doubt = unusual_share(foreground) if fits else foreground_doubt(data, foreground)
+    if doubt is not None:
+        remedy = "look at the picture, and give a mask if that is wrong"
+        findings.append(Finding("note", subject.name, file, doubt, remedy))
     outlier = (float(data[foreground].max()) - measured.low) / (measured.high - measured.low)
     if outlier > FARTHEST_OUTLIER:
         text = f"its maximum is {outlier:.0f} times its {PERCENTILE}th percentile"

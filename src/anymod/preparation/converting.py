@@ -26,6 +26,7 @@ from anymod.registration import Kind
 from anymod.volumes import (
     Grid,
     Volume,
+    background_of,
     check_image,
     foreground_of,
     image_fingerprint,
@@ -166,7 +167,7 @@ def _resampled(grid: Grid, volume: Volume, labels: bool, transform: sitk.Transfo
     if labels:
         return resample(volume, grid, labels=True, transform=transform)
     # Outside the scan is background, which need not be 0.
-    background = float(np.median(volume.data[~foreground_of(volume.data)]))
+    background = background_of(volume.data, foreground_of(volume.data, None, volume.spacing_mm))
     resampled = resample(volume, grid, outside=background, transform=transform)
     try:
         check_image(resampled)

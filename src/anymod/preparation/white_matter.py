@@ -58,7 +58,7 @@ def tissue_map(volumes: Mapping[str, Volume], method: WhiteMatter) -> tuple[Volu
         raise VolumeError("no white matter", "the subject", why, REMEDY)
     t1, mask = volumes[name], volumes.get("mask")
     fits = mask is not None and mask.grid.same_as(t1.grid)
-    foreground = foreground_of(t1.data, mask.data if mask is not None and fits else None)
+    foreground = foreground_of(t1.data, mask.data if mask is not None and fits else None, t1.spacing_mm)
     return estimate_white_matter(t1, foreground), "white matter estimated from t1"
 
 

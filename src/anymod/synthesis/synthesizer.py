@@ -24,7 +24,7 @@ from anymod.slices.intensities import input_maps, write_row
 from anymod.slices.model_input import ModelInput, model_input
 from anymod.synthesis.drawing import draw_images, encoded
 from anymod.synthesis.options import SynthesisOptions
-from anymod.volumes import Grid, IntensityRange, Volume, unscale
+from anymod.volumes import Grid, IntensityRange, Volume, resample, unscale
 from anymod.volumes.intensity import TARGET_FLOOR
 
 PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size fit into any memory
@@ -32,7 +32,7 @@ PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The synthetic images of one subject, on the grid of its images.
+    """The synthetic images of one subject, on the grid of its files.
 
     `standard_deviations` is empty for a single sample. It is the standard deviation of the samples, which alone is not a calibrated
     uncertainty (method, section 4); a calibrated model adds the square of `expected_errors` to its square. These are root mean squared
@@ -133,11 +133,12 @@ class Synthesizer:
     ) -> Synthesis:
         """Return scaled means and standard deviations (target, slice, h, w) in raw units on the subject's grid."""
         images, standard_deviations, units, errors = {}, {}, {}, {}
-        inside, union = seen.union, subject.union
+        own = subject.file_grid
+        inside, union = seen.union, resample(Volume(subject.union, subject.grid), own, labels=True).data
         for number, name in enumerate(targets):
             position = self.description.position(name)
-            scale, own = self._units(seen, position), seen.scales[position]
-            outside = own.background if own else self.description.modalities[position].background
+            scale, measured = self._units(seen, position), seen.scales[position]
+            outside = measured.background if measured else self.description.modalities[position].background
             units[name] = (scale.low, scale.high)
             images[name] = seen.view.to_own_grid(unscale(means[number], scale), inside, union, outside)
             expected = self.description.expected_error(subject.volumes, name)
@@ -147,7 +148,7 @@ class Synthesizer:
                 together = np.hypot(deviations[number], np.float32(expected or 0)) * np.float32(scale.raw_per_scaled)
                 standard_deviations[name] = seen.view.to_own_grid(together, inside, union)
         shown = tuple(name for name in self.description.names if name in subject.volumes)
-        return Synthesis(images, standard_deviations, shown, subject.grid, units, errors, seen.cut_off)
+        return Synthesis(images, standard_deviations, shown, own, units, errors, seen.cut_off)
 
     def see(self, subject: SubjectImages) -> ModelInput:
         """Return a subject's images on the grid of the model, large enough for the foreground unless the model takes one size only."""

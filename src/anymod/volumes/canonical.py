@@ -50,4 +50,4 @@ def model_grid(
     affine = canonical.affine.copy()
     affine[:3, 3] = canonical.to_world(first)
     affine[:3, :3] *= ratio
-    return Grid(shape, affine)
+    return Grid(shape, affine, grid.space)

@@ -17,7 +17,7 @@ from scipy import ndimage
 from anymod.arrays import Array
 from anymod.configuration import Settings
 from anymod.errors import VolumeError
-from anymod.volumes.foreground import foreground_box
+from anymod.volumes.boxes import foreground_box
 
 BACKGROUND = -1.0
 INPUT_FLOOR = -255 / 256

@@ -32,7 +32,7 @@ def read_transform(path: Path) -> sitk.Transform:
         transform = sitk.ReadTransform(str(path))
     except FileNotFoundError:
         raise VolumeError("no such file", path, "it does not exist", "check the path") from None
-    except (OSError, UnicodeDecodeError, RuntimeError) as problem:
+    except (OSError, UnicodeError, RuntimeError) as problem:
         why = str(problem).strip().splitlines()[-1]
         raise VolumeError("unreadable transform", path, why, "save it again as .tfm") from problem
     if transform.GetDimension() != 3:
