@@ -72,6 +72,12 @@ def test_a_truncated_data_set_is_refused_by_name(tmp_path: Path):
         read_volume(series)
 
 
+def test_a_few_bytes_like_the_start_of_a_data_set_are_no_image(tmp_path: Path):
+    (tmp_path / "a.bin").write_bytes(b"\x08\0")
+    with pytest.raises(VolumeError, match="no known format"):
+        read_volume(tmp_path / "a.bin")
+
+
 def numbered(start: int, step: int) -> Callable[[int, FileDataset], None]:
     """Return a change that numbers the images."""
     return lambda index, made: setattr(made, "InstanceNumber", start + step * index)

@@ -30,11 +30,13 @@ def has_preamble(start: bytes) -> bool:
 
 def _is_data_set(start: bytes) -> bool:
     """Return whether a file starts with a data element of the groups 2 or 8, which begin every data set."""
+    if len(start) < 8:
+        return False
     is_explicit = start[4:6] in VALUE_REPRESENTATIONS
     if start[:2] in (b"\0\x02", b"\0\x08"):
         return is_explicit  # big-endian
     length = int.from_bytes(start[4:8], "little")
-    is_short = len(start) >= 8 and length % 2 == 0 and length <= LONGEST_FIRST_VALUE
+    is_short = length % 2 == 0 and length <= LONGEST_FIRST_VALUE
     return start[:2] in (b"\x02\0", b"\x08\0") and start[3] <= 0x20 and (is_explicit or is_short)
 
 
