@@ -41,8 +41,8 @@ def test_without_a_launcher_all_processes_run_here() -> None:
 
 
 def test_patient_in_training_and_test_is_told(
-    make_cohort: CohortMaker,
-    caplog: pytest.LogCaptureFixture,  # noqa: F811
+    make_cohort: CohortMaker,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     cohort = make_cohort({"P7_visit1": ("t1",), "P7_visit2": ("t1",)}, {"P7_visit2": "test"})
     start._warn_about_separated_visits(cohort)
