@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from anymod.cli.verbs import Out, Overwrite, Verb, end_with, say
 from anymod.preparation import PreparationOptions, Source
+from anymod.shards import Sharing
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,21 @@ class Prepare(Verb):
     source: Source
     out: Out
     options: PreparationOptions
+    sharing: Sharing
     overwrite: Overwrite = False
 
     def run(self) -> None:
         """Write the cohort, check it, and print what was found."""
-        from anymod.preparation import check_cohort, prepare_source, write_report
+        from anymod.preparation import check_cohort, merge_source, prepare_source, prepare_source_shard, write_report
 
-        prepared = prepare_source(self.source, self.options, self.out, overwrite=self.overwrite)
+        given = (self.source, self.options, self.out)
+        if self.sharing.shard is not None:
+            end_with(prepare_source_shard(*given, self.sharing.shard, overwrite=self.overwrite))
+            return
+        if self.sharing.merge is not None:
+            prepared = merge_source(*given, self.sharing.merge, overwrite=self.overwrite)
+        else:
+            prepared = prepare_source(*given, overwrite=self.overwrite)
         say("\n".join([prepared.table(), *prepared.notes]))
         report = check_cohort(self.out, self.options.workers, self.options.scheduler)
         for finding in report.all_findings:

@@ -96,4 +96,8 @@ class Tree:
 
     def _is_left_out(self, path: Path) -> bool:
         # Names first: to resolve the path of every file of an archive would take longer than to list them.
-        return self._leave_out is not None and path.name == self._leave_out.name and path.resolve() == self._leave_out
+        out = self._leave_out
+        if out is None or not path.name.startswith(out.name):
+            return False
+        mine = path.name == out.name or path.name.startswith(f"{out.name}.shard-")
+        return mine and path.resolve().parent == out.parent
