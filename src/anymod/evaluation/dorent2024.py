@@ -75,28 +75,29 @@ def evaluate_dorent2024(
     """Return the scores of every slice. The first image that `options.show` names in a subset decides the background."""
     draws = SynthesisOptions(temperature=USUAL_TEMPERATURE, seed=options.seed, noise="slice")
     options = replace(options, draws=draws)
-    origin, results, _ = measured(model, cohort, options, score_slices, cache_folder, references=False)
-    scores = [score for each in results for score in each]
+    found = measured(model, cohort, options, score_slices, cache_folder, references=False)
+    scores = [score for each in found.results for score in each]
     if not scores:
         raise nothing_to_measure(cohort)
-    return Dorent2024Evaluation(scores, origin)
+    return Dorent2024Evaluation(scores, found.origin)
 
 
 @torch.inference_mode()
 def score_slices(reading: Reading, subject: int) -> list[SliceScore]:
     """Return the scores of every slice, subset and observed target of one subject (an index)."""
-    cache, names = reading.cache, reading.cache.modalities
+    cache, names, model = reading.cache, reading.cache.modalities, reading.synthesizer.model
+    device = reading.synthesizer.device
     targets = positions(as_mask(cache.records[subject].observed))
     scores = []
-    size = slices_at_once(math.prod(cache.settings.image_size))
+    size = slices_at_once(math.prod(reading.synthesizer.description.image_size))
     every = np.arange(cache.slice_count(subject))
     for chunk in (every[start : start + size] for start in range(0, len(every), size)):
-        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.spec.context_slices)
-        on_device, truths = batch.to(reading.device), as_bytes(batch.targets)
-        encoding = reading.model.encode(on_device.images, on_device.observed)
-        middle = batch.images[:, :, reading.model.spec.context_slices]
+        batch = cache.read(np.full(len(chunk), subject), chunk, model.spec.context_slices)
+        on_device, truths = batch.to(device), as_bytes(batch.targets)
+        encoding = model.encode(on_device.images, on_device.observed)
+        middle = batch.images[:, :, model.spec.context_slices]
         for order in reading.shown_of(subject):
-            row = torch.tensor(as_row(sum(1 << place for place in order), len(names)), device=reading.device)
+            row = torch.tensor(as_row(sum(1 << place for place in order), len(names)), device=device)
             drawn, _ = draw_images(encoding, row.expand(len(chunk), -1), targets, reading.options, chunk.tolist())
             inside = first_foreground(middle, order)
             images = as_bytes(masked(drawn.cpu(), inside))

@@ -6,21 +6,22 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from anymod.cohorts import Cohort, Modality, Subject
+from anymod.core.regression import TrainingMoments
 from anymod.core.subsets import parse_order
 from anymod.errors import CohortError, ConfigurationError, ModalityError
 from anymod.evaluation.options import EvaluationOptions
-from anymod.evaluation.regression import TrainingMoments
-from anymod.evaluation.scores import Example, Reading, Score, score_subject
+from anymod.evaluation.scores import Example, Reading, References, Score, score_subject
 from anymod.executors import for_each_subject, subject_executor
 from anymod.models import ModelDescription
 from anymod.progress import track
-from anymod.slices import SliceCache, build_cache, check_same_slices
-from anymod.synthesis import Synthesizer, cache_settings, slices_at_once
+from anymod.slices import CacheSettings, SliceCache, build_cache, check_same_slices
+from anymod.slices.score_units import ScoreUnits
+from anymod.synthesis import Synthesizer, cache_settings
 from anymod.synthesis.cohort import model_digest, synthesizer_of_process
 
 logger = logging.getLogger(__name__)
@@ -59,12 +60,35 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a model on a split, one example per subject, and on which subjects the references were fitted."""
+    """The scores of a model on a split, one example per subject, and on which subjects the references were fitted.
+
+    `constants` are those of the units of the scores, `factors` says for each subject and target how many units of the model's images one
+    unit of the scores is, and `fingerprints` holds the content fingerprints of each subject's images.
+    """
 
     scores: list[Score]
     examples: list[Example]
     origin: Origin
     training: str
+    constants: dict[str, float] = field(default_factory=dict)
+    factors: dict[str, dict[str, float]] = field(default_factory=dict)
+    fingerprints: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def spacing_mm(self) -> float:
+        """Edge of the voxels that were scored."""
+        return self.origin.options.spacing_mm or self.origin.description.spacing_mm
+
+
+@dataclass(frozen=True)
+class Measured(Generic[Result]):
+    """Results of a protocol for each subject, and what they were measured with; `fitted_on` counts the training subjects."""
+
+    origin: Origin
+    results: list[Result]
+    fitted_on: int
+    cache: SliceCache
+    references: References | None
 
 
 @dataclass(frozen=True)
@@ -74,8 +98,9 @@ class _Task:
     model: Path
     digest: str
     options: EvaluationOptions
+    cohort: Cohort
     cache: SliceCache
-    moments: TrainingMoments
+    references: References | None
     given: tuple[tuple[int, ...], ...] | None
     score: Callable[[Reading, int], Any]
     subject: int
@@ -84,7 +109,7 @@ class _Task:
 def evaluate(
     model: str | Path, cohort: Cohort, options: EvaluationOptions, cache_folder: Path | None = None
 ) -> Evaluation:
-    """Return the scores of a model folder (or bundled model) on a split of a cohort, on the model's grid.
+    """Return the scores of a model folder (or bundled model) on a split of a cohort, in units that no model has a part in.
 
     `cache_folder` keeps the slices for later evaluations; without it they are written to a temporary folder.
 
@@ -93,12 +118,22 @@ def evaluate(
         ConfigurationError: The options name a cluster, and there is no cache folder.
         ModalityError: The model knows none of the images of a subject.
     """
-    origin, results, fitted_on = measured(model, cohort, options, score_subject, cache_folder)
-    scores = [score for each, _ in results for score in each]
+    found = measured(model, cohort, options, score_subject, cache_folder)
+    scores = [score for each in found.results for score in each.scores]
     if not scores:
         raise nothing_to_measure(cohort)
-    training = f"{fitted_on} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
-    return Evaluation(scores, [example for _, example in results], origin, training)
+    training = f"{found.fitted_on} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
+    cache, examples = found.cache, [each.example for each in found.results]
+    constants = {} if found.references is None else found.references.units.constants
+    return Evaluation(
+        scores,
+        examples,
+        found.origin,
+        training,
+        dict(zip(cache.modalities, constants, strict=True)),
+        {each.example.subject: each.factors for each in found.results},
+        {example.subject: cache.fingerprints_of(example.subject) for example in examples},
+    )
 
 
 def measured(
@@ -109,10 +144,10 @@ def measured(
     cache_folder: Path | None = None,
     *,
     references: bool = True,
-) -> tuple[Origin, list[Result], int]:
-    """Return the origin, the result of `score` for each subject of the split that has slices, and the number of training subjects.
+) -> Measured[Result]:
+    """Return the result of `score` for each subject of the split that has slices.
 
-    `score` must be importable by other processes. Without `references` none are fitted.
+    `score` must be importable by other processes. Without `references` none are fitted, and the slices are those that the model sees.
 
     Raises ConfigurationError for a cluster without `cache_folder`: its workers cannot read a temporary folder of this machine.
     """
@@ -122,27 +157,32 @@ def measured(
     digest = model_digest(Path(model))
     synthesizer = Synthesizer.from_folder(model, options.device, options.backend)
     description = synthesizer.description
-    cohort = in_model_order(cohort, description)
+    known = in_model_order(cohort, description)
+    sliced = _without_constants(cohort) if references else known
+    settings = score_settings(description, options) if references else cache_settings(description)
     chosen, training = chosen_subjects(
-        cohort, options, references=references, training=references or cache_folder is not None
+        known, options, references=references, training=references or cache_folder is not None
     )
     _warn_about_training_subjects(chosen, cohort.name, description)
     given = _parse_subsets(options.show, description)
     with ExitStack() as stack:
         folder = cache_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anymod-")))
         together = list(dict.fromkeys(subject.name for subject in (*training, *chosen)))
-        subjects, settings = [cohort.subject(name) for name in together], cache_settings(description)
+        if references:  # the slices of another voxel size, and those of dorent2024, lie beside them
+            folder /= f"scores-{settings.spacing_mm:g}mm"
+        subjects = [sliced.subject(name) for name in together]
         # The cache of other subjects, such as a run's own, is never overwritten.
-        check_same_slices(cohort, subjects, settings, folder)
-        cache = build_cache(cohort, subjects, settings, folder, options.workers)
+        check_same_slices(sliced, subjects, settings, folder)
+        cache = build_cache(sliced, subjects, settings, folder, options.workers)
         chosen = _with_slices(cache, chosen, together)
-        moments = fit_references(cache, [together.index(each.name) for each in training] if references else [])
+        fitted = fit_references(cache, [together.index(each.name) for each in training]) if references else None
         options = replace(options, device=str(synthesizer.device), backend=synthesizer.backend)
-        tasks = [
-            _Task(Path(model), digest, options, cache, moments, given, score, together.index(subject.name))
-            for subject in chosen
-        ]
-        return Origin(description, cohort.name, options), _score_all(tasks, options), len(training)
+        tasks = []
+        for place, subject in ((together.index(each.name), each) for each in chosen):
+            alone = replace(sliced, subjects=(sliced.subject(subject.name),))
+            tasks.append(_Task(Path(model), digest, options, alone, cache, fitted, given, score, place))
+        results = _score_all(tasks, options)
+        return Measured(Origin(description, cohort.name, options), results, len(training), cache, fitted)
 
 
 def nothing_to_measure(cohort: Cohort) -> CohortError:
@@ -209,17 +249,25 @@ def chosen_subjects(
     return measured, fitted_on
 
 
-def fit_references(cache: SliceCache, subjects: Sequence[int]) -> TrainingMoments:
-    """Return the moments over all usable slices of the training subjects (indices)."""
-    moments = TrainingMoments(len(cache.modalities))
-    height, width = cache.settings.image_size
-    size = 4 * slices_at_once(height * width)
+def score_settings(description: ModelDescription, options: EvaluationOptions) -> CacheSettings:
+    """Return how images are cut for their scores: all of the foreground, in the voxel size that was asked for or that of the model."""
+    return CacheSettings(spacing_mm=options.spacing_mm or description.spacing_mm, image_size=None)
+
+
+def _without_constants(cohort: Cohort) -> Cohort:
+    """Return the cohort without constants c_m: whoever writes them for training does not change the units of scores."""
+    return replace(cohort, modalities=tuple(replace(each, harmonized_median=None) for each in cohort.modalities))
+
+
+def fit_references(cache: SliceCache, subjects: Sequence[int]) -> References:
+    """Return the units that follow from the training subjects (indices), and the moments over all of their usable slices."""
+    landmarks = [record.landmarks for record in cache.records]
+    units, moments = ScoreUnits.measured(landmarks, subjects), TrainingMoments(len(cache.modalities))
     for subject in track(subjects, "fitting references", len(subjects)):
-        slices = cache.usable(subject)
-        for start in range(0, len(slices), size):
-            chunk = slices[start : start + size]
-            moments.add(cache.read([subject] * len(chunk), chunk, 0))
-    return moments
+        usable, ranges = cache.usable(subject).tolist(), units.ranges(landmarks[subject])
+        for place in usable:
+            moments.add(*cache.scaled(subject, slice(place, place + 1), ranges))
+    return References(units, moments)
 
 
 def _parse_subsets(show: Sequence[str] | None, description: ModelDescription) -> tuple[tuple[int, ...], ...] | None:
@@ -243,5 +291,5 @@ def _score_all(tasks: list[_Task], options: EvaluationOptions) -> list[Any]:
 def _score(task: _Task) -> Any:
     options = task.options
     synthesizer = synthesizer_of_process(task.model, options.device, options.backend, task.digest)
-    model, device = synthesizer.model, synthesizer.device
-    return task.score(Reading(model, task.cache, task.moments, options.draws, task.given, device), task.subject)
+    reading = Reading(synthesizer, task.cohort, task.cache, task.references, options.draws, task.given)
+    return task.score(reading, task.subject)

@@ -98,6 +98,14 @@ class ModelDescription(Settings):
         content = self.model_dump(mode="json", exclude={"anymod", "training", "calibration"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    def scale(self) -> dict[str, Any]:
+        """Return what decides the units of the model's images; models that have the same differ in their constants c_m at most."""
+        return {
+            "intensity": self.intensity.model_dump(mode="json"),
+            "targets": self.targets,
+            "constants": {modality.name: modality.harmonized_median for modality in self.modalities},
+        }
+
     def expected_error(self, shown: Collection[str], target: str) -> float | None:
         """Return the root mean squared error to expect of a target, images in [-1, 1]; None where it was not measured."""
         if self.calibration is None:

@@ -34,6 +34,7 @@ from anymod.training.starting_weights import take_weights
 from anymod.training.step import Adversary, Update, discriminators_step, model_step
 from anymod.training.validation import ValidationSlices, validate
 
+SCORE_UNITS = "cohort"  # of the best validation score; checkpoints of earlier versions hold it in units of their recipe
 CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Run:
         return {
             "step": self.step,
             "best": self.best,
+            "best_in": SCORE_UNITS,
             "groups": list(self.groups),
             "slices": self.cache.fingerprint,
             "started_from": self.started_from,
@@ -142,6 +144,11 @@ class Run:
             why = "its files differ from those of the run"
             raise CohortError("another cohort", self.cohort.root, why, "give the same cohort, or choose another --out")
         self.step, self.best, self.started_from = state["step"], state["best"], state["started_from"]
+        if state.get("best_in") != SCORE_UNITS and self.best > -float("inf"):
+            logger.warning(
+                "an earlier version measured the best validation score in other units; the next one counts as best"
+            )
+            self.best = -float("inf")
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
