@@ -26,6 +26,9 @@ from anymod.synthesis.cohort import model_digest, synthesizer_of_process
 
 logger = logging.getLogger(__name__)
 
+PROTOCOL_VERSION = 2
+"""1: the units of each model's own images, on its own slices. 2: units of the cohort, on all of the foreground."""
+
 Result = TypeVar("Result")
 
 
@@ -163,7 +166,6 @@ def measured(
     chosen, training = chosen_subjects(
         known, options, references=references, training=references or cache_folder is not None
     )
-    _warn_about_training_subjects(chosen, cohort.name, description)
     given = _parse_subsets(options.show, description)
     with ExitStack() as stack:
         folder = cache_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anymod-")))
@@ -175,6 +177,7 @@ def measured(
         check_same_slices(sliced, subjects, settings, folder)
         cache = build_cache(sliced, subjects, settings, folder, options.workers)
         chosen = _with_slices(cache, chosen, together)
+        _warn_about_training_subjects(cache, chosen, cohort.name, description)
         fitted = fit_references(cache, [together.index(each.name) for each in training]) if references else None
         options = replace(options, device=str(synthesizer.device), backend=synthesizer.backend)
         tasks = []
@@ -191,11 +194,12 @@ def nothing_to_measure(cohort: Cohort) -> CohortError:
     return CohortError("nothing to measure", cohort.root, why, "choose other subsets")
 
 
-def _warn_about_training_subjects(measured: Sequence[Subject], cohort: str, description: ModelDescription) -> None:
+def _warn_about_training_subjects(
+    cache: SliceCache, measured: Sequence[Subject], cohort: str, description: ModelDescription
+) -> None:
     """Warn if the model was trained on some of the subjects to measure, for example those of another fold."""
-    training = description.training
-    known = set(training.get("subjects", ())) if training.get("cohort") == cohort else set()
-    both = [subject.name for subject in measured if subject.name in known]
+    images = {subject.name: cache.fingerprints_of(subject.name).values() for subject in measured}
+    both = description.trained_on(cohort, images)
     if both:
         logger.warning("the model was trained on %d of the measured subjects, for example %s", len(both), both[0])
 

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from anymod.core.fidelity import DATA_RANGE
-from anymod.evaluation.protocol import Evaluation
+from anymod.evaluation.protocol import PROTOCOL_VERSION, Evaluation
 from anymod.evaluation.scores import AFFINE, MODEL
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
 from anymod.figures.examples import Case, draw_example, draw_extremes
 from anymod.files import write_json, write_text
 from anymod.reports.tables import format_mean, json_rows, markdown_table, write_rows
 
-PROTOCOL_VERSION = 2
-"""1: the units of each model's own images, on its own slices. 2: units of the cohort, on all of the foreground."""
 KINDS = {"hidden": "Hidden targets (synthesized from other modalities)", "shown": "Shown targets (reconstructed)"}
 
 
@@ -51,6 +49,9 @@ def _scale_facts(evaluation: Evaluation) -> dict[str, Any]:
         "spacing_mm": evaluation.spacing_mm,
         "unit_constants": evaluation.constants,
         "images": evaluation.fingerprints,
+        "training_subjects": description.trained_on(
+            evaluation.origin.cohort, {name: images.values() for name, images in evaluation.fingerprints.items()}
+        ),
         "model_scale": description.scale(),
         "model_units_per_unit": evaluation.factors,
     }

@@ -44,6 +44,9 @@ def write_model(folder: Path, model: Network, finished: FinishedTraining) -> Non
         "cohort": cohort.name,
         "fingerprint": cache.fingerprint,
         "subjects": [cache.subjects[index] for index in train],
+        "images": {
+            name: sorted(cache.fingerprints_of(name).values()) for name in map(cache.subjects.__getitem__, train)
+        },
         "steps": finished.steps,
         "started_from": finished.started_from,
         "objective": {**recipe.objective.model_dump(mode="json"), **recipe.model.objective.model_dump(mode="json")},
