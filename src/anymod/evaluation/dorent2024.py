@@ -27,7 +27,7 @@ from anymod.evaluation.protocol import EvaluationOptions, Origin, measured, noth
 from anymod.evaluation.scores import Reading
 from anymod.files import write_json, write_text
 from anymod.models import first_foreground
-from anymod.reports.intervals import Mean, bootstrap_mean, subject_means
+from anymod.reports.intervals import INTERVALS, Mean, bootstrap_mean, subject_means
 from anymod.reports.tables import format_mean, json_rows, markdown_table, write_rows
 from anymod.synthesis import SynthesisOptions, draw_images, slices_at_once
 
@@ -174,7 +174,7 @@ def dorent2024_text(evaluation: Dorent2024Evaluation) -> str:
             "Comparable with the tables of the paper only. Intensities from 0 to 255; whole slices with their background, if the target is"
             " not blank; the data range of each true slice; SSIM of each row as a separate signal. One draw at temperature 0.7, set to"
             " background where the first shown image is. Mean (standard deviation) over slices, as in the paper, then means over subjects"
-            " with 95 % bootstrap intervals.",
+            f" with 95 % intervals ({INTERVALS}).",
             "",
             markdown_table(header, rows, labels=3),
             "",

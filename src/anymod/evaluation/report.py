@@ -11,8 +11,10 @@ from anymod.core.fidelity import DATA_RANGE
 from anymod.evaluation.protocol import PROTOCOL_VERSION, Evaluation
 from anymod.evaluation.scores import AFFINE, MODEL
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
+from anymod.evaluation.tally import SCALES
 from anymod.figures.examples import Case, draw_example, draw_extremes
 from anymod.files import write_json, write_text
+from anymod.reports.intervals import INTERVALS
 from anymod.reports.tables import format_mean, json_rows, markdown_table, write_rows
 
 KINDS = {"hidden": "Hidden targets (synthesized from other modalities)", "shown": "Shown targets (reconstructed)"}
@@ -46,6 +48,7 @@ def _scale_facts(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "protocol_version": PROTOCOL_VERSION,
         "data_range": DATA_RANGE,
+        "ms_ssim": {"scales": SCALES, "beyond_border": "background"},
         "spacing_mm": evaluation.spacing_mm,
         "unit_constants": evaluation.constants,
         "images": evaluation.fingerprints,
@@ -81,14 +84,15 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
         f"References fitted on {evaluation.training}.",
         "Images drawn with " + ", ".join(f"{name} {value}" for name, value in draws.items()) + ".",
         "",
-        f"Means over subjects with 95 % bootstrap intervals, in voxels of {evaluation.spacing_mm:g} mm, inside the target's foreground"
+        f"Means over subjects with 95 % intervals ({INTERVALS}), in voxels of {evaluation.spacing_mm:g} mm, inside the target's foreground"
         " where at least one shown image has foreground too. Intensities in [-1, 1], data range 2, in units of the cohort: the core of"
         f" each image lies at {_constants_text(evaluation)} of the range. Reports of the same version, cohort, splits and voxel size can"
         " be compared, whatever the model. PSNR of equal images is 100 dB. SSIM is two-dimensional"
-        " (Gaussian window, sigma 1.5 pixels). Structure is the PSNR after the best affine map of a volume's intensities; the difference"
-        " to PSNR is an error of scale. Spectrum error is the largest relative deviation of the power spectrum within slices, up to half"
-        " the Nyquist frequency (0: as fine as the truth). Through plane is the change from slice to slice divided by the true one (1: as"
-        " in the truth; larger: slices do not fit together). Higher is better, except for MAE, spectrum error and through plane.",
+        f" (Gaussian window, sigma 1.5 pixels), MS-SSIM has {SCALES} scales; both see background beyond the border of a slice. Structure is"
+        " the PSNR after the best affine map of a volume's intensities; the difference to PSNR is an error of scale. Spectrum error is the"
+        " largest relative deviation of the power spectrum within slices, up to half the Nyquist frequency (0: as fine as the truth)."
+        " Through plane is the change from slice to slice divided by the true one (1: as in the truth; larger: slices do not fit together)."
+        " Higher is better, except for MAE, spectrum error and through plane.",
         "",
     ]
     for kind, title in KINDS.items():
