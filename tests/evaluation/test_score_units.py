@@ -15,10 +15,10 @@ from torch import Tensor
 from anymod.cohorts import Cohort, Modality, write_cohort
 from anymod.core.noise import Draw
 from anymod.evaluation import Evaluation, EvaluationOptions, evaluate
-from anymod.evaluation.protocol import fit_references
 from anymod.evaluation.scores import Reading, Scored, score_subject
 from anymod.models import MMHVAE, InputSpec, ModelDescription, ModelModality, save_model
 from anymod.slices import CacheSettings, build_cache
+from anymod.slices.references import References
 from anymod.slices.score_units import Landmarks, ScoreUnits
 from anymod.synthesis import SynthesisOptions, Synthesizer
 from anymod.volumes import Grid, IntensityRule, Volume, write_volume
@@ -139,7 +139,7 @@ def scored(cohort: Cohort, folder: Path, constant: float) -> Scored:
     synthesizer = Synthesizer(Answers(spec, constant), ModelDescription(**dict(description)), "cpu")
     settings = CacheSettings(spacing_mm=1.0, image_size=None)
     cache = build_cache(cohort, cohort.subjects, settings, folder)
-    reading = Reading(synthesizer, cohort, cache, fit_references(cache, [0, 1]), SynthesisOptions(), None)
+    reading = Reading(synthesizer, cohort, cache, References.fitted(cache, [0, 1]), SynthesisOptions(), None)
     return score_subject(reading, 2)
 
 

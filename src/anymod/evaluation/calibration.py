@@ -21,7 +21,17 @@ from anymod.errors import ReportError
 from anymod.evaluation.protocol import PROTOCOL_VERSION
 from anymod.evaluation.scores import MODEL
 from anymod.files import staged_folder, write_text
-from anymod.models import CARD, DESCRIPTION, WEIGHTS, Calibration, ModelDescription, find_model, load_model, read_card
+from anymod.models import (
+    CARD,
+    DESCRIPTION,
+    REFERENCES,
+    WEIGHTS,
+    Calibration,
+    ModelDescription,
+    find_model,
+    load_model,
+    read_card,
+)
 
 HEADING = "## Expected errors"
 
@@ -50,7 +60,9 @@ def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = F
     }
     calibration = calibration.model_copy(update={"errors": errors})
     with staged_folder(out, overwrite=overwrite, keep=(folder, report)) as staged:
-        shutil.copyfile(folder / WEIGHTS, staged / WEIGHTS)
+        for name in (WEIGHTS, REFERENCES):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, staged / name)
         card = read_card(folder).partition(f"\n{HEADING}\n")[0]  # without the section of an earlier calibration
         write_text(staged / CARD, card + _card_lines(calibration))
         changed = description.model_copy(update={"calibration": calibration})

@@ -17,7 +17,7 @@ from anymod.evaluation.predictions import Drawing, score_grid
 from anymod.evaluation.tally import Tally
 from anymod.figures.examples import Example
 from anymod.slices import SliceCache
-from anymod.slices.score_units import ScoreUnits
+from anymod.slices.references import References
 from anymod.synthesis import SynthesisOptions, Synthesizer, slices_at_once
 
 MODEL, MEAN_IMAGE, AFFINE = "model", "mean-image", "affine-regression"
@@ -49,14 +49,6 @@ class Score:
     spectrum_error: float
     through_plane: float
     slices: int
-
-
-@dataclass(frozen=True)
-class References:
-    """Units of the scores, and moments of the training images in these units, both in the order of the slices' modalities."""
-
-    units: ScoreUnits
-    moments: TrainingMoments
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ def simulate_cohort(
     maps = [] if settings.anatomy is None else find_label_maps(settings.anatomy)
     names = [subject_name(index) for index in range(subjects)]
     strata = {name: "+".join(draw_observed(seed, index, settings)) for index, name in enumerate(names)}
-    splits = draw_splits(names, seed, settings.validation, settings.test, strata=strata)
+    validation = 0.0 if settings.test == 1 and "validation" not in settings.model_fields_set else settings.validation
+    splits = draw_splits(names, seed, validation, settings.test, strata=strata)
     keep = [] if settings.anatomy is None else [settings.anatomy]
     request = {"subjects": subjects, **_provenance(seed, settings), "label_maps": [states_of(path) for path in maps]}
     with (

@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from anymod.models import Draws, Network, built
 from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
 from anymod.slices import BatchPlan, SliceCache, augment
+from anymod.slices.references import References
 from anymod.training.adversary import build_discriminators, real_of
 from anymod.training.checkpoints import BEST, load_state, save_state
 from anymod.training.model_writing import FinishedTraining, write_model
@@ -256,6 +258,10 @@ class Run:
         self.share.fabric.barrier()
         return values
 
+    @cached_property
+    def _references(self) -> References:
+        return References.fitted(self.cache, self.cache.of_split("train"))
+
     def _write_model(self, quality: float | None) -> None:
         """Write the model folder, unless the recipe selects the best model and this one is not better."""
         better = quality is not None and quality > self.best
@@ -263,7 +269,9 @@ class Run:
             self.best = quality
             save_best(self.out / CHECKPOINTS, self.smoothed, self.step)
         if better or quality is None or self.recipe.training.select == "last":
-            training = FinishedTraining(self.recipe, self.cohort, self.cache, self.step, self.started_from)
+            training = FinishedTraining(
+                self.recipe, self.cohort, self.cache, self._references, self.step, self.started_from
+            )
             write_model(self.out / MODEL, self.smoothed, training)
 
 
