@@ -59,8 +59,9 @@ def test_a_cohort_of_test_subjects_is_compared_with_the_stored_references(cohort
     assert found.training == "2 subjects of cohort 'tiny' (stored with the model)"
     rows, expected = of_references(found), of_references(fitted)
     assert rows.keys() == expected.keys()
-    hidden = [key for key in rows if key[1] != key[2]]
-    assert [rows[key] for key in hidden] == pytest.approx([expected[key] for key in hidden], abs=4)
+    means = [key for key in rows if key[3] == "mean-image"]
+    assert [rows[key] for key in means] == pytest.approx([expected[key] for key in means], abs=4)
+    assert min(rows[key] for key in rows if key[3] == "affine-regression") > 25
     assert found.constants != fitted.constants
 
 
@@ -93,7 +94,7 @@ def broken(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
     [
         lambda text: text[:100],
         lambda text: "[]",
-        lambda text: text.replace("0.", "NaN, 0.", 1),
+        broken(lambda content: content["constants"].__setitem__(0, float("nan"))),
         broken(lambda content: content["patterns"][0]["sums"].pop()),
         broken(lambda content: content["patterns"][0].update(present=[0, 9])),
         broken(lambda content: content["constants"].pop()),

@@ -14,7 +14,8 @@ from anymod.evaluation import EvaluationOptions
 @dataclass(frozen=True)
 class Evaluate(Verb):
     """Synthesizes every modality from every subset of the subject's images. The simple predictors are the mean value of the modality and a
-    voxel-wise affine regression on the shown images, both fitted on the training subjects.
+    voxel-wise affine regression on the shown images, both fitted on the training subjects, or stored with the model where there are none.
+    Scores are in units of the cohort, so that models can be compared.
 
     --protocol dorent2024 scores slices as the paper's authors do, for comparison with their tables only: one draw at temperature 0.7, no
     simple predictors and no pictures.
@@ -26,7 +27,7 @@ class Evaluate(Verb):
     daily = ("model", "cohort", "out", "split", "show", "fold", "protocol", "overwrite")
     left_out = ("targets", "noise", "chunk")
     excluding = {
-        f"--protocol {name}": ("--temperature", "--samples", "--mirror", "--figures", "--training-split")
+        f"--protocol {name}": ("--temperature", "--samples", "--mirror", "--figures", "--spacing", "--training-split")
         for name in ("dorent2024", "authors")
     } | {"--fold": ("--split", "--training-split")}
 

@@ -178,10 +178,12 @@ def _gains(description: ModelDescription, facts: Mapping[str, Any], report: Path
 
 
 def _card_lines(calibration: Calibration) -> str:
+    draws = ", ".join(f"{name} {value}" for name, value in calibration.draws.items())
     return f"""
 {HEADING}
 
 `model.yaml` holds the root mean squared error of each target from each shown subset, on {len(calibration.subjects)} subjects of
-split "{calibration.split}" of cohort "{calibration.cohort}". `anymod synthesize --samples` adds it to the standard deviation of the
-samples. It is one number per image and does not say where the image is wrong.
+split "{calibration.split}" of cohort "{calibration.cohort}" (images drawn with {draws}).
+`anymod synthesize --samples` adds it to the standard deviation of the samples. It is one number per image and does not say where
+the image is wrong.
 """

@@ -25,6 +25,7 @@ class EvaluationOptions(Compute):
         option(
             "Voxel size at which images are scored. Default: the model's. Give one to compare models with different ones.",
             ge=0.1,
+            le=20,
         ),
     ] = None
     figures: Annotated[int, option("Number of subjects to draw pictures of.", ge=0)] = 4
