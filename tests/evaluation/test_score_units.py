@@ -14,7 +14,7 @@ from torch import Tensor
 
 from anymod.cohorts import Cohort, Modality, write_cohort
 from anymod.core.noise import Draw
-from anymod.evaluation import Evaluation, EvaluationOptions, evaluate
+from anymod.evaluation import Evaluation, EvaluationOptions, evaluate, predictions
 from anymod.evaluation.scores import Reading, Scored, score_subject
 from anymod.models import MMHVAE, InputSpec, ModelDescription, ModelModality, save_model
 from anymod.slices import CacheSettings, build_cache
@@ -131,6 +131,51 @@ class Answers:
         rows = torch.linspace(0.2, 1.4, self.spec.image_size[0])[:, None].expand(self.spec.image_size)  # of the core
         scaled = INPUT_FLOOR + (1 - INPUT_FLOOR) * self.constant * rows
         return scaled.expand(len(shown), len(targets), -1, -1)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """A model that answers with the images that it was given."""
+
+    spec: InputSpec
+    images: Tensor | None = None
+
+    def encode(self, images: Tensor, shown: Tensor) -> Copies:
+        return replace(self, images=images[:, :, images.shape[2] // 2])
+
+    def decode(self, shown: Tensor, targets: Sequence[int], draw: Draw) -> Tensor:
+        assert self.images is not None
+        return self.images[:, list(targets)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "least_db"),
+    [
+        ({}, 60),
+        ({"image_size": (32, 48)}, 60),
+        ({"orientation": "LPS"}, 60),
+        ({"spacing_mm": 1.5}, 20),  # coarser than the scores
+    ],
+)
+def test_a_model_that_returns_what_it_is_shown_has_no_error(
+    changes: dict[str, object], least_db: float, cohort: Cohort, tmp_path: Path
+) -> None:
+    """So nothing is lost on the way from the model's scale, grid and orientation to those of the scores."""
+    modalities = with_constants(0.2, 0.25, 0.3)  # below those of the cohort, so that nothing bright is clipped
+    description = tiny_description(tiny_model(), intensity=CORE, modalities=modalities, **changes)
+    synthesizer = Synthesizer(Copies(InputSpec(MODALITIES, description.image_size)), description, "cpu")
+    cache = build_cache(cohort, cohort.subjects, CacheSettings(spacing_mm=1.0, image_size=None), tmp_path)
+    reading = Reading(synthesizer, cohort, cache, References.fitted(cache, [0, 1]), SynthesisOptions(), None)
+    shown = [each for each in score_subject(reading, 2).scores if each.method == "model" and each.kind == "shown"]
+    assert len(shown) == 12
+    assert min(each.psnr_db for each in shown) > least_db
+
+
+def test_subsets_that_do_not_fit_into_memory_together_are_drawn_one_after_the_other(
+    cohort: Cohort, first: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "LARGEST_BYTES", 1)
+    assert evaluate(save_tiny_model(tmp_path / "model"), cohort, OPTIONS).scores == first.scores
 
 
 def scored(cohort: Cohort, folder: Path, constant: float) -> Scored:
