@@ -60,6 +60,10 @@ def test_unusable_fractions_are_refused(validation: float, test: float) -> None:
         draw_splits(NAMES, 0, validation, test)
 
 
+def test_all_subjects_may_be_for_the_test() -> None:
+    assert set(draw_splits(NAMES, 0, validation=0.0, test=1.0).values()) == {"test"}
+
+
 def test_unknown_test_subject_is_refused() -> None:
     with pytest.raises(CohortError, match="'s99' was not found; did you mean"):
         draw_splits(NAMES, 0, test_subjects=["s99"])

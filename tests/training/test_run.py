@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -23,9 +24,12 @@ from safetensors.torch import load_file
 from anymod.cohorts import Cohort
 from anymod.core.noise import MEAN
 from anymod.errors import CohortError, ConfigurationError, DivergenceError, OutputError
-from anymod.models import load_model
+from anymod.models import load_model, read_references
 from anymod.processes import Terminated
+from anymod.slices import open_cache
+from anymod.slices.references import References
 from anymod.training import loop, train, validation
+from anymod.volumes import content_fingerprint, read_volume
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -85,6 +89,20 @@ def test_a_run_writes_what_it_promises(finished: Path) -> None:
     assert model.spec.modalities == ("t1", "t2", "us")
     assert description.training["subjects"] == ["a", "b", "c"]
     assert description.modalities[0].high > description.modalities[0].low
+
+
+def test_the_model_knows_its_training_images_and_their_moments(cohort: Cohort, finished: Path) -> None:
+    _, description = load_model(finished / "model")
+    image = read_volume(cohort.path(cohort.subject("b"), "t1"))
+    assert description.trained_on("elsewhere", {"z": [content_fingerprint(image)], "y": ["0"]}) == ["z"]
+    references = read_references(finished / "model")
+    assert references is not None
+    assert (references.subjects, references.cohort) == (3, "phantoms")
+    moments = references.moments_in(dict(zip(references.modalities, references.constants, strict=True)))
+    cache = open_cache(finished / "cache")
+    fitted = References.fitted(cache, cache.of_split("train"))
+    assert moments.mean(0) == pytest.approx(fitted.moments.mean(0))
+    np.testing.assert_allclose(moments.regression(0b001, 2), fitted.moments.regression(0b001, 2))
 
 
 def test_metrics_hold_every_step_and_every_term(finished: Path) -> None:

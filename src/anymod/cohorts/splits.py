@@ -24,12 +24,17 @@ def draw_splits(
 
     Each subject gets a random number from (seed, name); the lowest go to test, the next to validation. The order of `names` does not
     matter, and an added subject rarely moves others. `test_subjects`, if given, are the whole test split. A fraction above 0 gives at
-    least one subject as long as two remain for training. `strata` gives each subject's kind, such as its modalities: every split then
+    least one subject as long as two remain for training; with `test` 1 and `validation` 0 all subjects test.
+
+    `strata` gives each subject's kind, such as its modalities: every split then
     contains each kind in proportion, to within two subjects. Raises CohortError for fractions that cannot be used or unknown subjects.
     """
+    if (validation, test) == (0, 1) and not test_subjects:
+        return dict.fromkeys(names, "test")
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
         why = f"validation is {validation} and test {test}"
-        raise CohortError("unusable fractions", "the split", why, "give fractions of at least 0 with a sum below 1")
+        remedy = "give fractions of at least 0 with a sum below 1, or --test 1 for a cohort of test subjects only"
+        raise CohortError("unusable fractions", "the split", why, remedy)
     check_known(test_subjects, names, "--test-subjects")
     queue = _queue(set(names) - set(test_subjects), seed, strata or {})
     splits = dict.fromkeys(test_subjects, "test")

@@ -40,11 +40,6 @@ class Batch:
         """Return some of the rows, as views."""
         return self._each(lambda tensor: tensor[chosen], self.subjects[chosen])
 
-    def with_context(self, slices: int) -> Batch:
-        """Return the batch with no more than that many neighbours on each side."""
-        middle = self.images.shape[2] // 2
-        return replace(self, images=self.images[:, :, max(0, middle - slices) : middle + slices + 1])
-
     def with_shown_targets(self) -> Batch:
         """Return the batch with the network's inputs, augmentation included, as the targets of shown modalities."""
         return replace(self, shown_targets=self.images[:, :, self.images.shape[2] // 2])

@@ -59,6 +59,9 @@ class Calibration(Settings):
     split: str
     subjects: tuple[str, ...] = Field(min_length=1)
     model: str = Field(description="fingerprint of the model that was measured")
+    draws: dict[str, Any] = Field(
+        default_factory=dict, description="temperature, samples, mirror and so on of the images that were measured"
+    )
     errors: dict[str, dict[str, float]] = Field(
         description="root mean squared error over the foreground, images in [-1, 1], by what is shown (t1+flair) and target"
     )
@@ -78,7 +81,9 @@ class ModelDescription(Settings):
     orientation: Literal["RAS", "LPS"] = Field(default="RAS", description="directions of rows, columns and slices")
     intensity: IntensityRule
     targets: Literal["percentile", "harmonized"]
-    training: dict[str, Any] = Field(description="cohort's name and fingerprint, subjects, steps, seed")
+    training: dict[str, Any] = Field(
+        description="cohort's name and fingerprint, subjects and the fingerprints of their images, steps, seed"
+    )
     weights_sha256: str = ""
     calibration: Calibration | None = None
 
@@ -101,6 +106,27 @@ class ModelDescription(Settings):
         """Return a SHA-256 of everything that shapes the images: weights, network, grid and intensities."""
         content = self.model_dump(mode="json", exclude={"anymod", "training", "calibration"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def trained_on(self, cohort: str, subjects: Mapping[str, Collection[str]]) -> list[str]:
+        """Return which subjects the model was trained on, given the content fingerprints of each one's images.
+
+        A subject is recognized by any of its images, whatever it is called. A model of an earlier version knows no fingerprints; its
+        training subjects are recognized by the names of cohort and subject.
+        """
+        images = self.training.get("images")
+        if images is None:
+            names = set(self.training.get("subjects", ())) if self.training.get("cohort") == cohort else set()
+            return [name for name in subjects if name in names]
+        known = {fingerprint for each in images.values() for fingerprint in each}
+        return [name for name, fingerprints in subjects.items() if not known.isdisjoint(fingerprints)]
+
+    def scale(self) -> dict[str, Any]:
+        """Return what decides the units of the model's images; models that have the same differ in their constants c_m at most."""
+        return {
+            "intensity": self.intensity.model_dump(mode="json"),
+            "targets": self.targets,
+            "constants": {modality.name: modality.harmonized_median for modality in self.modalities},
+        }
 
     def expected_error(self, shown: Collection[str], target: str) -> float | None:
         """Return the root mean squared error to expect of a target, images in [-1, 1]; None where it was not measured."""

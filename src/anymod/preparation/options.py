@@ -105,7 +105,9 @@ class SplitChoice(Settings):
 
     seed: Annotated[int, option("Seed of the random split.", ge=0)] = 0
     validation: Annotated[float, option("Fraction of the patients for validation.", ge=0, le=1)] = 0.15
-    test: Annotated[float, option("Fraction of the patients for the test.", ge=0, le=1)] = 0.15
+    test: Annotated[float, option("Fraction of the patients for the test; 1 if none is for training.", ge=0, le=1)] = (
+        0.15
+    )
     test_subjects: Annotated[Names, option("Names of the test subjects, instead of --test.", "NAMES")] = ()
     list_file: Annotated[Path | None, option("Table with the columns subject,split.", "CSV")] = None
     folds: Annotated[int | None, option("Draw folds 0 to K-1 for cross-validation instead.", "K", ge=2)] = None
@@ -134,7 +136,9 @@ class SplitChoice(Settings):
         if self.folds is not None:
             drawn = draw_folds(list(strata), self.seed, self.folds, strata)
         else:
-            drawn = draw_splits(list(strata), self.seed, self.validation, self.test, asked, strata)
+            # All subjects test: the default fraction for validation gives way.
+            validation = 0.0 if self.test == 1 and "validation" not in self.model_fields_set else self.validation
+            drawn = draw_splits(list(strata), self.seed, validation, self.test, asked, strata)
         splits = {name: drawn[patients[name]] for name in names}
         unnamed = [name for name in names if splits[name] == "test" and name not in self.test_subjects]
         if self.test_subjects and unnamed:

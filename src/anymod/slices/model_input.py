@@ -7,7 +7,7 @@ outside the foreground contributes to no value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from anymod.volumes import Grid, Volume, foreground_box, measured_part, model_gr
 RULE = 3  # of slicing; a new number whenever the same files would give other slices, so that stored ones are made again
 MOST_VOXELS = 2**29  # of one image's slices: 2 GiB; a head of 256 mm has a quarter of that at 0.5 mm
 HAIR = 1e-3  # of a voxel: more than rounding moves a point
+WHOLE_STRIDE = 16  # even, as model sizes are: voxels of two grids around one foreground then coincide
 LEAST_SHARE = 0.0487  # of a voxel that must be inside the model's foreground; far from simple fractions, where rounding would decide
 
 
@@ -47,7 +48,9 @@ class ModelGrid:
         box = foreground_box(turned.union)
         tight = turned.grid.part(box)
         height, width, count = model_grid(tight, settings.spacing_mm, orientation=settings.orientation).shape
-        rows, columns = settings.image_size
+        rows, columns = settings.image_size or (0, 0)
+        if settings.image_size is None:
+            stride = stride or WHOLE_STRIDE
         if stride is not None:
             rows, columns = (-(-max(pair) // stride) * stride for pair in ((rows, height), (columns, width)))
         if rows * columns * count > MOST_VOXELS:
@@ -85,15 +88,24 @@ class ModelGrid:
         Only planes' values inside `seen` (bool, of their shape) count. A voxel outside the subject's `foreground` [X, Y, Z], or that
         the model did not see, is `outside`.
         """
-        inside = seen.transpose(1, 2, 0)
-        values, share = (
-            resample(_with_border(each, self.grid, 0.0), self.own).data
-            for each in (np.where(inside, planes.transpose(1, 2, 0), np.float32(0)), inside.astype(np.float32))
-        )
-        known = foreground & (share > LEAST_SHARE)
-        np.divide(values, share, out=values, where=known)
-        values[~known] = outside
+        (values,), known = self.on_grid([planes], seen, self.own)
+        values[~(known & foreground)] = outside
         return Volume(values, self.own)
+
+    def on_grid(self, images: Sequence[Array], seen: Array, grid: Grid) -> tuple[list[Array], Array]:
+        """Return images, each as planes (slice, row, column), on another grid [X, Y, Z], and where they are known there.
+
+        Only values inside `seen` (bool, of the planes' shape) count; where they are not known, the values mean nothing.
+        """
+        inside = seen.transpose(1, 2, 0)
+        filled = (np.where(inside, planes.transpose(1, 2, 0), np.float32(0)) for planes in images)
+        share, *moved = (
+            resample(_with_border(each, self.grid, 0.0), grid).data for each in (inside.astype(np.float32), *filled)
+        )
+        known = share > LEAST_SHARE
+        for values in moved:
+            np.divide(values, share, out=values, where=known)
+        return moved, known
 
 
 @dataclass(frozen=True)

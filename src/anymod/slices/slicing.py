@@ -21,6 +21,8 @@ from anymod.folders import replaced_folder
 from anymod.slices.intensities import Anchor
 from anymod.slices.model_input import RULE, model_input
 from anymod.slices.records import ARRAYS, RECORD, CacheSettings, SubjectSlices
+from anymod.slices.score_units import Landmarks
+from anymod.volumes import content_fingerprint
 
 WHITE_MATTER_LABELS = (2, 41)
 """Left and right cerebral white matter in FreeSurfer's numbers; simulated subjects use 2 for both."""
@@ -47,10 +49,12 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         except CohortError as problem:
             logger.warning("slicing subject %s again: %s", task.subject.name, problem)
         else:
-            if record.key == key and all((target / name).is_file() for name in ARRAYS):
+            whole = record.fingerprints and record.landmarks  # unlike a record of an earlier version
+            if whole and record.key == key and all((target / name).is_file() for name in ARRAYS):
                 return record
     images = read_subject_images(task.cohort, task.subject)
     white_matter = tuple(_white_matter(task, images, modality) for modality in task.cohort.modalities)
+    turned = images.turned("RAS")
     seen = model_input(images, {each.name: each.group for each in task.cohort.modalities}, task.settings)
     record = SubjectSlices(
         name=task.subject.name,
@@ -62,6 +66,16 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         union_fractions=tuple(seen.union.mean((1, 2)).round(6).tolist()),
         labelled=tuple(bool(plane.any()) for plane in seen.label),
         cut_off=seen.cut_off,
+        landmarks=tuple(
+            Landmarks.of(turned.volumes[each.name], turned.foregrounds[each.name], each.group)
+            if each.name in turned.volumes
+            else None
+            for each in task.cohort.modalities
+        ),
+        fingerprints=tuple(
+            content_fingerprint(images.volumes[each.name]) if each.name in images.volumes else None
+            for each in task.cohort.modalities
+        ),
     )
     _write(target, record, (seen.planes, seen.foreground, seen.label))
     return record
@@ -85,10 +99,18 @@ def slices_key(task: SlicingTask) -> str:
 
 
 def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) -> Anchor | None:
-    """Return what harmonized targets need of one image; ultrasound keeps the input's rule (docs/method.md section 9)."""
-    if task.settings.targets != "harmonized" or modality.group == "us" or modality.name not in images.volumes:
+    return white_matter_anchor(images, modality, task.settings, f"subject '{task.subject.name}'")
+
+
+def white_matter_anchor(
+    images: SubjectImages, modality: Modality, settings: CacheSettings, where: str
+) -> Anchor | None:
+    """Return what a harmonized target needs of one image; None for ultrasound, which keeps the input's rule (docs/method.md section 9).
+
+    Raises CohortError where the subject, named by `where`, has no tissue map or no white matter in it.
+    """
+    if settings.targets != "harmonized" or modality.group == "us" or modality.name not in images.volumes:
         return None
-    where = f"subject '{task.subject.name}'"
     if images.tissue is None:
         remedy = "give a tissue map ('anymod prepare --white-matter auto' makes one), or choose targets: percentile"
         raise CohortError("no tissue map", where, "harmonized targets need to know its white matter", remedy)
@@ -98,7 +120,7 @@ def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) 
         why = f"no voxel of {modality.name}'s foreground has label 2 or 41 (white matter)"
         raise CohortError("no white matter", where, why, "correct the tissue map, or choose targets: percentile")
     median = float(np.median(data[white_matter]))
-    return Anchor.of(data[foreground], median, task.settings.intensity, f"the white matter of {modality.name}, {where}")
+    return Anchor.of(data[foreground], median, settings.intensity, f"the white matter of {modality.name}, {where}")
 
 
 def _write(target: Path, record: SubjectSlices, arrays: Sequence[Array]) -> None:

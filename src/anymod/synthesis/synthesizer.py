@@ -20,7 +20,7 @@ from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, Synthesizes, load_model
 from anymod.slices import CacheSettings
-from anymod.slices.intensities import input_maps, write_row
+from anymod.slices.intensities import Anchor, input_maps, write_row
 from anymod.slices.model_input import ModelInput, model_input
 from anymod.synthesis.drawing import draw_images, encoded
 from anymod.synthesis.options import SynthesisOptions
@@ -160,6 +160,21 @@ class Synthesizer:
         """Return what maps each modality's raw values to the network's input, None where it is not shown."""
         modalities = zip(seen.scales, self.description.modalities, strict=True)
         return [None if scale is None else scale.input_range(each.harmonized_median) for scale, each in modalities]
+
+    def true_range(self, seen: ModelInput, name: str, white_matter: Anchor | None) -> IntensityRange:
+        """Return what the scale of a modality would be if its image, which is shown, were a target.
+
+        `white_matter` is that of the image where the model's targets are harmonized. A model whose constant is not known takes the
+        image's own.
+        """
+        position = self.description.position(name)
+        constant = self.description.modalities[position].harmonized_median
+        if white_matter is not None:
+            return white_matter.anchored(constant or white_matter.share, TARGET_FLOOR)
+        scale = seen.scales[position]
+        if scale is None:
+            raise ValueError(f"{name} is not shown")
+        return scale.input_range(constant)
 
     def _units(self, seen: ModelInput, position: int) -> IntensityRange:
         """Return what turns a target's scaled values into raw ones: its own range where it was shown, else the model's typical one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from anymod.processes import Terminated, sigterm_noted
 from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
 from anymod.slices import BatchPlan, SliceCache
+from anymod.slices.references import References
 from anymod.training.adversary import build_discriminators, real_of
 from anymod.training.checkpoints import BEST, load_state, save_state
 from anymod.training.model_writing import FinishedTraining, write_model
@@ -34,6 +36,7 @@ from anymod.training.starting_weights import take_weights
 from anymod.training.step import Adversary, Update, discriminators_step, model_step
 from anymod.training.validation import ValidationSlices, validate
 
+SCORE_UNITS = "cohort"  # of the best validation score; checkpoints of earlier versions hold it in units of their recipe
 CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
 
 logger = logging.getLogger(__name__)
@@ -101,6 +104,7 @@ class Run:
         return {
             "step": self.step,
             "best": self.best,
+            "best_in": SCORE_UNITS,
             "groups": list(self.groups),
             "slices": self.cache.fingerprint,
             "started_from": self.started_from,
@@ -119,6 +123,11 @@ class Run:
             why = "its files differ from those of the run"
             raise CohortError("another cohort", self.cohort.root, why, "give the same cohort, or choose another --out")
         self.step, self.best, self.started_from = state["step"], state["best"], state["started_from"]
+        if state.get("best_in") != SCORE_UNITS and self.best > -float("inf"):
+            logger.warning(
+                "an earlier version measured the best validation score in other units; the next one counts as best"
+            )
+            self.best = -float("inf")
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
@@ -232,6 +241,10 @@ class Run:
         self.share.fabric.barrier()
         return values
 
+    @cached_property
+    def _references(self) -> References:
+        return References.fitted(self.cache, self.cache.of_split("train"))
+
     def _write_model(self, quality: float | None) -> None:
         """Write the model folder, unless the recipe selects the best model and this one is not better."""
         better = quality is not None and quality > self.best
@@ -239,7 +252,9 @@ class Run:
             self.best = quality
             save_best(self.out / CHECKPOINTS, self.smoothed, self.step)
         if better or quality is None or self.recipe.training.select == "last":
-            training = FinishedTraining(self.recipe, self.cohort, self.cache, self.step, self.started_from)
+            training = FinishedTraining(
+                self.recipe, self.cohort, self.cache, self._references, self.step, self.started_from
+            )
             with replaced_folder(self.out / MODEL) as folder:
                 write_model(folder, self.smoothed, training)
 

@@ -1,6 +1,7 @@
 from .boxes import foreground_box as foreground_box
 from .canonical import model_grid as model_grid
 from .checks import check_image as check_image
+from .fingerprints import content_fingerprint as content_fingerprint
 from .foreground import (
     background_of as background_of,
     foreground_doubt as foreground_doubt,
@@ -14,6 +15,7 @@ from .intensity import (
     IntensityRule as IntensityRule,
     anchored_range as anchored_range,
     core_median as core_median,
+    innermost_median as innermost_median,
     measure_range as measure_range,
     scale as scale,
     unscale as unscale,
