@@ -86,3 +86,12 @@ def test_absent_folder_and_unusable_name_patterns_are_refused(tmp_path: Path) ->
 def test_a_name_that_no_modality_can_have_is_refused(name: str) -> None:
     with pytest.raises(CohortError, match="unusable modality name"):
         Source(Path("raw"), patterns={name: "*"})
+
+
+def test_letters_with_accents_are_found_in_both_spellings(tmp_path: Path) -> None:
+    one_piece, decomposed = "M\u00fcller", "Mu\u0308ller"
+    for pattern in (one_piece, decomposed):
+        (found,) = find_subjects(touch(tmp_path, f"{decomposed}/t1.nii.gz"), {"t1": f"{pattern[:2]}*/t1*"})
+        assert found.name == one_piece
+    (found,) = find_subjects(tmp_path, {"t1": "*/t1*"}, f"{one_piece[:2]}{{subject}}/")
+    assert found.name == one_piece[2:]

@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 from typing import Any, Literal
+from unicodedata import normalize
 
 from pydantic import Field
 
@@ -127,7 +128,7 @@ def read_csv(path: Path) -> list[list[str]]:
     """Return the stripped cells of a comma-separated UTF-8 file, header first, without blank lines; raise CohortError if broken."""
     try:
         # utf-8-sig, because spreadsheet programs start files with a byte-order mark.
-        text = path.read_text(encoding="utf-8-sig")
+        text = normalize("NFC", path.read_text(encoding="utf-8-sig"))
         lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text), strict=True) if line]
     except FileNotFoundError:
         raise CohortError("no such file", path, "it does not exist", "write the table") from None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unicodedata import normalize
 
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
 from anymod.configuration import nearest
@@ -114,7 +115,9 @@ def _matches(raw: Path, pattern: str, leave_out: Path | None) -> list[Path]:
             "unusable pattern", f"'{pattern}'", "it leaves the folder", "write a pattern for paths below --raw"
         )
     try:
-        paths = sorted(raw.glob(pattern))
+        # macOS may decompose letters with accents in file names, other systems and keyboards do not.
+        spellings = {pattern, normalize("NFC", pattern), normalize("NFD", pattern)}
+        paths = sorted({path for spelling in spellings for path in raw.glob(spelling)})
     except (ValueError, NotImplementedError) as problem:
         remedy = "write a pattern for paths below --raw, such as '**/t1.nii.gz'"
         raise CohortError("unusable pattern", f"'{pattern}'", str(problem), remedy) from None
@@ -134,7 +137,7 @@ def _first_folder(file: Path, raw: Path) -> str:
     if len(parts) < 2:
         remedy = "put each subject into a folder, or give the place of its name, such as --subject-from '{subject}_*'"
         raise CohortError("no subject", file, f"it lies directly in {raw}", remedy)
-    return parts[0]
+    return normalize("NFC", parts[0])
 
 
 def subject_pattern(pattern: str) -> Callable[[Path, Path], str]:
@@ -147,11 +150,11 @@ def subject_pattern(pattern: str) -> Callable[[Path, Path], str]:
         remedy = "write one, such as '{subject}_*' or 'site-*/{subject}/'"
         raise CohortError("unusable --subject-from", f"'{pattern}'", "it needs one {subject}", remedy)
     meaning = {"{subject}": r"(?P<subject>[^/]+)", "**": r".*", "*": r"[^/]*"}
-    parts = re.split(r"(\{subject\}|\*\*|\*)", pattern)
+    parts = re.split(r"(\{subject\}|\*\*|\*)", normalize("NFC", pattern))
     expression = re.compile("".join(meaning.get(part, re.escape(part)) for part in parts))
 
     def name_of(file: Path, raw: Path) -> str:
-        match = expression.match(file.relative_to(raw).as_posix())
+        match = expression.match(normalize("NFC", file.relative_to(raw).as_posix()))
         if match is None:
             raise CohortError("no subject", file, f"its path does not begin like '{pattern}'", "correct --subject-from")
         return match["subject"]
