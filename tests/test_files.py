@@ -10,6 +10,7 @@ import pytest
 
 from anymod.errors import CohortError, OutputError
 from anymod.files import atomic_write, confined, finished_record, sha256, write_json, write_text
+from anymod.folders import replaced_folder
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -46,6 +47,16 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path) -> No
     assert os.listdir(tmp_path) == []
 
 
+def test_an_error_of_a_writer_that_hides_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No space left"), atomic_write(tmp_path / "last.pt"):
+        try:
+            raise OSError(28, os.strerror(28))
+        except OSError:
+            raise RuntimeError("unexpected pos 576 vs 534") from None
+    with pytest.raises(RuntimeError, match="unexpected"), atomic_write(tmp_path / "last.pt"):
+        raise RuntimeError("unexpected")  # a bug stays a bug
+
+
 def test_json_says_its_format_and_version_first(tmp_path: Path) -> None:
     write_json(tmp_path / "synthesis.json", {"seed": 3})
     assert list(json.loads((tmp_path / "synthesis.json").read_text())) == ["format", "anymod", "seed"]
@@ -63,6 +74,36 @@ def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
 
 def test_a_path_inside_is_returned(tmp_path: Path) -> None:
     assert confined(tmp_path, "subjects/a/t1.nii.gz", error=CohortError) == tmp_path / "subjects/a/t1.nii.gz"
+
+
+def test_a_letter_with_an_accent_is_found_in_both_spellings(tmp_path: Path) -> None:
+    written, on_disk = "M\u00fcller/t1.nii.gz", "Mu\u0308ller/t1.nii.gz"
+    write_text(tmp_path / on_disk, "")
+    assert confined(tmp_path, written, error=CohortError) == tmp_path / on_disk
+    assert confined(tmp_path, on_disk, error=CohortError) == tmp_path / on_disk
+    assert confined(tmp_path, "\u00fcber", error=CohortError) == tmp_path / "\u00fcber"  # not there
+
+
+def test_text_keeps_the_bytes_of_file_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    write_text(tmp_path / "sources.csv", os.fsdecode(b"M\xfcller.nii"))
+    assert (tmp_path / "sources.csv").read_bytes() == b"M\xfcller.nii"
+
+
+def test_files_and_folders_follow_the_umask_without_chmod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    for module, name in ((os, "chmod"), (os, "fchmod"), (Path, "chmod")):
+        monkeypatch.setattr(module, name, refused)
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "file", "")
+        with replaced_folder(tmp_path / "cache") as folder:
+            write_text(folder / "slices", "")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"file": 0o640, "cache": 0o750, "slices": 0o640}
 
 
 @pytest.mark.parametrize("relative", ["../x", "a/../../x", "/etc/passwd", "link/x", "loop/x", "a\0b"])

@@ -79,6 +79,10 @@ class _StrictDumper(yaml.SafeDumper):
         return True
 
 
+# A file name need not be UTF-8, YAML is: other bytes become \udcNN.
+_StrictDumper.add_representer(
+    str, lambda dumper, text: dumper.represent_str(text.encode("utf-8", "backslashreplace").decode())
+)
 for _side in (_StrictLoader, _StrictDumper):
     # PyYAML follows YAML 1.1, where 1e-4 is a text; people mean the number.
     _side.add_implicit_resolver(

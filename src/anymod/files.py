@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from anymod.errors import AnymodError, OutputError
 from anymod.processes import machine, runs, start_of
@@ -165,4 +166,7 @@ def confined(root: Path, relative: str, *, error: type[AnymodError]) -> Path:
         inside = False
     if not inside or Path(relative).is_absolute():
         raise error("path outside its folder", root, f"'{relative}' leaves it", "use a path relative to the folder")
-    return root / relative
+    # macOS may decompose letters with accents in file names, tables have them in one piece.
+    spellings = (root / normalize(form, relative) for form in ("NFC", "NFD"))
+    there = (path for path in (root / relative, *spellings) if path.exists())
+    return root / relative if relative.isascii() else next(there, root / relative)

@@ -199,3 +199,12 @@ def test_suggested_place_of_the_subject_works(tmp_path: Path, depth: int) -> Non
     place = re.search(r"--subject-from '(.*)'", refusal(raw, {"t1": "**/t1.nii"}))
     assert place is not None
     assert [each.name for each in find_subjects(raw, {"t1": "**/t1.nii"}, place[1])] == ["a", "b"]
+
+
+def test_letters_with_accents_are_found_in_both_spellings(tmp_path: Path) -> None:
+    one_piece, decomposed = "M\u00fcller", "Mu\u0308ller"
+    for pattern in (one_piece, decomposed):
+        (found,) = find_subjects(touch(tmp_path, f"{decomposed}/t1.nii.gz"), {"t1": f"{pattern[:2]}*/t1*"})
+        assert found.name == one_piece
+    (found,) = find_subjects(tmp_path, {"t1": "*/t1*"}, f"{one_piece[:2]}{{subject}}/")
+    assert found.name == one_piece[2:]

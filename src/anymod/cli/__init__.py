@@ -79,7 +79,7 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except (AnymodError, OSError, UnicodeError) as error:
-            if ctx.params["traceback"]:
+            if ctx.params["traceback"] or isinstance(error, BrokenPipeError):  # `| head`: ends without a word
                 raise
             typer.echo(f"error: {printable(_one_line(error))}", err=True)
             raise typer.Exit(1) from None
@@ -120,7 +120,8 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return f"unusable name: {error}; give files and folders names that are UTF-8"
     if isinstance(error, OSError):
-        return f"stopped: {' '.join(str(error).split())}; check space and permissions, and repeat the command"
+        where, why = error.filename or "the output", error.strerror or " ".join(str(error).split())
+        return f"stopped in {where}: {why}; check space and permissions, and repeat the command"
     return str(error)
 
 
@@ -132,6 +133,12 @@ def main() -> None:
             stream.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8 keep their bytes
     try:
         app()
+    except OSError as error:  # the help, where it cannot be printed
+        if "--traceback" in sys.argv:
+            raise
+        with suppress(OSError):
+            typer.echo(f"error: {_one_line(error)}", err=True)
+        sys.exit(1)
     except Terminated:
         with suppress(OSError):
             typer.echo("ended by SIGTERM", err=True)

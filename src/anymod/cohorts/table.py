@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from unicodedata import normalize
 
 from pydantic import Field
 
@@ -140,7 +141,7 @@ def read_csv(path: Path) -> list[list[str]]:
     """
     try:
         # utf-8-sig, because spreadsheet programs start files with a byte-order mark.
-        text = read_text(path, encoding="utf-8-sig")
+        text = normalize("NFC", read_text(path, encoding="utf-8-sig"))
         lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text), strict=True)]
     except FileNotFoundError:
         raise CohortError("no such file", path, "it does not exist", "write the table") from None

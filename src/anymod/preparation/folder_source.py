@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unicodedata import normalize
 
 from anymod.cohorts.patients import patients_of
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
@@ -144,7 +145,7 @@ def _first_folder(file: Path, raw: Path) -> str:
     if len(parts) < 2:
         remedy = "put each subject into a folder, or give the place of its name, such as --subject-from '{subject}_*'"
         raise CohortError("no subject", file, f"it lies directly in {raw}", remedy)
-    return parts[0]
+    return normalize("NFC", parts[0])
 
 
 def name_pattern(pattern: str, what: str) -> Callable[[Path, Path], str]:
@@ -159,11 +160,11 @@ def name_pattern(pattern: str, what: str) -> Callable[[Path, Path], str]:
         remedy = f"write one, such as '{place}_*' or 'site-*/{place}/'"
         raise CohortError(f"unusable {option}", f"'{pattern}'", f"it needs one {place}", remedy)
     meaning = {place: r"(?P<name>[^/]+)", "**": r".*", "*": r"[^/]*"}
-    parts = re.split(rf"({re.escape(place)}|\*\*|\*)", pattern)
+    parts = re.split(rf"({re.escape(place)}|\*\*|\*)", normalize("NFC", pattern))
     expression = re.compile("".join(meaning.get(part, re.escape(part)) for part in parts))
 
     def name_of(file: Path, raw: Path) -> str:
-        match = expression.match(file.relative_to(raw).as_posix())
+        match = expression.match(normalize("NFC", file.relative_to(raw).as_posix()))
         if match is None:
             raise CohortError(f"no {what}", file, f"its path does not begin like '{pattern}'", f"correct {option}")
         return match["name"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
+from unicodedata import normalize
 
 from anymod.errors import CohortError
 
@@ -74,11 +75,13 @@ class Tree:
         if part == "**":
             yield from self.everything if folder == self.raw else self._folders(folder)
         elif not set(part) & set("*?["):
-            path = folder / part
-            if os.path.lexists(path) and not (part.startswith(".") or self._is_left_out(path)):
-                yield path
+            for path in {folder / part, folder / normalize("NFC", part), folder / normalize("NFD", part)}:
+                if os.path.lexists(path) and not (part.startswith(".") or self._is_left_out(path)):
+                    yield path
         else:
-            chosen = [path for path in self.entries(folder) if fnmatchcase(path.name, part)]
+            # macOS may decompose letters with accents in file names, other systems and keyboards do not.
+            spellings = {part, normalize("NFC", part), normalize("NFD", part)}
+            chosen = [path for path in self.entries(folder) if any(fnmatchcase(path.name, each) for each in spellings)]
             real = {path.resolve() for path in chosen if not path.is_symlink()}
             for path in chosen:
                 target = path.resolve() if path.is_symlink() else None

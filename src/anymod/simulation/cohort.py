@@ -84,7 +84,9 @@ class Simulation:
         maps = () if settings.anatomy is None else tuple(find_label_maps(settings.anatomy))
         names = [subject_name(index) for index in range(subjects)]
         strata = {name: "+".join(draw_observed(seed, index, settings)) for index, name in enumerate(names)}
-        validation = 0.0 if settings.test == 1 and "validation" not in settings.model_fields_set else settings.validation
+        validation = (
+            0.0 if settings.test == 1 and "validation" not in settings.model_fields_set else settings.validation
+        )
         splits = draw_splits(names, seed, validation, settings.test, strata=strata)
         return cls(seed, settings, splits, maps)
 

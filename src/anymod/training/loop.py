@@ -160,7 +160,8 @@ class Run:
                 if records is not None:
                     self._record(records, values, validated=validates, save=ends_early)
                 if ends_early:
-                    logger.warning("SIGTERM: saved the checkpoint of step %d; continue with --resume", self.step)
+                    if records is not None:
+                        logger.warning("SIGTERM: saved the checkpoint of step %d; continue with --resume", self.step)
                     raise Terminated
 
     def _record(self, records: Records, values: dict[str, float], *, validated: bool, save: bool) -> None:
