@@ -28,7 +28,7 @@ class Signature:
 
 
 def signature_of(volume: Volume, foreground: Array, measured: IntensityRange) -> Signature | None:
-    """Return the signature of an image; None if it has too few values to be told from others."""
+    """Return the signature of an image; None if it has too few values to differ from others."""
     turned = orient(volume, "RAS").data
     box = foreground_box(orient(Volume(foreground, volume.grid), "RAS").data)
     part = turned[box]
