@@ -89,7 +89,7 @@ def is_finished(shard: Shard, out: Path, request: Mapping[str, Any]) -> bool:
 
 
 def finish(folder: Path, request: Mapping[str, Any], subjects: Sequence[str], content: Mapping[str, Any]) -> None:
-    """Write the record of a shard into its folder: what was asked for, the subjects it did, and what the merge needs to know."""
+    """Write the record of a shard into its folder: the request, the subjects it did, and what the merge needs to know."""
     write_json(folder / RECORD, {"request": request, "subjects": list(subjects), "content": content})
 
 
