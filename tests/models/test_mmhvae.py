@@ -249,6 +249,27 @@ def test_what_lies_in_the_target_of_an_absent_modality_reaches_no_gradient() -> 
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
 
 
+@pytest.mark.parametrize("likelihood", ["laplace", "normal"])
+def test_a_hidden_target_counts_only_where_it_was_imaged(likelihood: str) -> None:
+    """Ultrasound ends inside the head: beyond its fan, its value is unknown and not black."""
+    model = make_model(objective=OBJECTIVE.model_copy(update={"likelihood": likelihood}))
+    batch = make_batch(torch.tensor([[True, True, False]]))
+    batch.foreground[:, :2] = True
+    batch.foreground[:, 0, :, 12:] = False
+    batch.targets[:, 0, :, 12:] = -1.0
+    hidden, seen = torch.tensor([[[False, True, False]]]), torch.tensor([[[True, True, False]]])
+    for shown, counted in ((hidden, batch.foreground[:, 0]), (seen, torch.ones_like(batch.foreground[:, 0]))):
+        losses = next(model.losses(batch, draws_of(batch, shown, shared_noise(0, "test"))))
+        losses.images.retain_grad()
+        losses.terms["reconstruction"].backward()
+        difference = losses.images.detach()[:, 0] - batch.targets[:, 0]
+        # By hand: the mean over two observed images of the mean over pixels; d|x|/dx = sign(x), d(x^2)/dx = 2x.
+        slope = difference.sign() if likelihood == "laplace" else 2 * difference
+        expected = torch.where(counted, slope / (2 * difference[0].numel()), 0.0)
+        torch.testing.assert_close(losses.images.grad[:, 0], expected, atol=1e-9, rtol=1e-5)
+        assert bool((losses.images.detach()[:, 0, :, 12:] > -1).any())  # the model does draw something there
+
+
 def test_shown_images_may_be_compared_with_what_the_network_saw() -> None:
     batch = make_batch(torch.tensor([[True, True, True], [True, False, True]]), context=1)
     shown = torch.tensor([[True, False, True], [True, True, False]])  # the second of the last row was never observed

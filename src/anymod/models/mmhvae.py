@@ -205,6 +205,7 @@ class MMHVAE(Network):
         """Yield reconstruction and divergence of each draw (method, section 7), means over rows.
 
         Everything observed counts in the reconstruction, also what was not shown: that makes the posterior estimate what it does not see.
+        A hidden target counts only inside its own foreground (deviation T15).
         """
         encoded = self.encode(batch.images, draws.shown.any(0))
         leaves = encoded.cut()
@@ -223,7 +224,8 @@ class MMHVAE(Network):
         images = masked(self._wanted_images(finest, draws.wanted), shown_foreground(batch.foreground, shown))
         # No gradient of an error is finite where a target is not, not even one that counts for nothing.
         targets = torch.where(batch.observed[:, :, None, None], batch.targets_of(shown), -1.0)
-        error = objective.error(targets, images) * torch.where(batch.label[:, None], objective.label_weight, 1.0)
+        counts = batch.foreground | shown[:, :, None, None]
+        error = objective.error(targets, images) * torch.where(batch.label[:, None], objective.label_weight, 1.0) * counts
         weighted = torch.stack([objective.level_weight(number) * value for number, value in nats.items()]).sum()
         terms = {
             "reconstruction": mean_over_observed(error, batch.observed),
