@@ -51,6 +51,7 @@ format: setup
 docs: setup
 	mkdir -p build
 	$(BIN)/typer anymod.cli utils docs --name anymod --output build/command-line.md
+	sed -i -e '/^\x08$$/{N;s/.*/**Example**:\n\n```bash/;:a;n;/^$$/!ba;s/^$$/```\n/}' build/command-line.md  # \x08 keeps lines in a terminal
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	! grep -L doc-heading site/reference/api/*.html | grep .
 

@@ -17,7 +17,7 @@ import typer
 from steps import phantom_cache
 
 from anymod.slices import BatchPlan
-from anymod.training.loop import StepBatches, loaded
+from anymod.training.reading import StepBatches, reading
 from anymod.training.recipe import read_recipe
 
 MODALITIES = ("us", "t2", "cet1", "flair")
@@ -26,14 +26,14 @@ FIRST = 10  # batches that do not count
 
 def seconds(source: StepBatches, processes: int, batches: int, step: float) -> float:
     """Return how long so many batches take somebody who sleeps for `step` seconds after each."""
-    waiting = loaded(source, range(FIRST + batches), processes)
-    for _ in range(FIRST):
-        next(waiting)
-        time.sleep(step)
-    start = time.perf_counter()
-    for _ in waiting:
-        time.sleep(step)
-    return time.perf_counter() - start
+    with reading(source, range(FIRST + batches), processes) as waiting:
+        for _ in range(FIRST):
+            next(waiting)
+            time.sleep(step)
+        start = time.perf_counter()
+        for _ in waiting:
+            time.sleep(step)
+        return time.perf_counter() - start
 
 
 def main(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,8 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_file_too_large_for_settings_is_not_parsed(tmp_path: Path) -> None:
     with (tmp_path / "config.yaml").open("wb") as stream:
-        stream.truncate(10_000_001)
-    with pytest.raises(ConfigurationError, match="more than 10000000 bytes"):
+        stream.truncate(2_000_001)
+    with pytest.raises(ConfigurationError, match="more than 2000000 bytes"):
         read_yaml(tmp_path / "config.yaml", error=ConfigurationError)
 
 
@@ -181,3 +182,8 @@ def test_what_the_file_gave_is_not_blamed_on_an_assignment() -> None:
 
 def test_with_no_near_word_all_are_named() -> None:
     assert nearest("xyz", ["t1", "flair"]) == "known are t1, flair"
+
+
+def test_a_file_name_that_is_not_utf_8_is_written_legibly(tmp_path: Path) -> None:
+    write_yaml(tmp_path / "config.yaml", {"name": os.fsdecode(b"M\xfcller")})
+    assert read_yaml(tmp_path / "config.yaml", error=ConfigurationError) == {"name": "M\\udcfcller"}

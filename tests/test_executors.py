@@ -29,10 +29,6 @@ def process_of(_: int) -> int:
     return os.getpid()
 
 
-def die(_: int) -> None:
-    os._exit(9)
-
-
 def threads_here(_: int) -> int:
     import torch
 
@@ -144,13 +140,6 @@ def test_several_workers_are_other_processes(two_processes: Executor) -> None:
 def test_processes_compute_with_as_many_threads_as_their_parent(two_processes: Executor) -> None:
     outcomes = for_each_subject(two_processes, threads_here, {"a": 0, "b": 1}, "counting")
     assert list(outcomes.results.values()) == [3, 3]
-
-
-@pytest.mark.slow
-def test_a_worker_that_dies_is_the_failure_of_its_subject() -> None:
-    with subject_executor(2) as executor:
-        outcomes = for_each_subject(executor, die, {"a": 7}, "dying")
-    assert "terminated abruptly" in outcomes.reasons()["a"]
 
 
 def test_a_keyboard_interrupt_is_not_the_failure_of_a_subject() -> None:

@@ -16,9 +16,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from anymod.errors import AnymodError
 from anymod.files import write_text
+from anymod.texts import read_text
 
-MAX_BYTES = 10_000_000  # a settings file has thousands; reading YAML takes seconds per megabyte
-
+MAX_BYTES = 2_000_000  # a settings file has thousands; reading YAML takes seconds per megabyte
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +79,10 @@ class _StrictDumper(yaml.SafeDumper):
         return True
 
 
+# A file name need not be UTF-8, YAML is: other bytes become \udcNN.
+_StrictDumper.add_representer(
+    str, lambda dumper, text: dumper.represent_str(text.encode("utf-8", "backslashreplace").decode())
+)
 for _side in (_StrictLoader, _StrictDumper):
     # PyYAML follows YAML 1.1, where 1e-4 is a text; people mean the number.
     _side.add_implicit_resolver(
@@ -90,13 +94,11 @@ def read_yaml(path: Path, *, error: type[AnymodError]) -> dict[str, Any]:
     """Return the mapping in a YAML file (safe loader); raise `error` where there is none."""
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise error("unreadable YAML", path, f"it has more than {MAX_BYTES} bytes", "give the right file")
-        content = _parse(path.read_text(encoding="utf-8"))
+        content = _parse(read_text(path, MAX_BYTES))
     except FileNotFoundError:
         raise error("no such file", path, "nothing is there", "check the path") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
-        raise error("unreadable YAML", path, str(problem), "correct the file") from problem
+        raise error("unreadable YAML", path, str(problem), "give the right file, or correct it") from problem
     if not isinstance(content, dict):
         raise error("unreadable YAML", path, "its top level is no mapping", "write 'key: value' lines")
     return content

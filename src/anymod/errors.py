@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from anymod.texts import printable
+
 
 class AnymodError(Exception):
     """A failure reported in one line: what is wrong, where (file or field), why, and the remedy."""
@@ -27,7 +29,7 @@ class AnymodError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.what} in {self.where}: {self.why}; {self.remedy}"
-        return " ".join(line.strip() for line in text.splitlines())
+        return printable(" ".join(line.strip() for line in text.splitlines()))
 
 
 class VolumeError(AnymodError):

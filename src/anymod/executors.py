@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,8 @@ from typing import Any, Generic, TypeVar
 
 from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, OutputError
 from anymod.files import write_json
-from anymod.memory import keep_freed_memory
 from anymod.progress import track
+from anymod.workers import WorkerProcesses
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -69,7 +67,7 @@ def for_each_subject(
     An error is logged and kept, and the other subjects go on. An error of a type in `stop_on` ends the run and is raised: as an
     OutputError if it is a fault of the machine, after which the same command can continue, else as it is.
     """
-    # The one place for what concerns every subject of every verb, such as a lock or a new process for one that died.
+    # The one place for what concerns every subject of every verb.
     results: dict[str, Result] = {}
     failures: dict[str, Exception] = {}
     for name, outcome in track(_completed(executor, function, tasks), label, len(tasks)):
@@ -128,27 +126,16 @@ def subject_executor(workers: int = 1, scheduler: str | None = None) -> Iterator
     elif workers <= 1:
         yield InlineExecutor()
     else:
-        # Spawned, not forked: a fork would copy the threads of torch and SimpleITK in the middle of their work.
-        torch = sys.modules.get("torch")  # not imported here, because verbs without torch start faster
-        threads = None if torch is None else torch.get_num_threads()
-        executor = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_work, initargs=(threads,)
-        )
+        pool = WorkerProcesses(workers)
         try:
-            yield executor
-        finally:
-            executor.shutdown(cancel_futures=True)  # after Ctrl-C no further subject is started
-
-
-def _begin_work(threads: int | None) -> None:
-    """Set up a worker like its parent: the same number of threads, and freed memory is kept."""
-    keep_freed_memory()
-    if threads is not None:
-        import SimpleITK
-        import torch
-
-        torch.set_num_threads(threads)
-        SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+            yield pool
+        except Exception:  # what runs is finished and kept; no further subject is started
+            pool.shutdown(cancel_futures=True)
+            raise
+        except BaseException:  # Ctrl-C, SIGTERM
+            pool.end_at_once()
+            raise
+        pool.shutdown()
 
 
 def _completed(

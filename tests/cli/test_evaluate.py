@@ -28,6 +28,16 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(app, [*common, *arguments])
 
 
+def test_a_cohort_of_test_subjects_gets_a_report(place: Path) -> None:
+    write_tiny_cohort(place / "cohort", {"a": ("t1", "t2"), "b": ("t1", "t2")})
+    result = invoke("--figures", "0")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("no references: the cohort has no subjects of split 'train'") == 1
+    assert "references fitted on no subjects" in result.stdout
+    assert "| model " in result.stdout
+    assert "mean-image" not in result.stdout
+
+
 def test_it_prints_tables_and_writes_the_report(place: Path) -> None:
     result = invoke()
     assert result.exit_code == 0, result.stderr

@@ -15,8 +15,10 @@ from anymod.cohorts import (
     draw_folds,
     draw_splits,
     patient_of,
+    patients_of,
     splits_from_list,
 )
+from anymod.cohorts.patients import possible_visits
 from anymod.errors import CohortError
 
 NAMES = [f"s{number:02d}" for number in range(20)]
@@ -56,6 +58,10 @@ def test_seeds_give_different_splits() -> None:
 def test_unusable_fractions_are_refused(validation: float, test: float) -> None:
     with pytest.raises(CohortError, match="unusable fractions"):
         draw_splits(NAMES, 0, validation, test)
+
+
+def test_all_subjects_may_be_for_the_test() -> None:
+    assert set(draw_splits(NAMES, 0, validation=0.0, test=1.0).values()) == {"test"}
 
 
 def test_unknown_test_subject_is_refused() -> None:
@@ -118,10 +124,50 @@ def test_visits_tell_their_patient(name: str, patient: str) -> None:
     assert patient_of(name) == patient
 
 
+VISITS = "MR1 MR_d0129 m06 m06b bl baseline V1 v-02 visit1 ses-2 TP2 tp-03 scan1 FU003d followup followup2 week-000-1 day12 pre post postop"
+DATES = "20200131 2020-01-31 2020_01_31"
+PEOPLE = "BraTS2021_00001 IXI002-Guys-0828-T1 TCGA-02-0006 case12 site1_s004 002_S_0295 ms-long-01 subject-0003 Patient-001 P1_T1 v12"
+
+
+@pytest.mark.parametrize("visit", [*VISITS.split(), *DATES.split()])
+@pytest.mark.parametrize("patient", ["OAS2_0001", "002_S_0295", "P7", "sub-01"])
+def test_common_names_of_visits_are_known(patient: str, visit: str) -> None:
+    assert patient_of(f"{patient}_{visit}") == patient
+
+
+@pytest.mark.parametrize("name", ["P7V2", "P7tp3", "P7MR1"])
+def test_visit_may_follow_a_number_directly(name: str) -> None:
+    assert patient_of(name) == "P7"
+
+
+@pytest.mark.parametrize("name", PEOPLE.split())
+def test_names_of_people_are_no_visits(name: str) -> None:
+    assert patient_of(name) == name
+
+
+def test_letter_marks_a_visit_beside_another_of_the_same_number() -> None:
+    names = ["ms-01", "ms-01b", "ms-02a", "ms-02b", "ms-03b"]
+    assert list(patients_of(names).values()) == ["ms-01", "ms-01", "ms-02", "ms-02", "ms-03b"]
+
+
+def test_many_scans_of_one_beginning_are_people() -> None:
+    names = [f"site{site}_scan{number:03}" for site in (1, 2) for number in range(40)]
+    assert list(patients_of(names).values()) == names
+    assert set(patients_of([f"study7_scan{number}" for number in range(5)])) == {f"study7_scan{n}" for n in range(5)}
+
+
+def test_short_numbers_are_doubtful_where_they_repeat() -> None:
+    doubtful = possible_visits(patients_of(["P01_1", "P01_2", "P02_1", "P02_2", "P03_1"]))
+    assert doubtful == ["P01_1", "P01_2", "P02_1", "P02_2"]
+    assert possible_visits(patients_of([f"site1_{number:02}" for number in range(9)])) == []
+    assert possible_visits(patients_of(["s_1", "s_2"])) == []
+
+
 def test_a_patient_in_two_splits_is_refused() -> None:
-    check_visits_together({"sub-1_ses-a": "train", "sub-1_ses-b": "train", "sub-2": "test"}, "list.csv")
+    patients = {"sub-1_ses-a": "1", "sub-1_ses-b": "1", "sub-2": "2"}
+    check_visits_together({"sub-1_ses-a": "train", "sub-1_ses-b": "train", "sub-2": "test"}, "list.csv", patients)
     with pytest.raises(CohortError, match="'sub-1_ses-a' is in train and 'sub-1_ses-b' in test"):
-        check_visits_together({"sub-1_ses-a": "train", "sub-1_ses-b": "test"}, "list.csv")
+        check_visits_together({"sub-1_ses-a": "train", "sub-1_ses-b": "test"}, "list.csv", patients)
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=12, max_size=40), st.integers(2, 5), st.integers(0, 1000))

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from anymod.cohorts import Cohort, Modality, Subject, read_cohort, write_cohort
+from anymod.cohorts import Cohort, Modality, Subject, default_group, read_cohort, write_cohort
 from anymod.errors import AnymodError, CohortError, ModalityError
 from anymod.files import sha256
 
@@ -60,7 +60,8 @@ def test_written_cohort_reads_back_equal(tmp_path: Path) -> None:
         (TABLE.replace("mask\n", "maks\n"), "unknown column .* 'maks' is no known column; did you mean 'mask'"),
         (TABLE.replace("us,mask", "t1,mask"), "duplicate column .* 't1'"),
         ("subject,split,t1\na,train,subjects/a/t1.nii.gz\n", "missing column .* 'us'"),
-        (TABLE.replace("\nb,", "\na,"), "duplicate subject .* 'a' is listed twice"),
+        (TABLE.replace("\nb,", "\n,"), "the row with 'test' names no subject"),
+        (TABLE.replace("\nb,", "\na,"), "duplicate subject .* more than once: 'a'"),
         (TABLE.replace("subjects/b", "../b"), "path outside its folder"),
         (TABLE.replace("subjects/b", "/etc"), "path outside its folder"),
         (TABLE.replace("subjects/b/us", "subjects/b/gone"), "missing file .*gone.* us of subject 'b'"),
@@ -125,6 +126,40 @@ def test_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_table_of_a_spreadsheet_program_is_read(tmp_path: Path) -> None:
     table = "\ufeff" + TABLE.replace("\n", "\r\n") + "\r\n"
     assert len(read_cohort(write_tiny(tmp_path, table=table)).subjects) == 2
+
+
+def test_rows_and_columns_of_empty_cells_are_ignored(tmp_path: Path) -> None:
+    header, first, second, _ = TABLE.split("\n")
+    table = f"{header},,\n{first},,\n,,,,,,\n{second},,\n,,,,,,\n , ,,,,,\n"
+    assert read_cohort(write_tiny(tmp_path, table=table)).subjects == read_cohort(write_tiny(tmp_path)).subjects
+
+
+def test_patients_of_the_table_come_before_those_of_the_names(tmp_path: Path) -> None:
+    table = (
+        TABLE.replace("mask\n", "mask,patient\n")
+        .replace("mask.nii.gz\n", "mask.nii.gz,p1\n")
+        .replace("us.nii.gz,\n", "us.nii.gz,,\n")
+    )
+    cohort = read_cohort(write_tiny(tmp_path, table=table))
+    assert cohort.patients == {"a": "p1", "b": "b"}
+    assert write_cohort(cohort, tmp_path) == cohort
+
+
+@pytest.mark.parametrize(
+    "name", ["us", "US", "iUS", "ius", "us_pre", "Us-1", "3DUS", "ioUS", "Ultrasound", "us2", "B-mode", "t_us"]
+)
+def test_ultrasound_is_known_by_its_common_names(name: str) -> None:
+    assert default_group(name) == "us"
+
+
+@pytest.mark.parametrize("name", ["t1", "T1", "focus", "pus", "cet1", "thus", "us1x", "dust", "echo2"])
+def test_other_names_are_magnetic_resonance(name: str) -> None:
+    assert default_group(name) == "mr"
+
+
+def test_names_that_differ_in_capitals_only_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="duplicate modality"):
+        read_cohort(write_tiny(tmp_path, description=DESCRIPTION.replace("us}", "T1}")))
 
 
 def test_unknown_names_propose_the_nearest(tmp_path: Path) -> None:

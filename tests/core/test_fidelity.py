@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from anymod.core.fidelity import ms_ssim, psnr, squared_error_of, ssim
+from anymod.core.fidelity import SCALE_WEIGHTS, ms_ssim, psnr, squared_error_of, ssim
 
 
 def pair(size: tuple[int, int, int], noise: float = 0.2, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -73,13 +73,16 @@ def test_ssim_is_two_dimensional_unlike_the_authors() -> None:
     assert abs(ssim(prediction, truth, everywhere(truth)) - rowwise) > 0.01
 
 
-def test_ms_ssim_agrees_with_torchmetrics_on_large_images() -> None:
-    prediction, truth = pair((2, 192, 208))
+@pytest.mark.parametrize(("size", "scales"), [((2, 192, 208), 5), ((3, 64, 80), 3)])
+def test_ms_ssim_is_torchmetrics_with_the_same_scales_and_foreground_everywhere(
+    size: tuple[int, int, int], scales: int
+) -> None:
+    prediction, truth = pair(size)
+    weights = tuple(weight / sum(SCALE_WEIGHTS[:scales]) for weight in SCALE_WEIGHTS[:scales])
     expected = multiscale_structural_similarity_index_measure(
-        prediction[:, None], truth[:, None], gaussian_kernel=True, sigma=1.5, kernel_size=11, data_range=2.0
+        prediction[:, None], truth[:, None], sigma=1.5, kernel_size=11, data_range=2.0, betas=weights
     )
-    # torchmetrics leaves a border out at every scale, we mirror it: alike, not equal.
-    assert ms_ssim(prediction, truth, everywhere(truth)) == pytest.approx(float(expected), abs=0.01)
+    assert ms_ssim(prediction, truth, everywhere(truth), scales=scales) == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_a_small_slice_uses_the_scales_it_has() -> None:

@@ -22,12 +22,11 @@ from anymod.core.subsets import as_row
 from anymod.engines import backends as engines
 from anymod.errors import ConfigurationError, MissingExtraError, OutputError
 from anymod.evaluation import EvaluationOptions, evaluate
-from anymod.models import Network, Synthesizes, build_model, save_model
+from anymod.models import Network, Synthesizes, build_model, load_model, save_model
 from anymod.synthesis import CohortRequest, SynthesisOptions, Synthesizer, synthesize_cohort
 from anymod.volumes import read_volume, write_volume
 
 CPU = torch.device("cpu")
-SHOWN = torch.tensor([as_row(mask, 3) for mask in range(1, 8)])
 PUBLISHED = {
     "widths": [4, 4],
     "image_size": [16, 16],
@@ -41,7 +40,7 @@ both_engines = pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 
 @pytest.fixture(scope="module", autouse=True)
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the graphs that tests make among the tests: torch takes half a minute for those of one network."""
+    """Keep the graphs that tests make among the tests: torch takes 20 seconds for those of one network."""
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
@@ -49,18 +48,36 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def published_network() -> Network:
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the tiny model."""
+    return save_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="module")
+def fingerprint(tiny: Path) -> str:
+    """Return what the tiny model's graphs are kept under, so that the verbs find those that other tests made."""
+    return load_model(tiny)[1].fingerprint()
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a network of the authors."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build_model("dorent2024", MODALITIES, PUBLISHED, "a test").eval().requires_grad_(False)
+        network = build_model("dorent2024", MODALITIES[:2], PUBLISHED, "a test").eval()
+    folder = tmp_path_factory.mktemp("published") / "model"
+    description = tiny_description(network, architecture="dorent2024")
+    save_model(folder, network, description.model_copy(update={"modalities": description.modalities[:2]}), "A card.\n")
+    return folder
 
 
 def name_of(model: Synthesizes) -> engines.Backend:
     return model.run.backend if hasattr(model, "run") else "torch"
 
 
-def fastest(network: Network) -> engines.Backend:
-    return engines.with_backend(network, "tiny", "auto", CPU)[1]
+def fastest(network: Network, fingerprint: str) -> engines.Backend:
+    return engines.with_backend(network, fingerprint, "auto", CPU)[1]
 
 
 def perturbed_model() -> Network:
@@ -73,58 +90,65 @@ def perturbed_model() -> Network:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(fingerprint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a copy of the tiny model's graphs in a cache of the test's own."""
-    engines.with_backend(tiny_model(), "tiny", "onnxruntime", CPU)
-    kept = engines.graphs_folder("tiny")
+    engines.with_backend(tiny_model(), fingerprint, "onnxruntime", CPU)
+    kept = engines.graphs_folder(fingerprint)
     monkeypatch.setenv(engines.CACHE, str(tmp_path / "cache"))
-    return Path(shutil.copytree(kept, engines.graphs_folder("tiny")))
+    return Path(shutil.copytree(kept, engines.graphs_folder(fingerprint)))
 
 
-def random_images(rows: int, side: int = 16) -> torch.Tensor:
-    return torch.rand(rows, 3, 1, side, side, generator=torch.Generator().manual_seed(3)) * 2 - 1
+def subsets(modalities: int) -> torch.Tensor:
+    """Return every subset that shows anything, all modalities last."""
+    return torch.tensor([as_row(mask, modalities) for mask in range(1, 2**modalities)])
+
+
+def random_images(rows: int, modalities: int = 3, side: int = 16) -> torch.Tensor:
+    return torch.rand(rows, modalities, 1, side, side, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
 @pytest.mark.slow
 @both_engines
 @torch.inference_mode()
-def test_every_subset_gives_torchs_images(engine: engines.Backend) -> None:
+def test_every_subset_gives_torchs_images(engine: engines.Backend, fingerprint: str) -> None:
     pytest.importorskip(engine)
     network = tiny_model()
-    model, runs = engines.with_backend(network, "tiny", engine, CPU)
+    model, runs = engines.with_backend(network, fingerprint, engine, CPU)
     assert runs == engine
     for rows, side in ((7, 16), (3, 24)):
-        images = random_images(rows, side)
-        expected = network.encode(images, SHOWN[:rows]).decode(SHOWN[:rows], (2, 0), MEAN)
-        images[~SHOWN[:rows]] = float("nan")  # what is not shown does not matter
-        found = model.encode(images, SHOWN[:rows]).decode(SHOWN[:rows], (2, 0), MEAN)
+        images, shown = random_images(rows, side=side), subsets(3)[:rows]
+        expected = network.encode(images, shown).decode(shown, (2, 0), MEAN)
+        images[~shown] = float("nan")  # what is not shown does not matter
+        found = model.encode(images, shown).decode(shown, (2, 0), MEAN)
         torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.slow
 @both_engines
-@pytest.mark.parametrize("kind", ["mmhvae", "dorent2024"])
+@pytest.mark.parametrize("kind", ["tiny", "published"])
 @torch.inference_mode()
-def test_draws_are_torchs(engine: engines.Backend, kind: str) -> None:
+def test_draws_are_torchs(engine: engines.Backend, kind: str, request: pytest.FixtureRequest) -> None:
     pytest.importorskip(engine)
-    network, name = (tiny_model(), "tiny") if kind == "mmhvae" else (published_network(), "published")
-    model, _ = engines.with_backend(network, name, engine, CPU)
-    images, noise = random_images(7), shared_noise(5)
-    found, expected = (each.encode(images, SHOWN[6].expand(7, -1)) for each in (model, network))
+    network, description = load_model(request.getfixturevalue(kind))
+    model, _ = engines.with_backend(network, description.fingerprint(), engine, CPU)
+    count, noise = len(network.spec.modalities), shared_noise(5)
+    shown, targets = subsets(count), tuple(range(count))
+    images, everything = random_images(len(shown), count), shown[-1].expand(len(shown), -1)
+    found, expected = (each.encode(images, everything) for each in (model, network))
     for temperature in (0.7, 1.0):
-        drawn = found.decode(SHOWN, (0, 1, 2), Draw(temperature, noise))
-        theirs = expected.decode(SHOWN, (0, 1, 2), Draw(temperature, noise))
+        drawn = found.decode(shown, targets, Draw(temperature, noise))
+        theirs = expected.decode(shown, targets, Draw(temperature, noise))
         torch.testing.assert_close(drawn, theirs, rtol=0, atol=2e-5)
-    assert (drawn - found.decode(SHOWN, (0, 1, 2), MEAN)).abs().max() > 1e-2
+    assert (drawn - found.decode(shown, targets, MEAN)).abs().max() > 1e-2
 
 
 @pytest.mark.slow
-def test_a_graph_is_made_once(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_graph_is_made_once(cache: Path, fingerprint: str, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("onnxruntime")
     caplog.set_level(logging.INFO)
     (cache / "head-0.onnx").unlink()
     for made in (["making the graph head-0, once for this model"], []):
-        engines.with_backend(tiny_model(), "tiny", "onnxruntime", CPU)
+        engines.with_backend(tiny_model(), fingerprint, "onnxruntime", CPU)
         assert [message for message in caplog.messages if "making" in message] == made
         caplog.clear()
 
@@ -136,25 +160,27 @@ def test_graphs_belong_to_their_weights() -> None:
 
 @pytest.mark.slow
 def test_auto_takes_the_faster_and_never_a_wrong_one(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fingerprint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("onnxruntime")
     seconds = {"torch": 3.0, "onnxruntime": 1.0, "openvino": 2.0}
     monkeypatch.setattr(engines, "_seconds", lambda model: seconds[name_of(model)])
-    assert fastest(tiny_model()) == "onnxruntime"
+    assert fastest(tiny_model(), fingerprint) == "onnxruntime"
     seconds["torch"] = 0.5
-    assert fastest(tiny_model()) == "torch"
+    assert fastest(tiny_model(), fingerprint) == "torch"
     seconds["torch"] = 3.0
     monkeypatch.setattr(engines, "LARGEST_DIFFERENCE", -1.0)
-    assert fastest(tiny_model()) == "torch"
+    assert fastest(tiny_model(), fingerprint) == "torch"
     assert "differ from torch's" in caplog.text
     with pytest.raises(OutputError, match="use --backend torch"):
-        engines.with_backend(tiny_model(), "tiny", "onnxruntime", CPU)
+        engines.with_backend(tiny_model(), fingerprint, "onnxruntime", CPU)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["foreign", "damaged"])
-def test_a_wrong_graph_is_refused_and_passed_over(cache: Path, caplog: pytest.LogCaptureFixture, wrong: str) -> None:
+def test_a_wrong_graph_is_refused_and_passed_over(
+    cache: Path, fingerprint: str, caplog: pytest.LogCaptureFixture, wrong: str
+) -> None:
     pytest.importorskip("onnxruntime")
     network, why = tiny_model(), "delete .* and try again"
     if wrong == "foreign":
@@ -163,8 +189,8 @@ def test_a_wrong_graph_is_refused_and_passed_over(cache: Path, caplog: pytest.Lo
         path = cache / "decoder.onnx"
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(OutputError, match=why):
-        engines.with_backend(network, "tiny", "onnxruntime", CPU)
-    assert engines.with_backend(network, "tiny", "auto", CPU)[1] == "torch"
+        engines.with_backend(network, fingerprint, "onnxruntime", CPU)
+    assert engines.with_backend(network, fingerprint, "auto", CPU)[1] == "torch"
     assert "use --backend torch" in caplog.text
 
 
@@ -186,11 +212,10 @@ def test_what_an_engine_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("blank_pictures")
-def test_both_verbs_take_a_backend_and_tell_it(tmp_path: Path) -> None:
+def test_both_verbs_take_a_backend_and_tell_it(tiny: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    model = save_tiny_model(tmp_path / "model")
     write_volume(tmp_path / "t1.nii.gz", head(0))
-    asked = ["synthesize", "--model", str(model), "--input", f"t1={tmp_path}/t1.nii.gz", "--samples", "2", "--quiet"]
+    asked = ["synthesize", "--model", str(tiny), "--input", f"t1={tmp_path}/t1.nii.gz", "--samples", "2", "--quiet"]
     for backend in ("torch", "onnxruntime"):
         result = CliRunner().invoke(app, [*asked, "--backend", backend, "--out", str(tmp_path / backend)])
         assert result.exit_code == 0, result.stderr
@@ -203,20 +228,18 @@ def test_both_verbs_take_a_backend_and_tell_it(tmp_path: Path) -> None:
     seen = {name: ("t1", "t2", "flair") for name in ("a", "b", "c")}
     cohort = write_tiny_cohort(tmp_path / "cohort", seen, {"a": "train", "b": "train"})
     expected, found = (
-        [score.psnr_db for score in evaluate(model, cohort, EvaluationOptions(device="cpu", backend=backend)).scores]
+        [score.psnr_db for score in evaluate(tiny, cohort, EvaluationOptions(device="cpu", backend=backend)).scores]
         for backend in ("torch", "onnxruntime")
     )
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 @pytest.mark.slow
-def test_a_network_of_the_authors_keeps_its_size(tmp_path: Path) -> None:
+def test_a_network_of_the_authors_keeps_its_size(published: Path) -> None:
     pytest.importorskip("onnxruntime")
-    network = published_network()
-    save_model(tmp_path / "model", network, tiny_description(network, architecture="dorent2024"), "A card.\n")
     volume = head(0)
     made, expected = (
-        Synthesizer.from_folder(tmp_path / "model", "cpu", backend).synthesize({"t1": volume}, SynthesisOptions())
+        Synthesizer.from_folder(published, "cpu", backend).synthesize({"t1": volume}, SynthesisOptions())
         for backend in ("onnxruntime", "torch")
     )
     np.testing.assert_allclose(made.images["t2"].data, expected.images["t2"].data, atol=0.1)
@@ -224,11 +247,12 @@ def test_a_network_of_the_authors_keeps_its_size(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("blank_pictures")
-def test_a_cohort_goes_on_with_the_engine_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cohort_goes_on_with_the_engine_that_it_began_with(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("onnxruntime")
-    model = save_tiny_model(tmp_path / "model")
     cohort = write_tiny_cohort(tmp_path / "cohort", {"a": ("t1",), "b": ("t1",)})
-    out, asked = tmp_path / "out", CohortRequest(model, SynthesisOptions(), device="cpu", backend="onnxruntime")
+    out, asked = tmp_path / "out", CohortRequest(tiny, SynthesisOptions(), device="cpu", backend="onnxruntime")
     synthesize_cohort(cohort, cohort.subjects[:1], asked, out)
     with pytest.raises(OutputError, match="another model or other options"):
         synthesize_cohort(cohort, cohort.subjects, replace(asked, backend="torch"), out)

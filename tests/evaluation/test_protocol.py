@@ -17,9 +17,8 @@ from anymod.errors import CohortError, ConfigurationError, ModalityError
 from anymod.evaluation import Evaluation, EvaluationOptions, evaluate, write_report
 from anymod.evaluation.report import printed_text
 from anymod.models import save_model
-from anymod.slices import open_cache
 from anymod.synthesis import SynthesisOptions
-from anymod.volumes import IntensityRule, Volume, write_volume
+from anymod.volumes import Volume, write_volume
 
 SUBJECTS = {"x": ("t1", "t2"), "y": ("t1", "t2", "flair"), "a": ("t1", "t2", "flair"), "b": ("t1", "flair")}
 SPLITS = {"x": "train", "y": "train"}
@@ -57,17 +56,6 @@ def test_a_warning_names_measured_subjects_that_the_model_was_trained_on(
     assert "trained on 1 of the measured subjects, for example a" in caplog.text
 
 
-def test_the_model_s_own_constants_scale_another_cohort(cohort: Cohort, tmp_path: Path) -> None:
-    rule, constants = IntensityRule(anchor="core"), {"t1": 0.3, "t2": 0.5, "flair": 0.7}
-    modalities = tuple(
-        each.model_copy(update={"harmonized_median": constants[each.name]})
-        for each in tiny_description(tiny_model()).modalities
-    )
-    folder = save_tiny_model(tmp_path / "model", intensity=rule, modalities=modalities)
-    evaluate(folder, cohort, OPTIONS, tmp_path / "cache")
-    assert open_cache(tmp_path / "cache").harmonized_medians == (0.3, 0.5, 0.7)
-
-
 def test_the_kind_of_a_row_is_whether_its_target_was_shown(evaluation: Evaluation) -> None:
     assert all((each.kind == "shown") == (each.target in each.shown.split("+")) for each in evaluation.scores)
 
@@ -76,7 +64,7 @@ def test_the_affine_regression_finds_the_affine_map_between_the_phantoms_modalit
     hidden = [each for each in evaluation.scores if each.kind == "hidden"]
     affine = [each.psnr_db for each in hidden if each.method == "affine-regression"]
     mean = [each.psnr_db for each in hidden if each.method == "mean-image"]
-    assert min(affine) > 40
+    assert min(affine) > 30  # not exactly affine where the brightest voxels are clipped
     assert max(mean) < 20
 
 
@@ -90,7 +78,7 @@ def test_a_kept_cache_workers_and_a_second_run_give_the_same_numbers(
 ) -> None:
     again = evaluate(model, cohort, OPTIONS, tmp_path / "cache")
     assert again.scores == evaluation.scores
-    assert (tmp_path / "cache" / "index.json").is_file()
+    assert (tmp_path / "cache/scores-1mm/index.json").is_file()
 
 
 def test_only_the_given_subsets_are_scored(model: Path, cohort: Cohort) -> None:
@@ -170,10 +158,10 @@ def test_a_kept_cache_is_used_again_and_not_overwritten_for_other_subjects(
     first = evaluate(model, cohort, OPTIONS, tmp_path / "cache").scores
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")}
     assert evaluate(model, cohort, OPTIONS, tmp_path / "cache").scores == first
-    index = (tmp_path / "cache/index.json").read_bytes()
+    index = (tmp_path / "cache/scores-1mm/index.json").read_bytes()
     with pytest.raises(CohortError, match="subjects differ"):
         evaluate(model, replace(cohort, subjects=cohort.subjects[:-1]), OPTIONS, tmp_path / "cache")
-    assert (tmp_path / "cache/index.json").read_bytes() == index
+    assert (tmp_path / "cache/scores-1mm/index.json").read_bytes() == index
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")} == before
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import pad
 
 from anymod.core.fidelity import ms_ssim, psnr, ssim
 from anymod.evaluation.tally import Tally
@@ -27,9 +28,23 @@ def test_a_volume_in_chunks_scores_as_a_whole() -> None:
     error = (prediction - truth)[inside]
     assert values["psnr_db"] == pytest.approx(psnr(float(error.square().mean())))
     assert values["mae"] == pytest.approx(float(error.abs().mean()))
-    assert values["ssim"] == pytest.approx(ssim(prediction, truth, inside), rel=1e-5)
-    assert values["ms_ssim"] == pytest.approx(ms_ssim(prediction, truth, inside), rel=1e-5)
+    wide = [pad(each, (20,) * 4, value=value) for each, value in ((prediction, -1), (truth, -1), (inside, False))]
+    assert values["ssim"] == pytest.approx(ssim(*wide), rel=1e-5)
+    assert values["ms_ssim"] == pytest.approx(ms_ssim(*wide, scales=3), rel=1e-5)
     assert values["slices"] == 5
+
+
+def test_background_around_the_slices_changes_no_score() -> None:
+    """So models whose slices have other sizes have the same scales of MS-SSIM and the same border."""
+    inside = stack(2) > 0
+    values = []
+    for margin in (0, 4, 24):
+        tally, around = Tally(), (margin,) * 4
+        tally.add(pad(stack(0), around), pad(stack(1), around), pad(inside, around))
+        values.append(tally.values())
+    for name in ("psnr_db", "ssim", "ms_ssim", "mae", "through_plane"):
+        assert values[1][name] == pytest.approx(values[0][name], rel=1e-6)
+        assert values[2][name] == pytest.approx(values[0][name], rel=1e-6)
 
 
 def test_what_lies_outside_never_counts() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from anymod.core.objectives import absolute_error, adversarial_loss, discriminat
 from anymod.errors import ModelFolderError
 from anymod.models import DORENT2024, MMHVAE, import_weights, load_model
 from anymod.models.dorent2024 import G, V, first_foreground, inferred, modern_name, names, translated
+from anymod.models.importing_child import tensors_of
 from anymod.models.levels import INVERSE_DEVIATIONS, Level
 from anymod.nn.discriminators import Discriminator
 from anymod.synthesis import Synthesizer
@@ -337,9 +340,16 @@ def test_a_tensor_that_does_not_belong_is_named(
     weights: dict[str, Tensor], tmp_path: Path, name: str, tensor: Tensor | None, why: str
 ) -> None:
     torch.save(changed(weights, name, tensor), tmp_path / "w.pth")
-    with pytest.raises(ModelFolderError, match=why) as caught:
-        import_weights(tmp_path / "w.pth", tmp_path / "model", image_size=SIZE)
+    with pytest.raises(ValueError, match=why) as caught:
+        translated(tensors_of(tmp_path / "w.pth"), SIZE)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_weights_that_do_not_belong_leave_no_folder(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    torch.save(changed(weights, NAME, None), tmp_path / "w.pth")
+    with pytest.raises(ModelFolderError, match=f"other weights in .*{NAME} is missing"):
+        import_weights(tmp_path / "w.pth", tmp_path / "model", image_size=SIZE)
     assert not (tmp_path / "model").exists()
 
 
@@ -353,7 +363,7 @@ class Payload:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("kind", ["code", "module", "nested", "garbage", "cut", "absent", "tensor"])
+@pytest.mark.parametrize("kind", ["code", "module", "nested", "garbage", "cut", "tensor", "integers", "keys"])
 def test_a_file_that_is_no_state_dict_is_refused_and_runs_nothing(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "w.pth"
     if kind == "code":
@@ -366,16 +376,73 @@ def test_a_file_that_is_no_state_dict_is_refused_and_runs_nothing(tmp_path: Path
         file.write_bytes(b"no weights at all")
     elif kind == "tensor":
         torch.save(torch.zeros(3), file)
+    elif kind == "integers":
+        torch.save({"a": torch.zeros(3, dtype=torch.int32)}, file)
+    elif kind == "keys":
+        torch.save({("a",): torch.zeros(3)}, file)
     if kind == "cut":
         file.write_bytes(file.read_bytes()[:300])
-    result = CliRunner().invoke(app, ["import-weights", str(file), "--out", str(tmp_path / "model")])
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    assert not (tmp_path / "model").exists()
+    with pytest.raises(ValueError, match=r"refuses it|it holds a|not a tensor|not float32|with a tuple"):
+        tensors_of(file)
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("kind", ["no strides", "shared storage"])
+def test_tensors_larger_than_their_file_are_refused(tmp_path: Path, kind: str) -> None:
+    small = torch.zeros(2**10)
+    many = {f"t{number}": small for number in range(1000)}
+    torch.save({"a": small[:1].expand(2**20, 2**20)} if kind == "no strides" else many, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="more than the file has"):
+        tensors_of(tmp_path / "w.pth")
+
+
+def endless_key(file: Path) -> None:
+    """Write a dictionary whose key is a tuple of two of the same tuple, and so on: its hash takes 2^60 steps."""
+    steps = pickle.EMPTY_TUPLE
+    for number in range(60):
+        place = bytes([number])
+        steps += pickle.BINPUT + place + pickle.BINGET + place + pickle.TUPLE2
+    key = pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + steps + pickle.NONE + pickle.SETITEM + pickle.STOP
+    torch.save({}, file)
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, key if name.endswith("data.pkl") else content)
+
+
+def expanding_zip(file: Path) -> None:
+    """Write a file of a few megabytes with a tensor of 2 GiB of zeros, compressed."""
+    torch.save({"a": torch.zeros(2)}, file)
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in parts.items():
+            with archive.open(name, "w", force_zip64=True) as stream:
+                if name.endswith("data/0"):
+                    for _ in range(2**7):
+                        stream.write(bytes(2**24))
+                else:
+                    stream.write(content)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [endless_key, expanding_zip])
+def test_small_file_that_takes_endless_time_or_memory_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "w.pth")
+    result = CliRunner().invoke(app, ["import-weights", str(tmp_path / "w.pth"), "--out", str(tmp_path / "model")])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: unreadable weights in ")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "model").exists()
+
+
+def test_absent_file_of_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="there is no such file"):
+        import_weights(tmp_path / "w.pth", tmp_path / "model")
+
+
+@pytest.mark.slow
 def test_the_older_name_of_the_architecture_is_read(file: Path, tmp_path: Path) -> None:
     import_weights(file, tmp_path / "model", image_size=SIZE)
     description = tmp_path / "model/model.yaml"

@@ -169,3 +169,40 @@ def test_a_modality_whose_name_could_leave_a_folder_is_refused(folder: Path, nam
     edit(folder, modalities=[{**modalities[0], "name": name}, *modalities[1:]])
     with pytest.raises(ModelFolderError, match=r"modalities\.0\.name"):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"spacing_mm": 1e-9}, "spacing_mm"),
+        ({"spacing_mm": 1e9}, "spacing_mm"),
+        ({"image_size": [40000, 40000]}, r"image_size\.0"),
+        ({"image_size": [16, -4]}, r"image_size\.1"),
+        ({"settings": {"image_size": [40000, 16]}}, r"settings\.image_size\.0"),
+        ({"settings": {"image_size": [-4, 16]}}, r"settings\.image_size\.0"),
+        ({"settings": {"head_blocks": 10**6}}, r"settings\.head_blocks"),
+        ({"settings": {"widths": [10**6, 10**6]}}, r"settings\.widths\.0"),
+        ({"settings": {"widths": [8] * 1000}}, r"settings\.widths"),
+        ({"settings": {"expansion": 10**9}}, r"settings\.expansion"),
+        ({"settings": {"head_channels": 10**9}}, r"settings\.head_channels"),
+        ({"modalities": [{"name": "t1", "group": "mr", "low": 0.0, "high": 1e300}]}, r"modalities\.0\.high"),
+        ({"modalities": [{"name": f"m{n}", "group": "mr", "low": 0.0, "high": 1.0} for n in range(999)]}, "modalities"),
+    ],
+)
+def test_absurd_numbers_are_refused_by_the_name_of_their_field(
+    folder: Path, changes: dict[str, object], field: str
+) -> None:
+    edit(folder, **changes)
+    with pytest.raises(ModelFolderError, match=rf"invalid value in .*model\.yaml: '{field}'"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(folder: Path, number: float) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    first = next(iter(weights))
+    weights[first].view(-1)[0] = number
+    save_file(weights, folder / "weights.safetensors")
+    edit(folder, weights_sha256=sha256(folder / "weights.safetensors"))
+    with pytest.raises(ModelFolderError, match=rf"broken weights in {folder}.*'{first}' holds numbers"):
+        load_model(folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cohort_phantoms import make_cohort  # noqa: F401
 
 from anymod.volumes import Grid, Volume, write_volume
 

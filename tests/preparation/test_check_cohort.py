@@ -125,7 +125,7 @@ def test_odd_images_are_notes_only(cohort: Cohort, write_image: WriteImage) -> N
     assert report.problems == ()
     assert "subjects/a/t1.nii.gz: 100.0 % of the volume is foreground" in text
     assert "subjects/a/t1.nii.gz: its maximum is 99 times its 99.95th percentile" in text
-    assert "subject 'b': voxels of 1 x 1 x 12 mm" in text
+    assert "subjects/b/t1.nii.gz: voxels of 1 x 1 x 12 mm are very long" in text
     assert "subjects/b/t1.nii.gz: its foreground has fewer than 16 different values" in text
 
 

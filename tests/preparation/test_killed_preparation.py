@@ -36,8 +36,8 @@ def wait_for_files(process: subprocess.Popen[bytes], folder: Path, count: int) -
 def test_a_killed_preparation_can_be_continued(tmp_path: Path, write_image: Callable[..., Path]) -> None:
     raw, generator = tmp_path / "raw", np.random.default_rng(3)
     for number in range(SUBJECTS):
-        for name in ("t1", "t2"):
-            still = phantom(number)
+        for modality, name in enumerate(("t1", "t2")):
+            still = phantom(SUBJECTS * modality + number)
             write_image(raw / f"p{number}" / f"{name}.nii.gz", still.data, still.affine)
     found = find_subjects(raw, {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
     undisturbed = prepare_cohort(found, PreparationOptions(("t1", "t2")), tmp_path / "undisturbed", {}).cohort

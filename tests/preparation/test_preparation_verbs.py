@@ -164,3 +164,14 @@ def test_transforms_and_what_they_refer_to_have_to_be_there(tmp_path: Path, extr
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "c"), *extra])
     assert result.exit_code == 1
     assert message in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("name", ["a\x1b]0;owned\x07\x1b[2J", "\x9b31m", "bell\a"])
+def test_hostile_names_of_folders_never_reach_the_terminal(archive: Path, tmp_path: Path, name: str) -> None:
+    (archive / name).mkdir()  # a note names it, because nothing is found there
+    prepared = run("prepare", "--raw", archive, *PATTERNS[:2], "--out", tmp_path / "c")
+    failed = run("check", tmp_path / "c" / name)
+    assert (prepared.exit_code, failed.exit_code) == (0, 1)
+    assert "nothing found in" in prepared.stdout
+    for text in (prepared.stdout, prepared.stderr, failed.stderr):
+        assert all(each.isprintable() for each in text.replace("\n", ""))

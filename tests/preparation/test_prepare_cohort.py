@@ -171,6 +171,13 @@ def test_visits_of_a_patient_stay_together(seed: int) -> None:
     assert list(splits.values()).count("test") == 6
 
 
+def test_a_cohort_may_have_test_subjects_only() -> None:
+    found = visits("a", "b", "c2")
+    assert set(SplitChoice(test=1.0).of(found).values()) == {"test"}
+    with pytest.raises(CohortError, match="unusable fractions"):
+        SplitChoice(test=1.0, validation=0.1).of(found)
+
+
 def test_naming_one_visit_of_a_patient_for_the_test_is_refused() -> None:
     found = visits("sub-1_ses-a", "sub-1_ses-b", "sub-2", "sub-3", "sub-4")
     with pytest.raises(CohortError, match="'sub-1_ses-b' is another visit"):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, ttest_1samp
 
 from anymod.reports import bootstrap_mean, subject_means
 
@@ -28,6 +28,20 @@ def test_it_agrees_with_the_normal_distribution_for_many_subjects() -> None:
     mean = bootstrap_mean(many, 0)
     half = 1.96 * many.std() / 20
     assert (mean.low, mean.high) == pytest.approx((many.mean() - half, many.mean() + half), abs=0.01)
+
+
+def test_few_subjects_have_the_interval_of_student_s_t() -> None:
+    mean = bootstrap_mean([1.0, 2.0, 4.5], 0)
+    low, high = ttest_1samp([1.0, 2.0, 4.5], 0).confidence_interval(0.95)
+    assert (mean.low, mean.high) == pytest.approx((low, high))
+    assert (mean.value, mean.count) == (2.5, 3)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_the_interval_of_few_subjects_contains_the_mean_as_often_as_it_says(count: int) -> None:
+    draws = np.random.default_rng(count).normal(0, 1, (400, count))
+    means = [bootstrap_mean(values, 0) for values in draws]
+    assert np.mean([mean.low <= 0 <= mean.high for mean in means]) == pytest.approx(0.95, abs=0.03)
 
 
 def test_a_seed_names_one_interval() -> None:

@@ -24,7 +24,7 @@ LPS = np.array([-1.0, -1.0, 1.0])
 AXES = tuple(middle + np.arange(-48.0, 49.0, 6.0) for middle in (20.0, -10.0, 30.0))
 DOWN = Pose(np.array([20.0, -10.0, 70.0]), np.array([0.0, 0.0, -1.0]), np.array([1.0, 0, 0]), np.array([0.0, -1.0, 0]))
 SETTINGS = SimulationSettings(
-    modalities=("us", "t2"), spacing_mm=1.0, tumours=1.0, missing=0.0, acoustic_mm=2.0, shift_mm=10.0
+    modalities=("us", "t2"), spacing_mm=1.5, tumours=1.0, missing=0.0, acoustic_mm=2.0, shift_mm=10.0
 )
 
 
@@ -142,10 +142,10 @@ def test_landmarks_agree_with_both_label_maps(subject: SimulatedSubject) -> None
     for volume, points in ((surgery.tissue, us), (subject.tissue, mr)):
         fluid = np.isin(volume.data, (4, 24, 43, 0))
         distance = ndimage.distance_transform_edt(~fluid) - ndimage.distance_transform_edt(fluid)
-        ends.append(ndimage.map_coordinates(distance, (points - start).T, order=1))
+        ends.append(ndimage.map_coordinates(distance, (points - start).T / SETTINGS.spacing_mm, order=1))
     apart = np.abs(ends[0] - ends[1])
     assert np.median(apart) < 0.4 and apart.max() < 1.6
-    unmoved = ndimage.map_coordinates(distance, (us - start).T, order=1)
+    unmoved = ndimage.map_coordinates(distance, (us - start).T / SETTINGS.spacing_mm, order=1)
     assert np.abs(ends[0] - unmoved).mean() > 2 * apart.mean()
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import ndimage
 
-from anymod.simulation import SimulationSettings, simulate_subject
+from anymod.simulation import Patient, SimulationSettings, simulate_subject
 from anymod.simulation.acoustics import Medium, fold_sheet, medium, opened
 from anymod.simulation.craniotomy import box_axes
+from anymod.simulation.patients import hold_probe
 from anymod.simulation.tissues import Tissue
 from anymod.simulation.ultrasound import (
     AXIAL_STEP_MM,
@@ -261,8 +262,9 @@ def test_a_subject_is_the_same_again_and_its_probe_can_be_named():
     first, again = (simulate_subject(3, 2, SETTINGS.model_copy(update={"tumours": 0.0})) for _ in range(2))
     np.testing.assert_array_equal(first.images["us"].data, again.images["us"].data)
     assert first.tumour is None and first.probe is not None
-    named = simulate_subject(3, 2, SETTINGS.model_copy(update={"probe": "remind-like"}))
-    assert named.probe is not None and named.probe[0].name == "remind-like"
+    for probe in PROBES:
+        named = SETTINGS.model_copy(update={"probe": probe.name})
+        assert hold_probe(Patient.draw(3, 2, named), 3, 2, named)[0].name == probe.name
 
 
 def test_ultrasound_of_a_closed_skull_is_refused():

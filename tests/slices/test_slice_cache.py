@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from anymod.cohorts import Cohort
 from anymod.errors import AnymodError, CohortError, GridError, OutputError, VolumeError
+from anymod.processes import machine
 from anymod.slices import CacheSettings, SliceCache, build_cache, check_same_slices, open_cache
 from anymod.volumes import (
     Grid,
@@ -336,7 +336,7 @@ def test_broken_record_is_made_again(make_cohort: MakeCohort) -> None:
 def test_what_a_killed_build_left_is_removed(make_cohort: MakeCohort, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
-    (tmp_path / f"cache/.writing-{ended.pid}@{platform.node()}@x").mkdir(parents=True)
+    (tmp_path / f"cache/.writing-{ended.pid}@{machine()}@x").mkdir(parents=True)
     build(make_cohort({"a": ("t1",)}))
     assert not list((tmp_path / "cache").glob(".*"))
 

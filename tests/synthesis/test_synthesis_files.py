@@ -9,10 +9,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from scipy import ndimage
 from tiny_models import GRID, head, save_tiny_model
 
 from anymod.errors import AnymodError, OutputError, VolumeError
-from anymod.files import sha256, staged_folder
+from anymod.files import sha256
+from anymod.folders import staged_folder
 from anymod.synthesis import Inputs, SynthesisOptions, synthesize_files
 from anymod.volumes import Grid, Volume, read_volume, write_volume
 
@@ -40,6 +42,21 @@ def test_files_are_written_on_the_inputs_grid_and_say_that_they_are_synthetic(
         stored = nib.load(tmp_path / "out" / name)
         assert stored.header["descrip"].tobytes().startswith(b"anymod synthetic ")
         assert read_volume(tmp_path / "out" / name).grid.same_as(GRID)
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_a_sheared_image_is_filled_in_on_its_own_grid(tmp_path: Path, model: Path) -> None:
+    affine = GRID.affine @ np.array([[1, 0.08, 0, 0], [0, 1, -0.05, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    sheared = Volume(head(0).data, Grid(GRID.shape, affine, space=4))
+    write_volume(tmp_path / "sheared.nii.gz", sheared)
+    synthesize_files(model, Inputs({"t1": tmp_path / "sheared.nii.gz"}), tmp_path / "out", device="cpu")
+    made = nib.load(tmp_path / "out/t2.nii.gz")
+    assert made.shape == GRID.shape
+    np.testing.assert_allclose(made.affine, affine, atol=1e-5)
+    assert int(made.header["sform_code"]) == 4
+    inside, filled = sheared.data > 0, made.get_fdata() != 0
+    assert filled[inside].mean() > 0.99
+    assert not filled[~ndimage.binary_dilation(inside, np.ones((3, 3, 3)))].any()
 
 
 def test_the_record_tells_how_the_images_were_made(tmp_path: Path, model: Path, t1: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,7 +43,6 @@ def test_a_resumed_run_drops_rows_beyond_its_start_and_keeps_new_columns(tmp_pat
         (lambda text: text[:-4], ["0", "1", "4"]),
         (lambda text: b"\0" * 200_000, ["4"]),
         (lambda text: text.replace(b"step", b"s"), ["4"]),
-        (lambda text: b"", ["4"]),
     ],
 )
 def test_a_resumed_run_leaves_damaged_rows_out(
@@ -62,6 +62,32 @@ def test_a_resumed_run_leaves_damaged_rows_out(
     with path.open(newline="") as stream:
         assert [row["step"] for row in csv.DictReader(stream)] == kept
     assert "metrics.csv is damaged" in caplog.text
+
+
+def test_a_run_that_ends_before_its_first_row_is_not_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from anymod.training.records import Records
+
+    for _ in range(2):
+        Records(tmp_path, 0).close()
+    assert not caplog.text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
+def test_where_a_checkpoint_does_not_fit_the_old_one_is_kept(tmp_path: Path) -> None:
+    import resource
+
+    for step in (1, 2):
+        save_state(tmp_path, {"step": step})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write in .*last\.pt: File too large; check space"):
+            save_state(tmp_path, {"step": 3, "weights": torch.zeros(2**20)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    state = load_state(tmp_path)
+    assert state is not None and state["step"] == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "before.pt"}
 
 
 def test_the_newest_state_is_read_and_the_one_before_kept(tmp_path: Path) -> None:

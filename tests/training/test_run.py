@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -19,14 +24,14 @@ from safetensors.torch import load_file
 from anymod.cohorts import Cohort
 from anymod.core.noise import MEAN
 from anymod.errors import CohortError, ConfigurationError, DivergenceError, OutputError
-from anymod.models import load_model
-from anymod.training import loop, train
+from anymod.models import load_model, read_references
+from anymod.processes import Terminated
+from anymod.slices import open_cache
+from anymod.slices.references import References
+from anymod.training import loop, train, validation
+from anymod.volumes import content_fingerprint, read_volume
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.usefixtures("blank_pictures"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,29 @@ def finished(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     train(make_recipe(), cohort, out, device="cpu")
     return out
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(finished: Path) -> Iterator[None]:
+    """Draw nothing in any run but the first: drawing takes most of the time, and must change nothing in the weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "write_curves", lambda *_: None)
+        patch.setattr(validation, "draw_validation", lambda *_: None)
+        yield
+
+
+def train_until_killed(cohort: Cohort, out: Path, moment: int) -> None:
+    """Train until this step begins, then end like a process that is interrupted."""
+    advance = loop.Run.advance
+
+    def killed(self: loop.Run, batch: object) -> dict[str, float]:
+        if self.step == moment:
+            raise KeyboardInterrupt
+        return advance(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Run, "advance", killed)
+        train(make_recipe(), cohort, out, device="cpu")
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -61,6 +89,20 @@ def test_a_run_writes_what_it_promises(finished: Path) -> None:
     assert model.spec.modalities == ("t1", "t2", "us")
     assert description.training["subjects"] == ["a", "b", "c"]
     assert description.modalities[0].high > description.modalities[0].low
+
+
+def test_the_model_knows_its_training_images_and_their_moments(cohort: Cohort, finished: Path) -> None:
+    _, description = load_model(finished / "model")
+    image = read_volume(cohort.path(cohort.subject("b"), "t1"))
+    assert description.trained_on("elsewhere", {"z": [content_fingerprint(image)], "y": ["0"]}) == ["z"]
+    references = read_references(finished / "model")
+    assert references is not None
+    assert (references.subjects, references.cohort) == (3, "phantoms")
+    moments = references.moments_in(dict(zip(references.modalities, references.constants, strict=True)))
+    cache = open_cache(finished / "cache")
+    fitted = References.fitted(cache, cache.of_split("train"))
+    assert moments.mean(0) == pytest.approx(fitted.moments.mean(0))
+    np.testing.assert_allclose(moments.regression(0b001, 2), fitted.moments.regression(0b001, 2))
 
 
 def test_metrics_hold_every_step_and_every_term(finished: Path) -> None:
@@ -86,39 +128,58 @@ def test_the_recipe_that_is_kept_is_complete(finished: Path) -> None:
 
 @pytest.mark.parametrize("moment", [1, 3, 4])
 def test_a_run_killed_at_any_moment_ends_bit_for_bit_as_if_it_had_not_been(
-    cohort: Cohort, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+    cohort: Cohort, finished: Path, tmp_path: Path, moment: int
 ) -> None:
-    advance = loop.Run.advance
-
-    def killed(self: loop.Run, batch: object) -> dict[str, float]:
-        if self.step == moment:
-            raise KeyboardInterrupt
-        return advance(self, batch)
-
-    monkeypatch.setattr(loop.Run, "advance", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(make_recipe(), cohort, tmp_path / "run", device="cpu")
-    monkeypatch.undo()
+    train_until_killed(cohort, tmp_path / "run", moment)
     torch.rand(17)  # hidden state must not matter
     train(make_recipe(), cohort, tmp_path / "run", resume=True, device="cpu")
     assert_same_weights(tmp_path / "run", finished)
     assert (tmp_path / "run/metrics.csv").read_text() == (finished / "metrics.csv").read_text()
 
 
-def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(
-    cohort: Cohort, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moment", [1, 2])  # at the end of the second, images are validated
+def test_sigterm_saves_a_checkpoint_and_the_run_continues_exactly(
+    cohort: Cohort, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
     advance = loop.Run.advance
 
-    def killed(self: loop.Run, batch: object) -> dict[str, float]:
-        if self.step == 5:
-            raise KeyboardInterrupt
+    def ended(self: loop.Run, batch: object) -> dict[str, float]:
+        if self.step == moment:
+            os.kill(os.getpid(), signal.SIGTERM)
         return advance(self, batch)
 
-    monkeypatch.setattr(loop.Run, "advance", killed)
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(loop.Run, "advance", ended)
+    with pytest.raises(Terminated) as caught:
+        train(make_recipe(checkpoint_every=5), cohort, tmp_path / "run", device="cpu")
+    monkeypatch.undo()
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert torch.load(tmp_path / "run/checkpoints/last.pt", weights_only=True)["step"] == moment + 1
+    train(make_recipe(checkpoint_every=5), cohort, tmp_path / "run", resume=True, device="cpu")
+    assert_same_weights(tmp_path / "run", finished)
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_run_that_still_runs_is_not_resumed(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = []
+
+    def disturbed(self: loop.Run, batch: object) -> dict[str, float]:
+        with pytest.raises(OutputError, match=f"another run .*process {os.getpid()} on") as caught:
+            train(make_recipe(), cohort, tmp_path / "run", resume=True, device="cpu")
+        refusals.append(caught.value)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Run, "advance", disturbed)
     with pytest.raises(KeyboardInterrupt):
         train(make_recipe(), cohort, tmp_path / "run", device="cpu")
-    monkeypatch.undo()
+    assert len(refusals) == 1
+
+
+def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(
+    cohort: Cohort, finished: Path, tmp_path: Path
+) -> None:
+    train_until_killed(cohort, tmp_path / "run", 5)
     newest = tmp_path / "run/checkpoints/last.pt"
     newest.write_bytes(newest.read_bytes()[:100])
     train(make_recipe(), cohort, tmp_path / "run", resume=True, device="cpu")
@@ -269,8 +330,9 @@ import json, sys
 from pathlib import Path
 from anymod.cohorts import read_cohort
 from anymod.errors import AnymodError
-from anymod.training import Recipe, train
+from anymod.training import Recipe, loop, train, validation
 if __name__ == "__main__":
+    loop.write_curves = validation.draw_validation = lambda *_: None
     recipe, cohort = Recipe.model_validate(json.loads(sys.argv[2]), strict=False), read_cohort(Path(sys.argv[1]))
     for name, processes in (("unannounced", 1), ("precious", 2), ("run", 2)):
         try:
@@ -334,3 +396,23 @@ def difference(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) 
     """Return the mean absolute difference over all weights."""
     total = sum((first[name] - second[name]).abs().sum().item() for name in first)
     return total / sum(tensor.numel() for tensor in first.values())
+
+
+def test_two_nodes_end_where_two_processes_of_one_do(cohort: Cohort, launched: Launched, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(json.loads(make_recipe().model_dump_json())))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    files = ["--config", tmp_path / "recipe.yaml", "--cohort", cohort.root, "--out", tmp_path / "run"]
+    verb = ["-m", "anymod", "train", *map(str, files), "--processes", "2", "--device", "cpu"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    launch += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
+    nodes = [
+        subprocess.Popen(
+            [*launch, "--node-rank", rank, *verb], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for rank in "01"
+    ]
+    printed = [node.communicate(timeout=120)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], printed
+    assert_same_weights(tmp_path / "run", launched.folder / "run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from anymod.core.noise import MEAN
 from anymod.models import MMHVAE
 from anymod.slices import build_cache
 from anymod.training.validation import ValidationSlices, validate
+from anymod.volumes import IntensityRule
 
 CPU = torch.device("cpu")
 
@@ -62,10 +64,25 @@ def test_psnr_is_that_of_the_pooled_squared_error(cohort: Cohort, tmp_path: Path
         images = model.encode(batch.images, shown).decode(shown, (0, 1, 2), MEAN)
         anywhere = (batch.foreground & shown[:, :, None, None]).any(1, keepdim=True)
         error = (torch.where(anywhere, images, -1.0) - batch.targets).square()
+        factors = torch.tensor([slices.factors()[name] for name in batch.subjects])
+        error = error * factors.square()[:, :, None, None]
         errors.append(error[batch.foreground & (batch.observed & ~shown)[:, :, None, None]].detach())
     expected = 10 * np.log10(4 / torch.cat(errors).double().mean().item())
     assert values["validation_hidden_psnr_db"] == pytest.approx(expected, rel=1e-6)
     assert (tmp_path / "slices.png").stat().st_size > 1000
+
+
+def test_the_constants_of_the_recipe_do_not_change_the_units(cohort: Cohort, tmp_path: Path) -> None:
+    """A recipe whose scale is twice as coarse has half the error in its own units, and the same in those of scores."""
+    made, factors = [], []
+    for place, constant in enumerate((0.3, 0.6)):
+        modalities = tuple(replace(each, harmonized_median=constant) for each in cohort.modalities)
+        settings = make_recipe().cache_settings.model_copy(update={"intensity": IntensityRule(anchor="core")})
+        cache = build_cache(replace(cohort, modalities=modalities), cohort.subjects, settings, tmp_path / str(place))
+        made.append(ValidationSlices(cache, cache.of_split("validation"), 0))
+        factors.append(np.array(made[-1].factors()["v"]))
+    np.testing.assert_allclose(factors[0][:2], 2 * factors[1][:2])
+    assert factors[0][2] == factors[1][2]  # ultrasound has no core
 
 
 def test_a_perfect_model_has_100_db(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from anymod.errors import VolumeError
-from anymod.volumes import read_labels, read_volume
+from anymod.volumes import Grid, Volume, read_labels, read_volume, write_volume
 
 SHAPE = (6, 7, 8)
 AFFINE = np.array([[-1.0, 0, 0, 10], [0, 1.0, 0, -20], [0, 0, 1.0, 30], [0, 0, 0, 1]])
@@ -351,3 +351,62 @@ def test_the_real_images_are_read_as_nibabel_reads_them(shared: Path):
         np.testing.assert_allclose(volume.data, theirs.get_fdata(dtype=np.float32), rtol=1e-6)
         np.testing.assert_array_equal(volume.affine, theirs.affine)
         assert volume.notes == ()
+
+
+def test_micrometres_over_numbers_in_millimetres_are_refused(tmp_path: Path):
+    refused(tmp_path / "a.nii", with_fields(xyzt_units=3), "longest side is 0.008 mm.*unit of length")
+
+
+@pytest.mark.parametrize(("edge", "word"), [(900.0, "unit of length"), (2000 / 7, "very long")])
+def test_unlikely_voxels_are_noted(tmp_path: Path, edge: float, word: str, caplog: pytest.LogCaptureFixture):
+    rows = {"srow_x": [-1, 0, 0, 0], "srow_y": [0, 1, 0, 0], "srow_z": [0, 0, edge, 0]}
+    (tmp_path / "a.nii").write_bytes(with_fields(qform_code=0, **rows))
+    notes = read_volume(tmp_path / "a.nii").notes
+    assert any(word in note for note in notes)
+    assert notes[0] in caplog.text
+
+
+def test_one_thick_slice_is_not_noted(tmp_path: Path):
+    nib.save(
+        nib.Nifti1Image(np.arange(48, dtype=np.int16).reshape(6, 8, 1), np.diag([1, 1, 30.0, 1])), tmp_path / "a.nii"
+    )
+    assert read_volume(tmp_path / "a.nii").notes == ()
+
+
+def test_the_grid_of_a_sheared_file_is_kept(tmp_path: Path):
+    (tmp_path / "a.nii").write_bytes(with_fields(srow_x=[-1, 0.3, 0, 10], qform_code=0))
+    volume = read_volume(tmp_path / "a.nii")
+    assert volume.file_grid is not None
+    assert volume.file_grid.shape == SHAPE
+    np.testing.assert_allclose(volume.file_grid.affine[0], [-1, 0.3, 0, 10], atol=1e-6)
+
+
+@pytest.mark.parametrize(("sform", "qform", "expected"), [(4, 1, 4), (2, 0, 2), (0, 3, 3), (5, 5, 5), (77, 1, 1)])
+def test_the_space_of_the_coordinates_is_written_as_read(tmp_path: Path, sform: int, qform: int, expected: int):
+    (tmp_path / "a.nii").write_bytes(with_fields(sform_code=sform, qform_code=qform))
+    write_volume(tmp_path / "b.nii", read_volume(tmp_path / "a.nii"))
+    header = nib.load(tmp_path / "b.nii").header
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (expected, expected)
+
+
+def test_a_sheared_grid_is_written_without_a_qform(tmp_path: Path):
+    affine = np.array([[1, 0.3, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    write_volume(tmp_path / "a.nii", Volume(np.arange(24, dtype=np.float32).reshape(2, 3, 4), Grid((2, 3, 4), affine)))
+    header = nib.load(tmp_path / "a.nii").header
+    assert int(header["qform_code"]) == 0
+    np.testing.assert_allclose(header.get_sform(), affine, atol=1e-7)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_not_utf_8_is_read(tmp_path: Path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.nii"))
+    path.write_bytes(plain_bytes())
+    assert read_volume(path).source == str(path)
+
+
+def test_a_name_with_decomposed_umlauts_is_named(tmp_path: Path):
+    (tmp_path / "Mu\u0308ller.nii").write_bytes(plain_bytes())
+    if not (tmp_path / "M\u00fcller.nii").exists():  # some file systems know both
+        with pytest.raises(VolumeError, match=r"spells the name as 'Mu\\u0308ller.nii'; rename it"):
+            read_volume(tmp_path / "M\u00fcller.nii")
+    assert read_volume(tmp_path / "Mu\u0308ller.nii").shape == SHAPE

@@ -45,6 +45,7 @@ def test_foreground_darker_than_the_background_is_foreground():
 
 def test_without_a_constant_background_all_above_the_minimum_is_foreground():
     data = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
+    data[0, 0, 0] = -10.0
     assert foreground_of(data).sum() == data.size - 1
 
 

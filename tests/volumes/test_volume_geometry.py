@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from anymod.errors import GridError
 from anymod.volumes import Grid, Volume, model_grid, orient, orient_grid, resample
 
 ORIENTATIONS = ("RAS", "LPS", "LAS", "LIA", "LIP", "ASL")
@@ -224,3 +225,9 @@ def test_a_volume_and_its_grid_must_have_one_shape():
 def test_a_grid_needs_an_affine_that_can_be_inverted(affine: np.ndarray):
     with pytest.raises(ValueError, match="affine"):
         Grid((2, 2, 2), affine)
+
+
+@pytest.mark.parametrize("shape", [None, (4096, 4096, 4096)])
+def test_grid_that_no_machine_holds_is_refused(shape: tuple[int, int, int] | None) -> None:
+    with pytest.raises(GridError, match="voxels are more than"):
+        model_grid(Grid((200, 200, 200), np.eye(4)), 0.01, shape)

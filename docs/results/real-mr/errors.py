@@ -29,7 +29,7 @@ from anymod.core.batch import Batch
 from anymod.core.foregrounds import with_content
 from anymod.core.noise import MEAN
 from anymod.core.subsets import as_mask, as_row, non_empty_subsets
-from anymod.evaluation.protocol import in_model_order
+from anymod.evaluation.subjects import in_model_order
 from anymod.slices import SliceCache, build_cache
 from anymod.synthesis import cache_settings, encoded
 

@@ -1,7 +1,7 @@
 """Are simulated ultrasound and MR like the real thing? Numbers of both side by side, and a picture.
 
     python docs/results/simulated/realism.py --real DATA/us-resect --simulated COHORT --real-mr DATA/mr-four-contrasts \\
-        --simulated-mr HEADS --out docs/results/simulated
+        --simulated-mr HEADS --without met-00110,ms-19,brats18-2013-2,gli-00006,case-02 --out docs/results/simulated
 
 COHORT: `anymod simulate` with us at 0.5 mm; HEADS: whole brains with t1, cet1, t2, flair at 1 mm. Prints, for each measure, median and
 range over the volumes of each kind, and whether the simulated median lies inside of the real range.
@@ -60,11 +60,14 @@ def main(
     real_mr: Annotated[Path, typer.Option(help="Folder with */t1.nii.gz, cet1, t2, flair, about 1 mm.")],
     simulated_mr: Annotated[Path, typer.Option(help="Cohort with t1, cet1, t2, flair at 1 mm.")],
     out: Annotated[Path, typer.Option(help="Folder for the picture.")],
+    without: Annotated[str, typer.Option(help="Names of real folders to leave out, such as test subjects.")] = "",
 ) -> None:
     """Print the tables and draw the picture."""
-    cohort = read_cohort(simulated)
+    cohort, left_out = read_cohort(simulated), without.split(",")
     kinds = {
-        "real": [read_volume(path) for path in sorted(real.glob("case-*/us.nii.gz"))],
+        "real": [
+            read_volume(path) for path in sorted(real.glob("case-*/us.nii.gz")) if path.parent.name not in left_out
+        ],
         "simulated": [read_volume(cohort.path(each, "us")) for each in cohort.subjects if "us" in each.paths],
     }
     print_table(*([ultrasound_measures(volume) for volume in volumes] for volumes in kinds.values()))
@@ -75,7 +78,7 @@ def main(
             "nothing to compare", simulated_mr, "no subject has all contrasts", "simulate with --missing 0"
         )
     ours = [[read_volume(heads.path(each, name)) for name in CONTRASTS] for each in complete]
-    folders = sorted(path for path in real_mr.iterdir() if path.is_dir())
+    folders = sorted(path for path in real_mr.iterdir() if path.is_dir() and path.name not in left_out)
     theirs = [[read_volume(folder / f"{name}.nii.gz") for name in CONTRASTS] for folder in folders]
     print_table([mr_measures(each) for each in theirs], [mr_measures(each) for each in ours])
     draw(out / "realism.png", kinds)

@@ -5,7 +5,11 @@ A verb's file is loaded when the verb is asked for, and its room when it runs: `
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +17,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from anymod import __version__
 from anymod.errors import AnymodError
+from anymod.processes import Terminated, exit_on_sigterm
+from anymod.texts import printable
 
 if TYPE_CHECKING:
     from anymod.cli.verbs import Verb
@@ -29,7 +35,7 @@ SUMMARIES = {
     "train": "Train one model on complete and incomplete subjects.",
     "synthesize": "Synthesize the missing images of one subject.",
     "impute": "Synthesize the missing images of a whole cohort.",
-    "evaluate": "Score a model on a cohort and compare it with two simple predictors.",
+    "evaluate": "Score a model on a cohort and compare it with simple predictors.",
     "calibrate": "Calibrate a model's uncertainty on subjects it has not seen.",
     "export": "Write a model as one graph for programs without torch.",
     "import-weights": "Make a model folder from the paper's published weights.",
@@ -72,10 +78,10 @@ class Verbs(TyperGroup):
         """Run the verb that the context names."""
         try:
             return super().invoke(ctx)
-        except AnymodError as error:
-            if ctx.params["traceback"]:
+        except (AnymodError, OSError, UnicodeError) as error:
+            if ctx.params["traceback"] or isinstance(error, BrokenPipeError):  # `| head`: ends without a word
                 raise
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {printable(_one_line(error))}", err=True)
             raise typer.Exit(1) from None
 
 
@@ -109,6 +115,44 @@ def _root(
     """
 
 
+def _one_line(error: Exception) -> str:
+    """Return what to say about an error of a user or of the machine."""
+    if isinstance(error, UnicodeError):
+        return f"unusable name: {error}; give files and folders names that are UTF-8"
+    if isinstance(error, OSError):
+        where, why = error.filename or "the output", error.strerror or " ".join(str(error).split())
+        return f"stopped in {where}: {why}; check space and permissions, and repeat the command"
+    return str(error)
+
+
 def main() -> None:
-    """Run the command line; the entry point of the `anymod` program."""
-    app()
+    """Run the command line; the entry point of the `anymod` program. SIGTERM ends it with status 143."""
+    exit_on_sigterm()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower() == "utf-8":
+            stream.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8 keep their bytes
+    try:
+        app()
+    except OSError as error:  # the help, where it cannot be printed
+        if "--traceback" in sys.argv:
+            raise
+        with suppress(OSError):
+            typer.echo(f"error: {_one_line(error)}", err=True)
+        sys.exit(1)
+    except Terminated:
+        with suppress(OSError):
+            typer.echo("ended by SIGTERM", err=True)
+        raise
+    finally:
+        _discard_unwritten()
+
+
+def _discard_unwritten() -> None:
+    """Let the interpreter end quietly where what is printed cannot be written: the error was reported already."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

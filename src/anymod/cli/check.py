@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from anymod.cli.verbs import Json, Verb, print_result
+from anymod.cli.verbs import Json, Verb, print_result, say
 from anymod.compute import Workers
 from anymod.configuration import option
 from anymod.slices.typical import Typical, read_typical
 from anymod.synthesis.options import Strict
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Check(Verb):
-    """Prints a table with the share of foreground and the range of values of each image, and one line for each problem, with the subject,
+    """Prints a table with the share of foreground and the lowest and highest value of each image, and one line for each problem: subject,
     the file and the remedy. Writes COHORT/report.html with a picture of every image. Ends with status 1 if there is a problem.
 
     With --model, images that are unlike those that the model was trained on are notes, or with --strict problems.
@@ -36,7 +37,7 @@ class Check(Verb):
 
     def run(self) -> None:
         """Check the cohort, print what was found, and write the page with pictures."""
-        from anymod.errors import CohortError
+        from anymod.errors import OutputError
         from anymod.preparation import check_cohort, write_report
 
         report = check_cohort(
@@ -44,13 +45,16 @@ class Check(Verb):
         )
         lines = (finding.line() for finding in report.all_findings)
         print_result(report.as_json(), "\n".join([report.table(), *lines]), as_json=self.json)
-        page = write_report(report, self.cohort)
-        if not self.json:
-            typer.echo(f"pictures: {page}")
-        count = len(report.problems)
-        if count:
-            what = f"{count} problem{'s' * (count > 1)}"
-            raise CohortError(what, self.cohort, "listed above", "mend them and check again")
+        try:
+            page = write_report(report, self.cohort)
+        except OutputError as error:  # a cohort that may only be read
+            logger.warning("no page with pictures: %s: %s", error.where, error.why)
+        else:
+            if not self.json:
+                say(f"pictures: {page}")
+        problem = report.error(self.cohort)
+        if problem is not None:
+            raise problem
 
     def _typical(self) -> Typical | None:
         """Return what the training images of the chosen model look like."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
-from anymod.cli.verbs import Model, Out, Overwrite, Seed, Verb
+from anymod.cli.verbs import Model, Out, Overwrite, Seed, Verb, say
 from anymod.compute import Compute
 
 
@@ -29,12 +27,12 @@ class Demo(Verb):
         """Make the demonstration, print the scores and where to look."""
         from anymod.demo import demonstrate
         from anymod.evaluation import printed_text  # loads torch
-        from anymod.files import staged_folder
+        from anymod.folders import staged_folder
         from anymod.models import find_model
 
         with staged_folder(self.out, overwrite=self.overwrite, keep=(find_model(self.model),)) as folder:
             result = demonstrate(self.model, folder, self.seed, self.compute)
-        typer.echo(printed_text(result.evaluation))
-        typer.echo(f"\nLook at {self.out / result.figure.relative_to(folder)}")
+        say(printed_text(result.evaluation))
+        say(f"\nLook at {self.out / result.figure.relative_to(folder)}")
         for place in result.folders:
-            typer.echo(f"Volumes in {self.out / place.relative_to(folder)}")
+            say(f"Volumes in {self.out / place.relative_to(folder)}")

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
 from pydantic import BeforeValidator
 
-from anymod.cli.verbs import Out, Overwrite, Verb
+from anymod.cli.verbs import Out, Overwrite, Verb, say
 from anymod.configuration import option
 
 
@@ -54,4 +53,4 @@ class ImportWeights(Verb):
             overwrite=self.overwrite,
         )
         (height, width), spacing = description.image_size, description.spacing_mm
-        typer.echo(f"{self.out}: {', '.join(description.names)}; slices of {height} x {width} at {spacing:g} mm")
+        say(f"{self.out}: {', '.join(description.names)}; slices of {height} x {width} at {spacing:g} mm")

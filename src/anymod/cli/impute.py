@@ -8,6 +8,7 @@ from typing import Annotated
 from anymod.cli.verbs import STANDARD_MODEL, CohortFolder, Json, Model, Out, Overwrite, Verb, end_with, print_result
 from anymod.compute import Compute
 from anymod.configuration import Names, option
+from anymod.shards import Sharing
 from anymod.synthesis import SynthesisOptions
 
 
@@ -27,6 +28,7 @@ class Impute(Verb):
     out: Out
     options: SynthesisOptions
     compute: Compute
+    sharing: Sharing
     model: Model = STANDARD_MODEL
     split: Annotated[str | None, option("Only the subjects of this split.", "SPLIT")] = None
     show: Annotated[Names | None, option("Show only these modalities, such as t1,flair; hide the others.", "NAMES")] = (
@@ -38,18 +40,24 @@ class Impute(Verb):
     def run(self) -> None:
         """Fill in the subjects and print how many there were."""
         from anymod.cohorts import read_cohort
-        from anymod.synthesis import CohortRequest, synthesize_cohort  # loads torch
-
-        cohort, compute = read_cohort(self.cohort), self.compute
-        outcome = synthesize_cohort(
-            cohort,
-            cohort.of_split(self.split) if self.split else cohort.subjects,
-            CohortRequest(self.model, self.options, self.show, compute.device, compute.backend),
-            self.out,
-            overwrite=self.overwrite,
-            workers=compute.workers,
-            scheduler=compute.scheduler,
+        from anymod.synthesis import (  # loads torch
+            CohortRequest,
+            merge_synthesized,
+            synthesize_cohort,
+            synthesize_shard,
         )
+
+        cohort, compute, sharing = read_cohort(self.cohort), self.compute, self.sharing
+        subjects = cohort.of_split(self.split) if self.split else cohort.subjects
+        request = CohortRequest(self.model, self.options, self.show, compute.device, compute.backend)
+        given, overwrite = (cohort, subjects, request), self.overwrite
+        if sharing.shard is not None:
+            outcome = synthesize_shard(*given, (self.out, sharing.shard), compute, overwrite=overwrite)
+        elif sharing.merge is not None:
+            outcome = merge_synthesized(*given, (self.out, sharing.merge), overwrite=overwrite)
+        else:
+            workers, scheduler = compute.workers, compute.scheduler
+            outcome = synthesize_cohort(*given, self.out, overwrite=overwrite, workers=workers, scheduler=scheduler)
         counts = [len(each) for each in (outcome.written, outcome.finished, outcome.skipped, outcome.failures)]
         text = "written {}, finished before {}, complete already {}, failed {}".format(*counts)
         print_result(vars(outcome), text, as_json=self.json)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import typer
-
-from anymod.cli.verbs import Out, Overwrite, Verb, end_with
+from anymod.cli.verbs import Out, Overwrite, Verb, end_with, say
 from anymod.preparation import PreparationOptions, Source
+from anymod.shards import Sharing
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,8 @@ class Prepare(Verb):
 
     A subject is named after the first folder below --raw, or by --subject-from. Its images must share a grid. --resample-to puts them on
     one, by the positions in their files, by --transform-pattern, or by alignment with --register; archives whose images do not share a
-    grid are resampled by default. A subject that cannot be used is left out and named in failures.json, and the exit status is 1.
+    grid are resampled by default. A subject that cannot be used is left out and named in failures.json. The exit status is 1 in that
+    case, and if the check finds a problem.
     The same command continues an interrupted run.
 
     Example:
@@ -36,16 +36,27 @@ class Prepare(Verb):
     source: Source
     out: Out
     options: PreparationOptions
+    sharing: Sharing
     overwrite: Overwrite = False
 
     def run(self) -> None:
         """Write the cohort, check it, and print what was found."""
-        from anymod.preparation import check_cohort, prepare_source, write_report
+        from anymod.preparation import check_cohort, merge_source, prepare_source, prepare_source_shard, write_report
 
-        prepared = prepare_source(self.source, self.options, self.out, overwrite=self.overwrite)
-        typer.echo("\n".join([prepared.table(), *prepared.notes]))
+        given = (self.source, self.options, self.out)
+        if self.sharing.shard is not None:
+            end_with(prepare_source_shard(*given, self.sharing.shard, overwrite=self.overwrite))
+            return
+        if self.sharing.merge is not None:
+            prepared = merge_source(*given, self.sharing.merge, overwrite=self.overwrite)
+        else:
+            prepared = prepare_source(*given, overwrite=self.overwrite)
+        say("\n".join([prepared.table(), *prepared.notes]))
         report = check_cohort(self.out, self.options.workers, self.options.scheduler)
         for finding in report.all_findings:
-            typer.echo(finding.line())
-        typer.echo(f"cohort: {self.out}\npictures: {write_report(report, self.out)}")
+            say(finding.line())
+        say(f"cohort: {self.out}\npictures: {write_report(report, self.out)}")
+        problem = report.error(self.out)
+        if problem is not None and not prepared.left_out:
+            raise problem
         end_with(prepared.left_out)

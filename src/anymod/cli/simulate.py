@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from anymod.cli.verbs import Overwrite, Seed, Verb
+from anymod.cli.verbs import Overwrite, Seed, Verb, say
 from anymod.compute import Workers
 from anymod.configuration import option
+from anymod.shards import Sharing
 from anymod.simulation import SimulationSettings
 
 
@@ -29,6 +30,7 @@ class Simulate(Verb):
 
     settings: SimulationSettings
     work: Workers
+    sharing: Sharing
     out: Annotated[Path | None, option("Folder to create.", "DIR")] = None
     preview: Annotated[
         Path | None, option("Draw the first subject, in seconds, instead of making a cohort.", "PNG")
@@ -40,23 +42,32 @@ class Simulate(Verb):
     def run(self) -> None:
         """Write the cohort, or the picture of a subject."""
         from anymod.demo.preview import preview
-        from anymod.simulation import simulate_cohort
+        from anymod.simulation import Simulation, merge_simulated, simulate_cohort, simulate_shard
 
         if self.preview is not None:
             preview(self.preview, self.seed, self.settings, overwrite=self.overwrite)
-            typer.echo(f"the first subject is drawn in {self.preview}")
+            say(f"the first subject is drawn in {self.preview}")
             return
         if self.out is None:
             raise typer.BadParameter("give --out, or --preview")
-        cohort = simulate_cohort(
-            self.out,
-            self.subjects,
-            self.seed,
-            self.settings,
-            workers=self.work.workers,
-            scheduler=self.work.scheduler,
-            overwrite=self.overwrite,
-        )
+        if self.sharing.shard is not None:
+            simulation = Simulation.of(self.subjects, self.seed, self.settings)
+            shard = self.sharing.shard
+            say(f"shard: {simulate_shard(simulation, self.out, shard, self.work, overwrite=self.overwrite)}")
+            return
+        if self.sharing.merge is not None:
+            simulation = Simulation.of(self.subjects, self.seed, self.settings)
+            cohort = merge_simulated(simulation, self.out, self.sharing.merge, overwrite=self.overwrite)
+        else:
+            cohort = simulate_cohort(
+                self.out,
+                self.subjects,
+                self.seed,
+                self.settings,
+                workers=self.work.workers,
+                scheduler=self.work.scheduler,
+                overwrite=self.overwrite,
+            )
         counts = {name: sum(name in each.paths for each in cohort.subjects) for name in cohort.modality_names}
         observed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        typer.echo(f"{len(cohort.subjects)} subjects in {self.out} ({observed})")
+        say(f"{len(cohort.subjects)} subjects in {self.out} ({observed})")

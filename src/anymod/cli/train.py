@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from anymod.cli.verbs import CohortFolder, Out, Overwrite, Verb
+from anymod.cli.verbs import CohortFolder, Out, Overwrite, Verb, say
 from anymod.compute import Compute
 from anymod.configuration import option
 
@@ -56,4 +54,4 @@ class Train(Verb):
             processes=self.processes,
         )
         if model is not None:
-            typer.echo(model)
+            say(str(model))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from inspect import Signature, cleandoc
 from pathlib import Path
@@ -18,6 +19,7 @@ from anymod.compute import Compute
 from anymod.configuration import option
 from anymod.files import json_text
 from anymod.memory import keep_freed_memory
+from anymod.texts import printable
 
 CohortFolder = Annotated[Path, option("Folder with a cohort.yaml.", "DIR")]
 Json = Annotated[bool, option("Print JSON.")]
@@ -89,7 +91,7 @@ def command(name: str, summary: str, verb: type[Verb]) -> TyperCommand:
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     program = typer.Typer(add_completion=False, rich_markup_mode=None)
     details = cleandoc(verb.__doc__ or "").replace("Example:", "\b\nExample:")  # \b: lines stay as they are
-    program.command(name, cls=_PanelCommand, help=f"{summary}\n\n{details}")(run)
+    program.command(name, cls=_PanelCommand, help=f"{summary}\n\n{details}", short_help=summary)(run)
     return cast(TyperCommand, typer.main.get_command(program))
 
 
@@ -120,7 +122,9 @@ class _StderrHandler(logging.Handler):
     """Writes to what `sys.stderr` is at that moment: a progress bar and a test put something else there for a while."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        if sys.stderr is not None:  # print would take stdout
+            with suppress(OSError):  # a full disk or a closed terminal is no reason to lose work
+                print(printable(self.format(record)), file=sys.stderr)
 
 
 def configure(*, quiet: bool, verbose: bool, threads: int | None = None) -> None:
@@ -137,14 +141,19 @@ def configure(*, quiet: bool, verbose: bool, threads: int | None = None) -> None
     keep_freed_memory()
 
 
+def say(text: str, *, to_stderr: bool = False) -> None:
+    """Print text in which no name of a file can control the terminal."""
+    typer.echo(printable(text), err=to_stderr)
+
+
 def print_result(content: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     """Print a result as JSON or as text."""
-    typer.echo(json_text(content) if as_json else text)
+    say(json_text(content) if as_json else text)
 
 
 def end_with(failures: Mapping[str, str]) -> None:
     """Name the subjects that failed on stderr, and end with status 1 where there are some."""
     for subject, why in failures.items():
-        typer.echo(f"error: subject '{subject}': {why}", err=True)
+        say(f"error: subject '{subject}': {why}", to_stderr=True)
     if failures:
         raise typer.Exit(1)

@@ -1,9 +1,12 @@
+from .patients import (
+    check_visits_together as check_visits_together,
+    patient_of as patient_of,
+    patients_of as patients_of,
+)
 from .schema import Cohort as Cohort, Modality as Modality, Subject as Subject, default_group as default_group
 from .splits import (
-    check_visits_together as check_visits_together,
     draw_folds as draw_folds,
     draw_splits as draw_splits,
-    patient_of as patient_of,
     splits_from_list as splits_from_list,
 )
 from .subject_images import (

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from anymod.cohorts.patients import patients_of
 from anymod.configuration import nearest
 from anymod.errors import CohortError, ModalityError
 from anymod.files import confined
@@ -17,9 +19,12 @@ from anymod.volumes.reading import image_fingerprint
 
 SPLITS = ("train", "validation", "test")
 KEY_COLUMNS = ("subject", "split")
+PATIENT = "patient"  # optional column: the person, if a subject is one of several visits
 EXTRA_COLUMNS = ("mask", "label", "tissue")
 """Optional maps of a subject: foreground, labels to segment, FreeSurfer tissue labels."""
 
+MOST_LISTED = 40  # names in a message
+ULTRASOUND = re.compile(r"(.*[_-])?((3d)?i?o?us\d*|.*ultra-?sound|b-?mode|usg|sonography)([_-].*)?", re.IGNORECASE)
 MODALITY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 SUBJECT_NAME = re.compile(r"\w([\w .-]{0,62}[\w-])?")
 
@@ -40,7 +45,10 @@ class Modality:
 
 @dataclass(frozen=True)
 class Subject:
-    """One patient or visit; `paths` maps each observed modality to its file, relative to the cohort's folder."""
+    """One patient or visit; `paths` maps each observed modality to its file, relative to the cohort's folder.
+
+    `patient` is the person if the table says so; None if only the name does (`Cohort.patients`).
+    """
 
     name: str
     split: str
@@ -48,6 +56,7 @@ class Subject:
     mask: str | None = None
     label: str | None = None
     tissue: str | None = None
+    patient: str | None = None
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -78,9 +87,23 @@ class Cohort:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def groups(self) -> str:
+        """Groups and their modalities, such as `us (US), mr (t1, t2)`."""
+        members: dict[str, list[str]] = {}
+        for modality in self.modalities:
+            members.setdefault(modality.group, []).append(modality.name)
+        return ", ".join(f"{group} ({', '.join(names)})" for group, names in members.items())
+
+    @property
     def modality_names(self) -> tuple[str, ...]:
         """Names of the modalities, in the cohort's order."""
         return tuple(modality.name for modality in self.modalities)
+
+    @property
+    def patients(self) -> dict[str, str]:
+        """Patient of each subject: that of the table, or else the one that its name suggests."""
+        guessed = patients_of(subject.name for subject in self.subjects)
+        return {subject.name: subject.patient or guessed[subject.name] for subject in self.subjects}
 
     def path(self, subject: Subject, column: str) -> Path:
         """Return the file of one of the subject's modalities (or mask, label, tissue); raise CohortError if there is none."""
@@ -143,8 +166,8 @@ class Cohort:
 
 
 def default_group(modality: str) -> str:
-    """Return the default group of a modality: `us` for ultrasound, `mr` for all others."""
-    return "us" if modality == "us" else "mr"
+    """Return the default group of a modality: `us` for ultrasound, by any common name such as US, iUS or us_pre; `mr` for all others."""
+    return "us" if ULTRASOUND.fullmatch(modality) else "mr"
 
 
 def check_split(split: str, where: str | Path) -> str:
@@ -158,7 +181,7 @@ def check_split(split: str, where: str | Path) -> str:
 
 def check_modality_name(name: str, where: str | Path) -> str:
     """Return `name`; raise CohortError if it cannot serve as a column and a file name."""
-    reserved = name in (*KEY_COLUMNS, *EXTRA_COLUMNS)
+    reserved = name in (*KEY_COLUMNS, *EXTRA_COLUMNS, PATIENT)
     if reserved or not MODALITY_NAME.fullmatch(name):
         why = f"'{name}' " + ("is a column of its own" if reserved else "is not letters, digits, '_' and '-'")
         raise CohortError("unusable modality name", where, why, "choose a name such as t1, cet1, flair or us")
@@ -176,9 +199,8 @@ def check_subject_name(name: str, where: str | Path) -> str:
 def check_modalities(cohort: Cohort, where: str | Path) -> None:
     """Raise CohortError unless there are 1 to 16 modalities with usable, different names and constants in (0, 1)."""
     names = [check_modality_name(modality.name, where) for modality in cohort.modalities]
-    repeated = _first_repeated(iter(names))
-    if repeated is not None:
-        raise CohortError("duplicate modality", where, f"'{repeated}' is listed twice", "keep one of them")
+    # Files of names that differ in capitals only are one file on many systems.
+    check_no_repeats([name.lower() for name in names], "duplicate modality", where, "keep one of them")
     if not 1 <= len(names) <= 16:
         raise CohortError("unusable modalities", where, f"there are {len(names)}", "list 1 to 16 modalities")
     for modality in cohort.modalities:
@@ -195,9 +217,8 @@ def check_subjects(cohort: Cohort, where: str | Path) -> None:
     """Raise CohortError at the first subject with a wrong name, split or modality, or with a file that is listed twice."""
     if not cohort.subjects:
         raise CohortError("empty cohort", where, "it lists no subject", "add one line per subject")
-    repeated = _first_repeated(subject.name for subject in cohort.subjects)
-    if repeated is not None:
-        raise CohortError("duplicate subject", where, f"'{repeated}' is listed twice", "keep one of the lines")
+    names = [subject.name for subject in cohort.subjects]
+    check_no_repeats(names, "duplicate subject", where, "keep one of the lines")
     for subject in cohort.subjects:
         check_subject_name(subject.name, where)
         check_split(subject.split, where)
@@ -206,9 +227,8 @@ def check_subjects(cohort: Cohort, where: str | Path) -> None:
         if not subject.paths:
             why = f"subject '{subject.name}' has no image of any modality"
             raise CohortError("subject without images", where, why, "add one, or remove its line")
-    file = _first_repeated(path for subject in cohort.subjects for path in subject.files.values())
-    if file is not None:
-        raise CohortError("file listed twice", where, f"'{file}' appears in two cells", "list each file once")
+    files = [path for subject in cohort.subjects for path in subject.files.values()]
+    check_no_repeats(files, "file listed twice", where, "list each file once")
 
 
 def check_files(cohort: Cohort, subject: Subject) -> None:
@@ -220,10 +240,11 @@ def check_files(cohort: Cohort, subject: Subject) -> None:
             raise CohortError("missing file", path, why, "restore it or empty its cell")
 
 
-def _first_repeated(names: Iterator[str]) -> str | None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
+def check_no_repeats(names: Sequence[str], what: str, where: str | Path, remedy: str) -> None:
+    """Raise CohortError that lists every name that occurs more than once."""
+    repeated = [f"'{name}'" for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        some = ", ".join(repeated[:MOST_LISTED]) + (
+            f" and {len(repeated) - MOST_LISTED} more" * (len(repeated) > MOST_LISTED)
+        )
+        raise CohortError(what, where, f"listed more than once: {some}", remedy)

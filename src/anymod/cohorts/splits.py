@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from anymod.cohorts.schema import check_split
+from anymod.cohorts.schema import check_no_repeats, check_split
 from anymod.cohorts.table import read_csv
 from anymod.configuration import nearest
 from anymod.errors import CohortError
 from anymod.randomness import derive_seed
-
-VISITS = tuple(map(re.compile, (r"(.+)_ses-[A-Za-z0-9]+", r"(UPENN-GBM-\d+)_\d+", r"(BraTS-[A-Za-z]+-\d+)-\d+")))
-"""Names of visits in BIDS, UPENN-GBM and BraTS since 2023; the group is the patient."""
-
-
-def patient_of(name: str) -> str:
-    """Return the patient of a subject: the part of the name before the visit, or the whole name if it has no visit."""
-    matches = (pattern.fullmatch(name) for pattern in VISITS)
-    return next((match[1] for match in matches if match), name)
-
-
-def check_visits_together(splits: Mapping[str, str], where: str | Path) -> None:
-    """Raise CohortError if visits of one patient are in different splits, so that the test would contain training patients."""
-    first: dict[str, str] = {}
-    for name, split in splits.items():
-        other = first.setdefault(patient_of(name), name)
-        if splits[other] != split:
-            why = f"'{other}' is in {splits[other]} and '{name}' in {split}, visits of one patient"
-            raise CohortError("patient in two splits", where, why, "put both into one split")
 
 
 def draw_splits(
@@ -44,13 +24,18 @@ def draw_splits(
 
     Each subject gets a random number from (seed, name); the lowest go to test, the next to validation. The order of `names` does not
     matter, and an added subject rarely moves others. `test_subjects`, if given, are the whole test split. A fraction above 0 gives at
-    least one subject as long as two remain for training. `strata` gives each subject's kind, such as its modalities: every split then
+    least one subject as long as two remain for training; with `test` 1 and `validation` 0 all subjects test.
+
+    `strata` gives each subject's kind, such as its modalities: every split then
     contains each kind in proportion, to within two subjects. Raises CohortError for fractions that cannot be used or unknown subjects.
     """
+    if (validation, test) == (0, 1) and not test_subjects:
+        return dict.fromkeys(names, "test")
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
         why = f"validation is {validation} and test {test}"
-        raise CohortError("unusable fractions", "the split", why, "give fractions of at least 0 with a sum below 1")
-    _check_known(test_subjects, names, "--test-subjects")
+        remedy = "give fractions of at least 0 with a sum below 1, or --test 1 for a cohort of test subjects only"
+        raise CohortError("unusable fractions", "the split", why, remedy)
+    check_known(test_subjects, names, "--test-subjects")
     queue = _queue(set(names) - set(test_subjects), seed, strata or {})
     splits = dict.fromkeys(test_subjects, "test")
     if not test_subjects:
@@ -101,10 +86,8 @@ def splits_from_list(path: Path, names: Sequence[str]) -> dict[str, str]:
     if lines[0] != ["subject", "split"] or any(len(line) != 2 for line in lines):
         raise CohortError("broken table", path, "it has other columns", "write 'subject,split' and two fields per line")
     listed = [name for name, _ in lines[1:]]
-    if len(set(listed)) < len(listed):
-        repeated = next(name for name in listed if listed.count(name) > 1)
-        raise CohortError("duplicate subject", path, f"'{repeated}' is listed twice", "keep one of the lines")
-    _check_known(listed, names, path)
+    check_no_repeats(listed, "duplicate subject", path, "keep one of the lines")
+    check_known(listed, names, path)
     splits = {name: check_split(split, path) for name, split in lines[1:]}
     for name in names:
         if name not in splits:
@@ -112,7 +95,8 @@ def splits_from_list(path: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: splits[name] for name in names}
 
 
-def _check_known(listed: Sequence[str], names: Sequence[str], where: str | Path) -> None:
+def check_known(listed: Sequence[str], names: Sequence[str], where: str | Path) -> None:
+    """Raise CohortError for the first listed name that no subject has."""
     for name in listed:
         if name not in names:
             raise CohortError("unknown subject", where, f"'{name}' was not found", nearest(name, list(names)))

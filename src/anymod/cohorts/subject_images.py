@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,9 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.cohorts.schema import EXTRA_COLUMNS, Cohort, Subject
 from anymod.errors import GridError, VolumeError
-from anymod.volumes import Grid, Volume, check_image, foreground_of, orient, read_labels, read_volume
+from anymod.volumes import Grid, Volume, check_image, foreground_doubt, foreground_of, orient, read_labels, read_volume
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class SubjectImages:
         volumes = {name: volume for name, volume in read.items() if name not in EXTRA_COLUMNS}
         for volume in volumes.values():
             check_image(volume)
-        foregrounds = {name: foreground_of(volume.data, mask) for name, volume in volumes.items()}
+        foregrounds = {name: foreground_of(volume.data, mask, volume.spacing_mm) for name, volume in volumes.items()}
+        if mask is None:
+            _report_doubts(volumes, foregrounds, where)
         return cls(volumes, foregrounds, label, tissue)
 
     def turned(self, orientation: str) -> SubjectImages:
@@ -65,6 +70,16 @@ class SubjectImages:
         return next(iter(self.volumes.values())).grid
 
     @property
+    def source(self) -> str:
+        """File of the first image, for messages."""
+        return next(iter(self.volumes.values())).source or "the subject"
+
+    @property
+    def file_grid(self) -> Grid:
+        """Grid of the first image's file, on which results are written; `grid` unless its axes are not perpendicular."""
+        return next(iter(self.volumes.values())).file_grid or self.grid
+
+    @property
     def union(self) -> Array:
         """Union of all foregrounds, bool [X, Y, Z]."""
         return np.logical_or.reduce(list(self.foregrounds.values()))
@@ -75,6 +90,15 @@ def read_subject_images(cohort: Cohort, subject: Subject) -> SubjectImages:
     files = {column: cohort.path(subject, column) for column in subject.files}
     read = {column: (read_volume if column in subject.paths else read_labels)(path) for column, path in files.items()}
     return SubjectImages.of(read, f"subject '{subject.name}'")
+
+
+def _report_doubts(volumes: Mapping[str, Volume], foregrounds: Mapping[str, Array], where: str) -> None:
+    for name, volume in volumes.items():
+        doubt = foreground_doubt(volume.data, foregrounds[name])
+        if doubt is not None:
+            logger.warning(
+                "%s: %s; give a mask if that is wrong", volume.source or f"{name} of {where or 'the subject'}", doubt
+            )
 
 
 def check_same_grid(volumes: Mapping[str, Volume], where: str = "") -> None:

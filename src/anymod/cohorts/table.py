@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from unicodedata import normalize
 
 from pydantic import Field
 
 from anymod.cohorts.schema import (
     EXTRA_COLUMNS,
     KEY_COLUMNS,
+    PATIENT,
     Cohort,
     Modality,
     Subject,
@@ -23,6 +25,7 @@ from anymod.cohorts.schema import (
 from anymod.configuration import Settings, nearest, read_yaml, validate, write_yaml
 from anymod.errors import CohortError
 from anymod.files import write_text
+from anymod.texts import read_text
 
 DESCRIPTION = "cohort.yaml"
 TABLE = "subjects.csv"
@@ -36,13 +39,16 @@ class ModalityEntry(Settings):
     harmonized_median: float | None = None
 
 
+Edge = Annotated[float, Field(gt=0, le=1000)]  # of a voxel, in mm
+
+
 class CohortDescription(Settings):
     """The content of `cohort.yaml`."""
 
     format: Literal[1]
     name: str
-    modalities: tuple[ModalityEntry, ...]
-    spacing_mm: tuple[float, float, float] | None = None
+    modalities: tuple[ModalityEntry, ...] = Field(max_length=1000)
+    spacing_mm: tuple[Edge, Edge, Edge] | None = None
     reference: str | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
 
@@ -79,12 +85,14 @@ def write_cohort(cohort: Cohort, path: str | Path) -> Cohort:
     root = Path(path)
     check_modalities(cohort, root / DESCRIPTION)
     check_subjects(cohort, root / TABLE)
-    columns = [*KEY_COLUMNS, *cohort.modality_names, *EXTRA_COLUMNS]
+    known_patients = any(subject.patient for subject in cohort.subjects)
+    columns = [*KEY_COLUMNS, *cohort.modality_names, *EXTRA_COLUMNS, *([PATIENT] if known_patients else [])]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     for subject in cohort.subjects:
-        writer.writerow({"subject": subject.name, "split": subject.split, **subject.files})
+        row = {"subject": subject.name, "split": subject.split, **subject.files}
+        writer.writerow(row | ({PATIENT: subject.patient} if known_patients else {}))
     write_text(root / TABLE, text.getvalue())
     # cohort.yaml is written last, so that a folder that has one is complete.
     write_yaml(root / DESCRIPTION, _description(cohort))
@@ -117,22 +125,31 @@ def _read_subjects(path: Path, modalities: tuple[str, ...]) -> tuple[Subject, ..
             why = f"row {number} has {len(line)} fields for {len(columns)} columns"
             raise CohortError("broken table", path, why, "give every row one field per column")
         cells = dict(zip(columns, line, strict=True))
-        extras = {column: cells.get(column) or None for column in EXTRA_COLUMNS}
+        if not cells["subject"]:
+            why = f"the row with '{next(filter(None, line))}' names no subject"
+            raise CohortError("row without subject", path, why, "name it, or empty the whole row")
+        extras = {column: cells.get(column) or None for column in (*EXTRA_COLUMNS, PATIENT)}
         paths = {name: cells[name] for name in modalities if cells[name]}
         subjects.append(Subject(cells["subject"], cells["split"], paths, **extras))
     return tuple(subjects)
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """Return the stripped cells of a comma-separated UTF-8 file, header first, without blank lines; raise CohortError if broken."""
+    """Return the stripped cells of a comma-separated UTF-8 file, header first; raise CohortError if broken.
+
+    Rows and columns at the right in which every cell is empty are left out.
+    """
     try:
         # utf-8-sig, because spreadsheet programs start files with a byte-order mark.
-        text = path.read_text(encoding="utf-8-sig")
-        lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text), strict=True) if line]
+        text = normalize("NFC", read_text(path, encoding="utf-8-sig"))
+        lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text), strict=True)]
     except FileNotFoundError:
         raise CohortError("no such file", path, "it does not exist", "write the table") from None
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise CohortError("unreadable table", path, str(problem), "write comma-separated UTF-8 text") from problem
+    # Spreadsheet programs leave commas where cells were emptied, below the table and to its right.
+    width = max((place + 1 for line in lines for place, cell in enumerate(line) if cell), default=0)
+    lines = [line[:width] for line in lines if any(line)]
     if not lines:
         raise CohortError("empty table", path, "it has no header", "start with 'subject,split,…'")
     if any(not character.isprintable() for line in lines for cell in line for character in cell):
@@ -141,7 +158,7 @@ def read_csv(path: Path) -> list[list[str]]:
 
 
 def _check_columns(columns: list[str], modalities: tuple[str, ...], path: Path) -> None:
-    known = [*KEY_COLUMNS, *modalities, *EXTRA_COLUMNS]
+    known = [*KEY_COLUMNS, *modalities, *EXTRA_COLUMNS, PATIENT]
     for position, column in enumerate(columns):
         if column not in known:
             raise CohortError("unknown column", path, f"'{column}' is no known column", nearest(column, known))

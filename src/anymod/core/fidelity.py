@@ -46,24 +46,35 @@ def ssim(prediction: Stack, target: Stack, foreground: Foreground, data_range: f
     return _mean_of_slices(_inside(luminance * structure, foreground))
 
 
-def ms_ssim(prediction: Stack, target: Stack, foreground: Foreground, data_range: float = DATA_RANGE) -> float:
+def ms_ssim(
+    prediction: Stack, target: Stack, foreground: Foreground, data_range: float = DATA_RANGE, scales: int = 5
+) -> float:
     """Return the multi-scale structural similarity inside the foreground, averaged over slices.
 
-    Five scales with the published weights. A slice whose shorter side would fall below the window's 11 pixels uses fewer scales, with
-    weights rescaled to sum to 1. Negative contrast terms count as 0.
+    Of the published weights the first `scales` are rescaled to sum to 1. Negative contrast terms count as 0. As in torchmetrics, windows
+    that reach over the border do not count, except at the last scale, where the image is mirrored; with foreground everywhere the two
+    are equal. With background around the image (`scaled_margin`) all windows count. An image that would get smaller than a window has
+    fewer scales.
     """
-    scales = max(1, min(5, int(math.log2(min(target.shape[-2:]) / (2 * WINDOW_RADIUS + 1))) + 1))
+    scales = max(1, min(scales, int(math.log2(min(target.shape[-2:]) / (2 * WINDOW_RADIUS + 1))) + 1))
     weights = torch.tensor(SCALE_WEIGHTS[:scales], dtype=torch.float64)
     result = torch.ones(len(target), dtype=torch.float64)
     share = foreground.float()
     for scale, weight in enumerate(weights / weights.sum()):
         luminance, structure = _similarity_maps(prediction, target, data_range, _window_mean)
         last = scale == scales - 1
-        value = _inside(luminance * structure if last else structure, share > 0.5)
+        part = slice(None) if last else slice(WINDOW_RADIUS, -WINDOW_RADIUS)
+        similarity = luminance * structure if last else structure
+        value = _inside(similarity[:, part, part], share[:, part, part] > 0.5)
         # A thin foreground can vanish at a coarse scale, which is then left out for this slice.
         result = result * torch.where(value.isnan() & (scale > 0), 1.0, value.clamp(min=0) ** weight)
         prediction, target, share = (avg_pool2d(image[:, None], 2)[:, 0] for image in (prediction, target, share))
     return _mean_of_slices(result)
+
+
+def scaled_margin(scales: int) -> int:
+    """Return how many pixels of background around an image keep the windows of `ms_ssim` at all scales inside it."""
+    return int(WINDOW_RADIUS * 2 ** (scales - 1))
 
 
 def row_ssim(image: Tensor, target: Tensor, data_range: float) -> float:

@@ -87,7 +87,13 @@ def with_backend(
     if device.type != "cpu":
         why = f"it runs on the processor, not on {device}"
         raise ConfigurationError("wrong backend", f"--backend {backend}", why, "use --device cpu, or --backend torch")
-    folder = graphs_folder(fingerprint)
+    try:
+        folder = graphs_folder(fingerprint)
+    except OutputError as problem:
+        if backend != "auto":
+            raise
+        logger.warning("%s", problem)
+        return network, "torch"
     if backend != "auto":
         for name in (*NEEDED, backend):
             package(name)
@@ -112,7 +118,11 @@ def with_backend(
 def graphs_folder(fingerprint: str) -> Path:
     """Return the folder of a network's graphs; those of other versions of anymod, torch or the exporter lie elsewhere."""
     versions = "-".join(metadata.version(name) for name in ("anymod", "torch", *NEEDED) if util.find_spec(name))
-    base = os.environ.get(CACHE) or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anymod"
+    try:
+        base = os.environ.get(CACHE) or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anymod"
+    except RuntimeError:
+        why = "this user has no home folder"
+        raise OutputError("cannot keep graphs", "--backend", why, f"name a folder in {CACHE}") from None
     return Path(base) / "graphs" / f"{fingerprint[:32]}-{versions}"
 
 

@@ -17,7 +17,8 @@ from anymod.core.noise import MEAN
 from anymod.core.subsets import as_row, non_empty_subsets
 from anymod.engines.runtimes import LARGEST_DIFFERENCE, load_onnx, load_openvino, openvino_core, package, write_onnx
 from anymod.errors import OutputError
-from anymod.files import staged_folder, write_json, write_text
+from anymod.files import write_json, write_text
+from anymod.folders import staged_folder
 from anymod.models import CARD, ModelDescription, Network, find_model, load_model, read_card
 from anymod.resources import EXPORT_EXAMPLE
 

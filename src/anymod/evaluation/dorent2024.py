@@ -27,7 +27,7 @@ from anymod.evaluation.protocol import EvaluationOptions, Origin, measured, noth
 from anymod.evaluation.scores import Reading
 from anymod.files import write_json, write_text
 from anymod.models import first_foreground
-from anymod.reports.intervals import Mean, bootstrap_mean, subject_means
+from anymod.reports.intervals import INTERVALS, Mean, bootstrap_mean, subject_means
 from anymod.reports.tables import format_mean, json_rows, markdown_table, write_rows
 from anymod.synthesis import SynthesisOptions, draw_images, slices_at_once
 
@@ -75,28 +75,29 @@ def evaluate_dorent2024(
     """Return the scores of every slice. The first image that `options.show` names in a subset decides the background."""
     draws = SynthesisOptions(temperature=USUAL_TEMPERATURE, seed=options.seed, noise="slice")
     options = replace(options, draws=draws)
-    origin, results, _ = measured(model, cohort, options, score_slices, cache_folder, references=False)
-    scores = [score for each in results for score in each]
+    found = measured(model, cohort, options, score_slices, cache_folder, references=False)
+    scores = [score for each in found.results for score in each]
     if not scores:
         raise nothing_to_measure(cohort)
-    return Dorent2024Evaluation(scores, origin)
+    return Dorent2024Evaluation(scores, found.origin)
 
 
 @torch.inference_mode()
 def score_slices(reading: Reading, subject: int) -> list[SliceScore]:
     """Return the scores of every slice, subset and observed target of one subject (an index)."""
-    cache, names = reading.cache, reading.cache.modalities
+    cache, names, model = reading.cache, reading.cache.modalities, reading.synthesizer.model
+    device = reading.synthesizer.device
     targets = positions(as_mask(cache.records[subject].observed))
     scores = []
-    size = slices_at_once(math.prod(cache.settings.image_size))
+    size = slices_at_once(math.prod(reading.synthesizer.description.image_size))
     every = np.arange(cache.slice_count(subject))
     for chunk in (every[start : start + size] for start in range(0, len(every), size)):
-        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.spec.context_slices)
-        on_device, truths = batch.to(reading.device), as_bytes(batch.targets)
-        encoding = reading.model.encode(on_device.images, on_device.observed)
-        middle = batch.images[:, :, reading.model.spec.context_slices]
+        batch = cache.read(np.full(len(chunk), subject), chunk, model.spec.context_slices)
+        on_device, truths = batch.to(device), as_bytes(batch.targets)
+        encoding = model.encode(on_device.images, on_device.observed)
+        middle = batch.images[:, :, model.spec.context_slices]
         for order in reading.shown_of(subject):
-            row = torch.tensor(as_row(sum(1 << place for place in order), len(names)), device=reading.device)
+            row = torch.tensor(as_row(sum(1 << place for place in order), len(names)), device=device)
             drawn, _ = draw_images(encoding, row.expand(len(chunk), -1), targets, reading.options, chunk.tolist())
             inside = first_foreground(middle, order)
             images = as_bytes(masked(drawn.cpu(), inside))
@@ -173,7 +174,7 @@ def dorent2024_text(evaluation: Dorent2024Evaluation) -> str:
             "Comparable with the tables of the paper only. Intensities from 0 to 255; whole slices with their background, if the target is"
             " not blank; the data range of each true slice; SSIM of each row as a separate signal. One draw at temperature 0.7, set to"
             " background where the first shown image is. Mean (standard deviation) over slices, as in the paper, then means over subjects"
-            " with 95 % bootstrap intervals.",
+            f" with 95 % intervals ({INTERVALS}).",
             "",
             markdown_table(header, rows, labels=3),
             "",

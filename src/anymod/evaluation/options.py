@@ -20,6 +20,14 @@ class EvaluationOptions(Compute):
         tuple[str, ...] | None,
         option("Show only this subset, such as t1,flair; repeat for more. Default: every subset.", "NAMES"),
     ] = None
+    spacing_mm: Annotated[
+        float | None,
+        option(
+            "Voxel size at which images are scored. Default: the model's. Give one to compare models with different ones.",
+            ge=0.1,
+            le=20,
+        ),
+    ] = None
     figures: Annotated[int, option("Number of subjects to draw pictures of.", ge=0)] = 4
     draws: SynthesisOptions = field(default_factory=SynthesisOptions)
 

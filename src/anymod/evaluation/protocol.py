@@ -6,25 +6,38 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from anymod.cohorts import Cohort, Modality, Subject
-from anymod.core.subsets import parse_order
-from anymod.errors import CohortError, ConfigurationError, ModalityError
+from anymod.cohorts import Cohort, Subject
+from anymod.core.regression import TrainingMoments
+from anymod.errors import ConfigurationError
 from anymod.evaluation.options import EvaluationOptions
-from anymod.evaluation.regression import TrainingMoments
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
+from anymod.evaluation.subjects import (
+    DEFAULT_TRAINING_SPLIT,
+    chosen_subjects,
+    in_model_order,
+    nothing_to_measure,
+    parse_subsets,
+    warn_about_training_subjects,
+    with_slices,
+    without_constants,
+)
 from anymod.executors import for_each_subject, subject_executor
-from anymod.models import ModelDescription
-from anymod.progress import track
-from anymod.slices import SliceCache, build_cache, check_same_slices
+from anymod.models import ModelDescription, find_model, read_references
+from anymod.slices import CacheSettings, SliceCache, build_cache, check_same_slices
+from anymod.slices.references import References
+from anymod.slices.score_units import ScoreUnits
 from anymod.slices.typical import check_remarks, remarks
-from anymod.synthesis import Synthesizer, cache_settings, slices_at_once
+from anymod.synthesis import Synthesizer, cache_settings
 from anymod.synthesis.cohort import model_digest, synthesizer_of_process
 
 logger = logging.getLogger(__name__)
+
+PROTOCOL_VERSION = 2
+"""1: the units of each model's own images, on its own slices. 2: units of the cohort, on all of the foreground."""
 
 Result = TypeVar("Result")
 
@@ -60,12 +73,35 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a model on a split, one example per subject, and on which subjects the references were fitted."""
+    """The scores of a model on a split, one example per subject, and on which subjects the references were fitted.
+
+    `constants` are those of the units of the scores, `factors` says for each subject and target how many units of the model's images one
+    unit of the scores is, and `fingerprints` holds the content fingerprints of each subject's images.
+    """
 
     scores: list[Score]
     examples: list[Example]
     origin: Origin
     training: str
+    constants: dict[str, float] = field(default_factory=dict)
+    factors: dict[str, dict[str, float]] = field(default_factory=dict)
+    fingerprints: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def spacing_mm(self) -> float:
+        """Edge of the voxels that were scored."""
+        return self.origin.options.spacing_mm or self.origin.description.spacing_mm
+
+
+@dataclass(frozen=True)
+class Measured(Generic[Result]):
+    """Results of a protocol for each subject, and what they were measured with; `fitted_on` says what the references were fitted on."""
+
+    origin: Origin
+    results: list[Result]
+    fitted_on: str
+    cache: SliceCache
+    references: References | None
 
 
 @dataclass(frozen=True)
@@ -75,8 +111,9 @@ class _Task:
     model: Path
     digest: str
     options: EvaluationOptions
+    cohort: Cohort
     cache: SliceCache
-    moments: TrainingMoments
+    references: References | None
     given: tuple[tuple[int, ...], ...] | None
     score: Callable[[Reading, int], Any]
     subject: int
@@ -85,7 +122,7 @@ class _Task:
 def evaluate(
     model: str | Path, cohort: Cohort, options: EvaluationOptions, cache_folder: Path | None = None
 ) -> Evaluation:
-    """Return the scores of a model folder (or bundled model) on a split of a cohort, on the model's grid.
+    """Return the scores of a model folder (or bundled model) on a split of a cohort, in units that no model has a part in.
 
     `cache_folder` keeps the slices for later evaluations; without it they are written to a temporary folder.
 
@@ -94,12 +131,21 @@ def evaluate(
         ConfigurationError: The options name a cluster, and there is no cache folder.
         ModalityError: The model knows none of the images of a subject.
     """
-    origin, results, fitted_on = measured(model, cohort, options, score_subject, cache_folder)
-    scores = [score for each, _ in results for score in each]
+    found = measured(model, cohort, options, score_subject, cache_folder)
+    scores = [score for each in found.results for score in each.scores]
     if not scores:
         raise nothing_to_measure(cohort)
-    training = f"{fitted_on} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
-    return Evaluation(scores, [example for _, example in results], origin, training)
+    cache, examples = found.cache, [each.example for each in found.results]
+    constants = {} if found.references is None else found.references.units.constants
+    return Evaluation(
+        scores,
+        examples,
+        found.origin,
+        found.fitted_on,
+        dict(zip(cache.modalities, constants, strict=True)),
+        {each.example.subject: each.factors for each in found.results},
+        {example.subject: cache.fingerprints_of(example.subject) for example in examples},
+    )
 
 
 def measured(
@@ -110,10 +156,10 @@ def measured(
     cache_folder: Path | None = None,
     *,
     references: bool = True,
-) -> tuple[Origin, list[Result], int]:
-    """Return the origin, the result of `score` for each subject of the split that has slices, and the number of training subjects.
+) -> Measured[Result]:
+    """Return the result of `score` for each subject of the split that has slices.
 
-    `score` must be importable by other processes. Without `references` none are fitted.
+    `score` must be importable by other processes. Without `references` none are fitted, and the slices are those that the model sees.
 
     Raises ConfigurationError for a cluster without `cache_folder`: its workers cannot read a temporary folder of this machine.
     """
@@ -123,130 +169,72 @@ def measured(
     digest = model_digest(Path(model))
     synthesizer = Synthesizer.from_folder(model, options.device, options.backend)
     description = synthesizer.description
-    cohort = in_model_order(cohort, description)
+    known = in_model_order(cohort, description)
+    sliced = without_constants(cohort) if references else known
+    settings = score_settings(description, options) if references else cache_settings(description)
     chosen, training = chosen_subjects(
-        cohort, options, references=references, training=references or cache_folder is not None
+        known, options, references=references, training=references or cache_folder is not None
     )
-    _warn_about_training_subjects(chosen, cohort.name, description)
-    given = _parse_subsets(options.show, description)
+    given = parse_subsets(options.show, description)
     with ExitStack() as stack:
         folder = cache_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anymod-")))
         together = list(dict.fromkeys(subject.name for subject in (*training, *chosen)))
-        subjects, settings = [cohort.subject(name) for name in together], cache_settings(description)
+        if references:  # the slices of another voxel size, and those of dorent2024, lie beside them
+            folder /= f"scores-{settings.spacing_mm:g}mm"
+        subjects = [sliced.subject(name) for name in together]
         # The cache of other subjects, such as a run's own, is never overwritten.
-        check_same_slices(cohort, subjects, settings, folder)
-        cache = build_cache(cohort, subjects, settings, folder, options.workers)
-        chosen = _with_slices(cache, chosen, together)
-        _compare_with_training_images(cache, [together.index(each.name) for each in chosen], synthesizer, options)
-        moments = fit_references(cache, [together.index(each.name) for each in training] if references else [])
+        check_same_slices(sliced, subjects, settings, folder)
+        cache = build_cache(sliced, subjects, settings, folder, options.workers)
+        chosen = with_slices(cache, chosen, together)
+        warn_about_training_subjects(cache, chosen, cohort.name, description)
+        _compare_with_training_images(cache, chosen, synthesizer, options)
+        fitted, fitted_on = None, "no subjects"
+        if references and training:
+            fitted = References.fitted(cache, [together.index(each.name) for each in training])
+            fitted_on = f"{len(training)} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
+        elif references:
+            fitted, fitted_on = _stored(find_model(model), cache)
         options = replace(options, device=str(synthesizer.device), backend=synthesizer.backend)
-        tasks = [
-            _Task(Path(model), digest, options, cache, moments, given, score, together.index(subject.name))
-            for subject in chosen
-        ]
-        return Origin(description, cohort.name, options), _score_all(tasks, options), len(training)
+        tasks = []
+        for place, subject in ((together.index(each.name), each) for each in chosen):
+            alone = replace(sliced, subjects=(sliced.subject(subject.name),))
+            tasks.append(_Task(Path(model), digest, options, alone, cache, fitted, given, score, place))
+        results = _score_all(tasks, options)
+        return Measured(Origin(description, cohort.name, options), results, fitted_on, cache, fitted)
 
 
-def nothing_to_measure(cohort: Cohort) -> CohortError:
-    """Return the error to raise if nothing was scored."""
-    why = "no subject has all images of a requested subset"
-    return CohortError("nothing to measure", cohort.root, why, "choose other subsets")
-
-
-def _warn_about_training_subjects(measured: Sequence[Subject], cohort: str, description: ModelDescription) -> None:
-    """Warn if the model was trained on some of the subjects to measure, for example those of another fold."""
-    training = description.training
-    known = set(training.get("subjects", ())) if training.get("cohort") == cohort else set()
-    both = [subject.name for subject in measured if subject.name in known]
-    if both:
-        logger.warning("the model was trained on %d of the measured subjects, for example %s", len(both), both[0])
+def _stored(model: Path, cache: SliceCache) -> tuple[References, str]:
+    """Return the references in a model's folder, or none, and on what they were fitted; the units follow from all slices' subjects."""
+    every = range(len(cache.subjects))
+    units = ScoreUnits.measured([record.landmarks for record in cache.records], every)
+    stored = read_references(model)
+    if stored is None:
+        text = "no references: the cohort has no subjects of split '%s', and the model's folder stores none (see --training-split)"
+        logger.warning(text, DEFAULT_TRAINING_SPLIT)
+        return References(units, TrainingMoments(len(cache.modalities))), "no subjects"
+    moments = stored.moments_in(dict(zip(cache.modalities, units.constants, strict=True)))
+    logger.info("the cohort has no training subjects: the references are those in the model's folder")
+    return References(units, moments), f"{stored.subjects} subjects of cohort '{stored.cohort}' (stored with the model)"
 
 
 def _compare_with_training_images(
-    cache: SliceCache, subjects: Sequence[int], synthesizer: Synthesizer, options: EvaluationOptions
+    cache: SliceCache, subjects: Sequence[Subject], synthesizer: Synthesizer, options: EvaluationOptions
 ) -> None:
-    """Warn about each subject (an index) whose images are unlike those of the training, or raise VolumeError with `strict`."""
+    """Warn about each subject whose images are unlike those of the training, or raise VolumeError with `strict`."""
+    records = {record.name: record for record in cache.records}
     for subject in subjects:
-        record = cache.records[subject]
-        found = () if record.look is None else remarks(record.look, synthesizer.typical)
+        look = records[subject.name].look
+        # The slices may hold images that the model does not know.
+        found = () if look is None else remarks(look.part(subject.paths), synthesizer.typical)
         if options.draws.strict:
-            check_remarks(found, f"subject '{record.name}'")
+            check_remarks(found, f"subject '{subject.name}'")
         elif found:
-            logger.warning("subject %s: unusual images: %s", record.name, "; ".join(found))
+            logger.warning("subject %s: unusual images: %s", subject.name, "; ".join(found))
 
 
-def _with_slices(cache: SliceCache, measured: Sequence[Subject], order: list[str]) -> tuple[Subject, ...]:
-    """Return the subjects with at least one usable slice; warn about each of the others."""
-    kept = tuple(subject for subject in measured if len(cache.usable(order.index(subject.name))))
-    for subject in measured:
-        if subject not in kept:
-            logger.warning("subject %s: left out, because no slice has enough foreground", subject.name)
-    return kept
-
-
-def in_model_order(cohort: Cohort, description: ModelDescription) -> Cohort:
-    """Return the cohort with the model's modalities in the model's order; warn about modalities that the model does not know."""
-    known = {modality.name: modality for modality in cohort.modalities}
-    unknown = sorted(set(known) - set(description.names))
-    if set(known) == set(unknown):
-        why = f"it has {', '.join(known)}"
-        raise ModalityError("no known modality", cohort.root, why, f"this model knows {', '.join(description.names)}")
-    if unknown:
-        logger.warning("left out, because the model does not know them: %s", ", ".join(unknown))
-    # The model's own groups and constants, as in synthesis: those of the cohort would scale its images differently.
-    modalities = tuple(Modality(each.name, each.group, each.harmonized_median) for each in description.modalities)
-    subjects = tuple(
-        replace(subject, paths={name: subject.paths[name] for name in description.names if name in subject.paths})
-        for subject in cohort.subjects
-    )
-    return replace(cohort, modalities=modalities, subjects=subjects)
-
-
-def chosen_subjects(
-    cohort: Cohort, options: EvaluationOptions, *, references: bool = True, training: bool = True
-) -> tuple[tuple[Subject, ...], tuple[Subject, ...]]:
-    """Return (subjects to measure, training subjects, none unless `training`); raise CohortError if a needed split is empty."""
-    measured = cohort.of_split(options.split)
-    if not measured:
-        raise CohortError("no subjects", cohort.root, f"split '{options.split}' is empty", "choose another --split")
-    for subject in measured:
-        if not subject.paths:
-            where = f"subject '{subject.name}'"
-            raise ModalityError("no known modality", where, "the model knows none of its images", "leave it out")
-    if not training:
-        return measured, ()
-    fitted_on = tuple(subject for subject in cohort.of_split(options.training_split) if subject.paths)
-    if references and not fitted_on:
-        why = f"split '{options.training_split}', on which the references are fitted, is empty"
-        raise CohortError("no training subjects", cohort.root, why, "choose another --training-split")
-    if references and options.split == options.training_split:
-        logger.warning("the references are fitted on the measured subjects, so their scores are too good")
-    return measured, fitted_on
-
-
-def fit_references(cache: SliceCache, subjects: Sequence[int]) -> TrainingMoments:
-    """Return the moments over all usable slices of the training subjects (indices)."""
-    moments = TrainingMoments(len(cache.modalities))
-    height, width = cache.settings.image_size
-    size = 4 * slices_at_once(height * width)
-    for subject in track(subjects, "fitting references", len(subjects)):
-        slices = cache.usable(subject)
-        for start in range(0, len(slices), size):
-            chunk = slices[start : start + size]
-            moments.add(cache.read([subject] * len(chunk), chunk, 0))
-    return moments
-
-
-def _parse_subsets(show: Sequence[str] | None, description: ModelDescription) -> tuple[tuple[int, ...], ...] | None:
-    """Return the positions of each subset's modalities in the user's order; None for all subsets."""
-    if show is None:
-        return None
-    try:
-        return tuple(parse_order(name, description.names) for name in show)
-    except ValueError as error:
-        raise ModalityError(
-            "unknown modality", "--show", str(error), f"this model knows {', '.join(description.names)}"
-        ) from None
+def score_settings(description: ModelDescription, options: EvaluationOptions) -> CacheSettings:
+    """Return how images are cut for their scores: all of the foreground, in the voxel size that was asked for or that of the model."""
+    return CacheSettings(spacing_mm=options.spacing_mm or description.spacing_mm, image_size=None)
 
 
 def _score_all(tasks: list[_Task], options: EvaluationOptions) -> list[Any]:
@@ -258,5 +246,5 @@ def _score_all(tasks: list[_Task], options: EvaluationOptions) -> list[Any]:
 def _score(task: _Task) -> Any:
     options = task.options
     synthesizer = synthesizer_of_process(task.model, options.device, options.backend, task.digest)
-    model, device = synthesizer.model, synthesizer.device
-    return task.score(Reading(model, task.cache, task.moments, options.draws, task.given, device), task.subject)
+    reading = Reading(synthesizer, task.cohort, task.cache, task.references, options.draws, task.given)
+    return task.score(reading, task.subject)

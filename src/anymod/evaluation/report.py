@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from anymod.core.fidelity import DATA_RANGE
-from anymod.evaluation.protocol import Evaluation
+from anymod.evaluation.protocol import PROTOCOL_VERSION, Evaluation
 from anymod.evaluation.scores import AFFINE, MODEL
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
+from anymod.evaluation.tally import SCALES
 from anymod.figures.examples import Case, draw_example, draw_extremes
 from anymod.files import write_json, write_text
+from anymod.reports.intervals import INTERVALS
 from anymod.reports.tables import format_mean, json_rows, markdown_table, write_rows
 
 KINDS = {"hidden": "Hidden targets (synthesized from other modalities)", "shown": "Shown targets (reconstructed)"}
@@ -30,7 +32,7 @@ def write_report(evaluation: Evaluation, folder: Path, *, figures: int) -> dict[
     write_rows(folder / "summary.csv", rows)
     write_text(folder / "summary.md", summary_text(evaluation, lines))
     facts = {**evaluation.origin.facts(evaluation.scores), "references_fitted_on": evaluation.training}
-    content = {"protocol": "standard", **facts, "data_range": DATA_RANGE, "summary": json_rows(rows)}
+    content = {"protocol": "standard", **facts, **_scale_facts(evaluation), "summary": json_rows(rows)}
     write_json(folder / "summary.json", content)
     for example in [each for each in evaluation.examples if each.predictions][:figures]:
         draw_example(folder / "figures" / f"{example.subject}.png", example)
@@ -38,6 +40,24 @@ def write_report(evaluation: Evaluation, folder: Path, *, figures: int) -> dict[
     if cases:
         draw_extremes(folder / "best-and-worst.png", cases, names)
     return {"format": 1, **content}
+
+
+def _scale_facts(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the version of the protocol, its units, and what `anymod calibrate` needs to return to those of the model."""
+    description = evaluation.origin.description
+    return {
+        "protocol_version": PROTOCOL_VERSION,
+        "data_range": DATA_RANGE,
+        "ms_ssim": {"scales": SCALES, "beyond_border": "background"},
+        "spacing_mm": evaluation.spacing_mm,
+        "unit_constants": evaluation.constants,
+        "images": evaluation.fingerprints,
+        "training_subjects": description.trained_on(
+            evaluation.origin.cohort, {name: images.values() for name, images in evaluation.fingerprints.items()}
+        ),
+        "model_scale": description.scale(),
+        "model_units_per_unit": evaluation.factors,
+    }
 
 
 def extremes(evaluation: Evaluation) -> list[Case]:
@@ -58,18 +78,21 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
     """Return the report's page in Markdown."""
     draws = evaluation.origin.options.draws.draws()
     parts = [
-        "# Evaluation, protocol standard",
+        f"# Evaluation, protocol standard, version {PROTOCOL_VERSION}",
         "",
         evaluation.origin.text(evaluation.scores),
         f"References fitted on {evaluation.training}.",
         "Images drawn with " + ", ".join(f"{name} {value}" for name, value in draws.items()) + ".",
         "",
-        "Means over subjects with 95 % bootstrap intervals, on the model's grid, inside the target's foreground where at least one shown"
-        " image has foreground too. Intensities in [-1, 1], data range 2; PSNR of equal images is 100 dB. SSIM is two-dimensional"
-        " (Gaussian window, sigma 1.5 pixels). Structure is the PSNR after the best affine map of a volume's intensities; the difference"
-        " to PSNR is an error of scale. Spectrum error is the largest relative deviation of the power spectrum within slices, up to half"
-        " the Nyquist frequency (0: as fine as the truth). Through plane is the change from slice to slice divided by the true one (1: as"
-        " in the truth; larger: slices do not fit together). Higher is better, except for MAE, spectrum error and through plane.",
+        f"Means over subjects with 95 % intervals ({INTERVALS}), in voxels of {evaluation.spacing_mm:g} mm, inside the target's foreground"
+        " where at least one shown image has foreground too. Intensities in [-1, 1], data range 2, in units of the cohort: the core of"
+        f" each image lies at {_constants_text(evaluation)} of the range. Reports of the same version, cohort, splits and voxel size can"
+        " be compared, whatever the model. PSNR of equal images is 100 dB. SSIM is two-dimensional"
+        f" (Gaussian window, sigma 1.5 pixels), MS-SSIM has {SCALES} scales; both see background beyond the border of a slice. Structure is"
+        " the PSNR after the best affine map of a volume's intensities; the difference to PSNR is an error of scale. Spectrum error is the"
+        " largest relative deviation of the power spectrum within slices, up to half the Nyquist frequency (0: as fine as the truth)."
+        " Through plane is the change from slice to slice divided by the true one (1: as in the truth; larger: slices do not fit together)."
+        " Higher is better, except for MAE, spectrum error and through plane.",
         "",
     ]
     for kind, title in KINDS.items():
@@ -79,6 +102,10 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
             parts += ["### By target, over all shown subsets", "", _table(_select(chosen, overall=False)), ""]
             parts += ["### By shown subset", "", _table([line for line in chosen if line.shown != ALL]), ""]
     return "\n".join(parts)
+
+
+def _constants_text(evaluation: Evaluation) -> str:
+    return ", ".join(f"{constant:.2f} ({name})" for name, constant in evaluation.constants.items())
 
 
 def printed_text(evaluation: Evaluation) -> str:

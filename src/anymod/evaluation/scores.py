@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anymod.core.batch import Batch
-from anymod.core.foregrounds import masked, shown_foreground, with_content
-from anymod.core.subsets import as_mask, as_row, non_empty_subsets, positions, subset_name
-from anymod.evaluation.regression import TrainingMoments, predict_affine
+from anymod.cohorts import Cohort, read_subject_images
+from anymod.core.regression import TrainingMoments, predict_affine
+from anymod.core.subsets import non_empty_subsets, positions, subset_name
+from anymod.evaluation.predictions import Drawing, score_grid
 from anymod.evaluation.tally import Tally
 from anymod.figures.examples import Example
-from anymod.models import Synthesizes
 from anymod.slices import SliceCache
-from anymod.synthesis import SynthesisOptions, draw_images, encoded, slices_at_once
+from anymod.slices.references import References
+from anymod.synthesis import SynthesisOptions, Synthesizer, slices_at_once
 
 MODEL, MEAN_IMAGE, AFFINE = "model", "mean-image", "affine-regression"
 METHODS = (MODEL, MEAN_IMAGE, AFFINE)
@@ -27,7 +26,9 @@ METHODS = (MODEL, MEAN_IMAGE, AFFINE)
 
 @dataclass(frozen=True)
 class Score:
-    """Scores of one predicted volume: one row of `scores.csv`. Intensities lie in [-1, 1]; `shown` holds names joined by `+`.
+    """Scores of one predicted volume: one row of `scores.csv`. `shown` holds names joined by `+`.
+
+    Intensities lie in [-1, 1], in the units of `anymod.slices.score_units`, which are the same for every model.
 
     `structure_psnr_db` is the PSNR after the best affine map of the volume's intensities. It separates errors of structure from errors
     of scale, which is arbitrary in MR. `spectrum_error` is the largest relative deviation of the power spectrum within slices from the
@@ -52,91 +53,118 @@ class Score:
 
 @dataclass(frozen=True)
 class Reading:
-    """Model, slices, fitted references and options with which subjects are scored.
+    """Model, slices of a cohort and options with which subjects are scored; `references` is None for the protocol `dorent2024`.
 
-    `given` holds the shown subsets as positions in the order in which the user named them, None for every subset of each subject. The
-    order matters to the protocol `dorent2024` only.
+    The standard protocol has slices of all modalities of the cohort on a grid of its own, `dorent2024` those that the model sees.
+    `given` holds the shown subsets as positions among the model's modalities, in the order in which the user named them, None for every
+    subset of each subject. The order matters to the protocol `dorent2024` only.
     """
 
-    model: Synthesizes
+    synthesizer: Synthesizer
+    cohort: Cohort
     cache: SliceCache
-    moments: TrainingMoments
+    references: References | None
     options: SynthesisOptions
     given: tuple[tuple[int, ...], ...] | None
-    device: torch.device
+
+    def observed(self, subject: int) -> tuple[str, ...]:
+        """Return the modalities of a subject (an index) that the model knows, in the model's order."""
+        has = dict(zip(self.cache.modalities, self.cache.records[subject].observed, strict=True))
+        return tuple(name for name in self.synthesizer.description.names if has.get(name))
 
     def shown_of(self, subject: int) -> list[tuple[int, ...]]:
         """Return the shown subsets of a subject (an index): those given that it has in full, or all of its non-empty subsets."""
-        observed = as_mask(self.cache.records[subject].observed)
-        subsets = self.given or [positions(subset) for subset in non_empty_subsets(observed)]
-        return [subset for subset in subsets if set(subset) <= set(positions(observed))]
+        known = [self.synthesizer.description.position(name) for name in self.observed(subject)]
+        subsets = self.given or [positions(each) for each in non_empty_subsets(sum(1 << place for place in known))]
+        return [subset for subset in subsets if set(subset) <= set(known)]
 
 
-@torch.inference_mode()
-def score_subject(reading: Reading, subject: int) -> tuple[list[Score], Example]:
-    """Return the scores of one subject (an index) and, as an example, its slice with the most foreground.
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one subject, its slice with the most foreground as an example, and for each target the model's units per unit of score."""
+
+    scores: list[Score]
+    example: Example
+    factors: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """One subject's usable slices in the units of the scores.
+
+    Shapes: planes and foreground are (slice, modality, row, column), of all modalities of the cohort.
+    """
+
+    planes: Tensor
+    foreground: Tensor
+    slices: list[int]
+    shown_most: int
+    """Place of the slice with the most foreground."""
+
+    @classmethod
+    def of(cls, reading: Reading, references: References, subject: int) -> _Truth:
+        cache, record, usable = reading.cache, reading.cache.records[subject], reading.cache.usable(subject)
+        every = slice(0, cache.slice_count(subject))
+        planes, foreground = cache.scaled(subject, every, references.units.ranges(record.landmarks))
+        most = int(np.argmax(np.array(record.union_fractions)[usable]))
+        return cls(torch.from_numpy(planes[usable]), torch.from_numpy(foreground[usable]), usable.tolist(), most)
+
+
+def score_subject(reading: Reading, subject: int) -> Scored:
+    """Return the scores of one subject (an index).
 
     A voxel counts where the target's own foreground and the union of the shown foregrounds overlap: elsewhere the truth or the prediction
     is missing. There is no row for a subset and target that overlap nowhere, or for a reference without training voxels.
     """
-    cache = reading.cache
-    subsets = list(dict.fromkeys(sum(1 << place for place in subset) for subset in reading.shown_of(subject)))
-    targets = positions(as_mask(cache.records[subject].observed))
-    slices = cache.usable(subject)
-    example_slice = max(slices.tolist(), key=lambda place: cache.records[subject].union_fractions[place])
-    tallies: dict[tuple[int, int, str], Tally] = {}
-    example = Example(cache.subjects[subject], {}, {}, {})
-    size = slices_at_once(math.prod(cache.settings.image_size))
-    for start in range(0, len(slices), size):
-        chunk = slices[start : start + size]
-        batch = cache.read(np.full(len(chunk), subject), chunk, reading.model.spec.context_slices)
-        for subset, region, images in _draw_subsets(reading, batch, subsets, targets, chunk.tolist()):
-            if example_slice in chunk:
-                row, names = chunk.tolist().index(example_slice), [cache.modalities[target] for target in targets]
-                example.truths.update(zip(names, batch.targets[row, list(targets)].numpy(), strict=True))
-                example.foregrounds.update(zip(names, batch.foreground[row, list(targets)].numpy(), strict=True))
-                predicted = dict(zip(names, images[row].clone().numpy(), strict=True))
-                example.predictions[subset_name(subset, cache.modalities)] = predicted
-            for number, target in enumerate(targets):
-                inside = batch.foreground[:, target] & region
-                for method, prediction in _predictions(reading, batch, subset, target, images[:, number]).items():
-                    tally = tallies.setdefault((subset, target, method), Tally())
-                    tally.add(prediction, batch.targets[:, target], inside)
-    return [_as_score(cache, subject, key, tally) for key, tally in tallies.items() if tally.voxels], example
-
-
-def _draw_subsets(
-    reading: Reading, batch: Batch, subsets: Sequence[int], targets: tuple[int, ...], slices: list[int]
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield each subset with its foreground (b, h, w) and its images (b, t, h, w), background -1, all from one encoding."""
-    on_device = batch.to(reading.device)
-    encoding = encoded(reading.model, on_device.images, on_device.observed, mirror=reading.options.mirror)
-    for subset in subsets:
-        shown = torch.tensor(as_row(subset, batch.observed.shape[1])).expand(len(slices), -1)
-        region = shown_foreground(batch.foreground, shown)
-        filled = with_content(shown.to(reading.device), on_device.foreground)
-        images, _ = draw_images(encoding, filled, targets, reading.options, slices)
-        yield subset, region, masked(images.cpu(), region)
-
-
-def _predictions(reading: Reading, batch: Batch, subset: int, target: int, drawn: Tensor) -> dict[str, Tensor]:
-    predictions = {MODEL: drawn}
-    mean, coefficients = reading.moments.mean(target), reading.moments.regression(subset, target)
-    if mean is not None:
-        predictions[MEAN_IMAGE] = torch.full_like(drawn, mean)
-    if coefficients is not None:
-        inputs = batch.images[:, :, batch.images.shape[2] // 2]
-        predictions[AFFINE] = predict_affine(coefficients, subset, inputs)
-    return predictions
-
-
-def _as_score(cache: SliceCache, subject: int, key: tuple[int, int, str], tally: Tally) -> Score:
-    subset, target, method = key
-    return Score(
-        subject=cache.subjects[subject],
-        shown=subset_name(subset, cache.modalities),
-        target=cache.modalities[target],
-        kind="shown" if subset >> target & 1 else "hidden",
-        method=method,
-        **tally.values(),  # type: ignore[arg-type]
+    if reading.references is None:
+        raise ValueError("the standard protocol needs units")
+    cache, references = reading.cache, reading.references
+    names, every = reading.observed(subject), reading.synthesizer.description.names
+    places = [cache.modalities.index(name) for name in names]
+    truth = _Truth.of(reading, references, subject)
+    ranges = dict(zip(cache.modalities, references.units.ranges(cache.records[subject].landmarks), strict=True))
+    images = read_subject_images(reading.cohort, reading.cohort.subject(cache.subjects[subject]))
+    wanted = {name: known for name in names if (known := ranges[name]) is not None}
+    drawing = Drawing.of(reading.synthesizer, images, wanted, score_grid(images, cache.settings))
+    example = Example(
+        cache.subjects[subject],
+        dict(zip(names, truth.planes[truth.shown_most, places].numpy(), strict=True)),
+        dict(zip(names, truth.foreground[truth.shown_most, places].numpy(), strict=True)),
+        {},
     )
+    scores: list[Score] = []
+    subsets = list(dict.fromkeys(sum(1 << place for place in subset) for subset in reading.shown_of(subject)))
+    for subset, drawn in drawing.from_subsets(subsets, reading.options):
+        usable = torch.from_numpy(drawn[:, truth.slices])
+        shown = sum(1 << cache.modalities.index(every[place]) for place in positions(subset))
+        region = truth.foreground[:, list(positions(shown))].any(1)
+        usable = torch.where(region, usable, -1.0)
+        name = subset_name(subset, every)
+        example.predictions[name] = dict(zip(names, usable[:, truth.shown_most].clone().numpy(), strict=True))
+        for target, place, image in zip(names, places, usable, strict=True):
+            for method, tally in _tallies(references.moments, truth, shown, place, image).items():
+                if tally.voxels:
+                    kind: Literal["hidden", "shown"] = "shown" if shown >> place & 1 else "hidden"
+                    about = (cache.subjects[subject], name, target, kind, method)
+                    scores.append(Score(*about, **tally.values()))  # type: ignore[arg-type]
+    return Scored(scores, example, dict(zip(names, drawing.factors(), strict=True)))
+
+
+def _tallies(moments: TrainingMoments, truth: _Truth, shown: int, target: int, drawn: Tensor) -> dict[str, Tally]:
+    """Return the tally of each method for one subset (a bit mask) and target (a place), both among the cohort's modalities."""
+    mean, coefficients = moments.mean(target), moments.regression(shown, target)
+    region = truth.foreground[:, list(positions(shown))].any(1) & truth.foreground[:, target]
+    tallies = {MODEL: Tally()}
+    tallies |= {MEAN_IMAGE: Tally()} if mean is not None else {}
+    tallies |= {AFFINE: Tally()} if coefficients is not None else {}
+    size = slices_at_once(math.prod(drawn.shape[1:]))
+    for start in range(0, len(drawn), size):
+        chunk = slice(start, start + size)
+        predictions = {MODEL: drawn[chunk]}
+        if mean is not None:
+            predictions[MEAN_IMAGE] = torch.full_like(drawn[chunk], mean)
+        if coefficients is not None:
+            predictions[AFFINE] = predict_affine(coefficients, shown, truth.planes[chunk])
+        for method, prediction in predictions.items():
+            tallies[method].add(prediction, truth.planes[chunk, target], region[chunk])
+    return tallies

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from anymod.core.fidelity import ms_ssim, psnr, ssim
+from anymod.core.fidelity import ms_ssim, psnr, scaled_margin, ssim
 from anymod.core.texture import BANDS, radial_power, through_plane_change
 
+SCALES = 3  # of MS-SSIM, for images of any size: a head of 2 mm voxels has no room for more
 SMALLEST_VARIANCE = 1e-12  # a prediction with less is constant, and an affine map cannot improve it
 
 
@@ -39,7 +41,7 @@ class Tally:
     def add(self, prediction: Tensor, truth: Tensor, inside: Tensor) -> None:
         """Add the next slices (b, h, w) of a volume; slices without a voxel `inside` do not count.
 
-        Outside, both images are set to background.
+        Outside, both images are set to background, and beyond their border is background too.
         """
         self._add_change(prediction, truth, inside)
         inhabited = inside.flatten(1).any(1)
@@ -59,8 +61,10 @@ class Tally:
         self.true_squared += float(true.square().sum())
         self.product += float((predicted * true).sum())
         self.slices += count
-        self.similarity += count * ssim(prediction, truth, inside)
-        self.multi_scale_similarity += count * ms_ssim(prediction, truth, inside)
+        around = (scaled_margin(SCALES),) * 4
+        wide = pad(prediction, around, value=-1.0), pad(truth, around, value=-1.0), pad(inside, around)
+        self.similarity += count * ssim(*wide)
+        self.multi_scale_similarity += count * ms_ssim(*wide, scales=SCALES)
         self.predicted_power += radial_power(prediction, inside)
         self.true_power += radial_power(truth, inside)
 

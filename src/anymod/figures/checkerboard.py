@@ -33,7 +33,7 @@ def draw_checkerboard(path: Path, fixed: Volume, moving: Volume, transform: sitk
 
 def _grey(volume: Volume) -> Array:
     """Return the image [X, Y, Z] from -1 to 1."""
-    inside = foreground_of(volume.data)
+    inside = foreground_of(volume.data, None, volume.spacing_mm)
     return scale(volume.data, measure_range(volume.data, inside, 99.5, volume.source), inside)
 
 

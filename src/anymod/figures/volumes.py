@@ -14,26 +14,32 @@ from anymod.figures.planes import SIDES, THREE_PLANES, three_planes
 from anymod.volumes import Volume
 
 DEVIATION = "Standard deviation: of the samples, plus the expected error where the model is calibrated. "
+DEVIATION_TITLE = "standard deviation"
+LEAST_VARIATION = 1e-3  # of the largest deviation
 LABELS = Colours("viridis", 0.0, 4.0)
 Volumes = Mapping[str, Volume]
 
 
 def draw_synthesis(path: Path, shown: Volumes, images: Volumes, deviations: Volumes, foreground: Array) -> None:
-    """Write a PNG of the shown images and of each target with its standard deviation if there is one; volumes share one grid."""
+    """Write a PNG of the shown images and of each target with its standard deviation; volumes share one grid.
+
+    A deviation that is the same everywhere is left out: it is the expected error alone, a number and no map.
+    """
     columns: dict[str, list[Picture]] = {}
     for name, volume in shown.items():
         pictures = _planes(volume, foreground, window(volume.data, foreground))
         columns[f"{name}\nshown"] = [replace(picture, marked=True) for picture in pictures]
     for name, volume in images.items():
         columns[f"{name}\nsynthetic"] = _planes(volume, foreground, window(volume.data, foreground))
-        if name in deviations:
+        if name in deviations and _varies(deviations[name].data, foreground):
             data = deviations[name].data
             inside = replace(deviations[name], data=np.where(foreground, data, np.float32(np.nan)))
             colours = Colours("viridis", 0.0, window(data, foreground).high)
-            columns[f"{name}\nstandard deviation"] = _planes(inside, foreground, colours)
+            columns[f"{name}\n{DEVIATION_TITLE}"] = _planes(inside, foreground, colours)
     cells: list[list[Cell]] = [list(row) for row in zip(*columns.values(), strict=True)]
     title = f"anymod: {', '.join(images)} from {' + '.join(shown)}"
-    note = f"{FRAME} Each column has its own window. {DEVIATION if deviations else ''}{THREE_PLANES} {NOTICE}"
+    drawn = DEVIATION if any(each.endswith(DEVIATION_TITLE) for each in columns) else ""
+    note = f"{FRAME} Each column has its own window. {drawn}{THREE_PLANES} {NOTICE}"
     draw_grid(path, cells, Page(title, list(SIDES), list(columns), note))
 
 
@@ -43,6 +49,12 @@ def draw_patient(path: Path, title: str, images: Volumes, label: Volume, foregro
     rows.append(_planes(label, foreground, LABELS))
     note = f"Planes through the middle. Tumour: core blue, oedema green, rim yellow. {THREE_PLANES}"
     draw_grid(path, rows, Page(title, [*images, "tumour"], list(SIDES), note))
+
+
+def _varies(data: Array, foreground: Array) -> bool:
+    """Return whether a map has more than one value in the foreground, beyond rounding errors and what the model did not see."""
+    low, high = np.percentile(data[foreground], (5, 95))
+    return bool(high - low > LEAST_VARIATION * high)
 
 
 def _planes(volume: Volume, foreground: Array, colours: Colours) -> list[Picture]:

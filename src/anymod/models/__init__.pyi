@@ -27,6 +27,13 @@ from .mmhvae_settings import (
     MMHVAEObjective as MMHVAEObjective,
     MMHVAESettings as MMHVAESettings,
 )
+from .references import (
+    REFERENCES as REFERENCES,
+    StoredReferences as StoredReferences,
+    patterns_of as patterns_of,
+    read_references as read_references,
+    write_references as write_references,
+)
 from .registry import (
     ARCHITECTURES as ARCHITECTURES,
     Model as Model,

@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from anymod.cohorts.schema import MODALITY_NAME
@@ -19,12 +19,16 @@ from anymod.configuration import Settings, read_yaml, validate, write_yaml
 from anymod.core.subsets import subset_name
 from anymod.errors import ModalityError, ModelFolderError
 from anymod.files import atomic_write, sha256, write_text
-from anymod.models.interface import Network
+from anymod.models.interface import Network, Pixels
 from anymod.models.registry import build_model, newer_name
 from anymod.resources import bundled_models
+from anymod.texts import read_text
 from anymod.volumes import IntensityRule
 
 DESCRIPTION, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
+
+
+RawValue = Annotated[float, Field(ge=-1e30, le=1e30)]  # as in an image (volumes/checks.py)
 
 
 class ModelModality(Settings):
@@ -32,9 +36,9 @@ class ModelModality(Settings):
 
     name: str = Field(pattern=f"^{MODALITY_NAME.pattern}$", description="also part of a file name")
     group: str
-    low: float = Field(description="median over training subjects of the raw value that means the least foreground")
-    high: float = Field(description="median over training subjects of the raw value that means 1")
-    background: float = Field(
+    low: RawValue = Field(description="median over training subjects of the raw value that means the least foreground")
+    high: RawValue = Field(description="median over training subjects of the raw value that means 1")
+    background: RawValue = Field(
         default=0.0, description="median over training subjects of the raw value outside the foreground"
     )
     harmonized_median: float | None = Field(
@@ -55,6 +59,9 @@ class Calibration(Settings):
     split: str
     subjects: tuple[str, ...] = Field(min_length=1)
     model: str = Field(description="fingerprint of the model that was measured")
+    draws: dict[str, Any] = Field(
+        default_factory=dict, description="temperature, samples, mirror and so on of the images that were measured"
+    )
     errors: dict[str, dict[str, float]] = Field(
         description="root mean squared error over the foreground, images in [-1, 1], by what is shown (t1+flair) and target"
     )
@@ -67,14 +74,16 @@ class ModelDescription(Settings):
     anymod: str
     architecture: str = Field(description="as the file spells it: the fingerprints of older folders stay the same")
     settings: dict[str, Any]
-    modalities: tuple[ModelModality, ...] = Field(min_length=1)
-    spacing_mm: float = Field(gt=0, description="of the model's isotropic grid")
-    image_size: tuple[int, int] = Field(description="rows and columns of a training slice")
+    modalities: tuple[ModelModality, ...] = Field(min_length=1, max_length=16)
+    spacing_mm: float = Field(ge=0.01, le=100, description="of the model's isotropic grid")
+    image_size: tuple[Pixels, Pixels] = Field(description="rows and columns of a training slice")
     slice_axis: Literal["axial"] = "axial"
     orientation: Literal["RAS", "LPS"] = Field(default="RAS", description="directions of rows, columns and slices")
     intensity: IntensityRule
     targets: Literal["percentile", "harmonized"]
-    training: dict[str, Any] = Field(description="cohort's name and fingerprint, subjects, steps, seed")
+    training: dict[str, Any] = Field(
+        description="cohort's name and fingerprint, subjects and the fingerprints of their images, steps, seed"
+    )
     weights_sha256: str = ""
     calibration: Calibration | None = None
 
@@ -98,6 +107,27 @@ class ModelDescription(Settings):
         content = self.model_dump(mode="json", exclude={"anymod", "training", "calibration"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    def trained_on(self, cohort: str, subjects: Mapping[str, Collection[str]]) -> list[str]:
+        """Return which subjects the model was trained on, given the content fingerprints of each one's images.
+
+        A subject is recognized by any of its images, whatever it is called. A model of an earlier version knows no fingerprints; its
+        training subjects are recognized by the names of cohort and subject.
+        """
+        images = self.training.get("images")
+        if images is None:
+            names = set(self.training.get("subjects", ())) if self.training.get("cohort") == cohort else set()
+            return [name for name in subjects if name in names]
+        known = {fingerprint for each in images.values() for fingerprint in each}
+        return [name for name, fingerprints in subjects.items() if not known.isdisjoint(fingerprints)]
+
+    def scale(self) -> dict[str, Any]:
+        """Return what decides the units of the model's images; models that have the same differ in their constants c_m at most."""
+        return {
+            "intensity": self.intensity.model_dump(mode="json"),
+            "targets": self.targets,
+            "constants": {modality.name: modality.harmonized_median for modality in self.modalities},
+        }
+
     def expected_error(self, shown: Collection[str], target: str) -> float | None:
         """Return the root mean squared error to expect of a target, images in [-1, 1]; None where it was not measured."""
         if self.calibration is None:
@@ -118,7 +148,7 @@ class ModelDescription(Settings):
 
 
 def save_model(folder: Path, model: Network, description: ModelDescription, card: str, *, half: bool = False) -> None:
-    """Write a model folder. The description is written last: a folder without it is incomplete.
+    """Write a model into a folder. The description is written last: a folder without it is incomplete.
 
     `half` stores float16: half the size; the network still computes in float32.
     """
@@ -127,7 +157,7 @@ def save_model(folder: Path, model: Network, description: ModelDescription, card
         for name, tensor in model.state_dict().items()
     }
     with atomic_write(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(save(tensors))  # save_file makes files that only their owner can read
     write_text(folder / CARD, card)
     content = description.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS)}).model_dump(mode="json")
     write_yaml(folder / DESCRIPTION, content)
@@ -158,7 +188,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> tuple[Ne
 def read_card(folder: Path) -> str:
     """Return a model's card; raise ModelFolderError where it is missing."""
     try:
-        return (folder / CARD).read_text("utf-8")
+        return read_text(folder / CARD)
     except (OSError, ValueError) as error:
         raise ModelFolderError("no card", folder / CARD, str(error), "copy the whole model folder again") from error
 
@@ -193,6 +223,11 @@ def _read_weights(path: Path, expected_sha256: str, expected: Mapping[str, Tenso
             if kinds:
                 why = f"they hold {', '.join(sorted(kinds))} instead of floating-point numbers"
                 raise ModelFolderError("wrong weights", path, why, "copy the folder again")
-            return {name: stream.get_tensor(name).float() for name in shapes}
+            weights = {name: stream.get_tensor(name).float() for name in shapes}
     except SafetensorError as error:
         raise ModelFolderError("unreadable weights", path, str(error), "copy the folder again") from error
+    broken = next((name for name, tensor in weights.items() if not tensor.isfinite().all()), None)
+    if broken is not None:
+        why = f"'{broken}' holds numbers that are not finite"
+        raise ModelFolderError("broken weights", path, why, "train the model again, or take an earlier checkpoint")
+    return weights

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Literal
 
-import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from anymod import __version__
 from anymod.cohorts import default_group
 from anymod.errors import ModelFolderError
-from anymod.files import sha256, staged_folder
+from anymod.files import sha256
+from anymod.folders import staged_folder
 from anymod.models.dorent2024 import translated
 from anymod.models.folder import ModelDescription, ModelModality, save_model
 from anymod.volumes import IntensityRule
 
 SPACING_MM = 0.5  # of their volumes (deviation D3)
 BRIGHTEST_US = 255.0  # of stored B-mode images
+TOO_MUCH = "reading it takes more time or memory than such files should"
+LONGEST_SECONDS = 600  # of wall time, for busy machines and slow disks
 GIVE_THEIRS = "give the file of a plain state_dict, such as CP_main_1000.pth"
 
 
@@ -70,23 +77,26 @@ def import_weights(
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name; refuse anything but a dictionary of tensors."""
+    """Return the float32 tensors of a file by name, read by a child process with limits; refuse any other file."""
     if not file.is_file():
         raise ModelFolderError("no weights", file, "there is no such file", GIVE_THEIRS)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an odd pickle protocol: it is refused or it is not
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as problem:
-        why = f"torch's weights-only loader refuses it ({type(problem).__name__})"
-        raise ModelFolderError("unreadable weights", file, why, GIVE_THEIRS) from None
-    if not isinstance(content, dict):
-        raise ModelFolderError("other weights", file, f"it holds a {type(content).__name__}", GIVE_THEIRS)
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            why = f"'{str(name)[:60]}' is a {type(value).__name__}, not a tensor"
-            raise ModelFolderError("other weights", file, why, GIVE_THEIRS)
-    return content
+    with tempfile.TemporaryDirectory(prefix="anymod-") as folder:
+        out = Path(folder) / "weights.safetensors"
+        command = [sys.executable, "-P", "-m", f"{__package__}.importing_child", str(file.absolute()), str(out)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # stacks count as memory
+        try:
+            child = subprocess.run(  # noqa: S603 (this interpreter, this package, and paths)
+                command, check=True, capture_output=True, env=environment, timeout=LONGEST_SECONDS
+            )
+        except subprocess.SubprocessError:
+            raise ModelFolderError("unreadable weights", file, TOO_MUCH, GIVE_THEIRS) from None
+        answer = json.loads(child.stdout)
+        if "error" in answer:
+            raise ModelFolderError("unreadable weights", file, answer["error"], GIVE_THEIRS)
+        tensors = load_file(out)
+    return {
+        name: tensors[name] for name in answer["names"]
+    }  # in the order of the file, which is that of the modalities
 
 
 def _card(description: ModelDescription) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
@@ -17,11 +17,13 @@ from anymod.core.batch import Batch
 from anymod.core.noise import Draw, Noise
 from anymod.types import Images, Planes, Shown, ShownPerDraw, TargetPlanes
 
+Pixels = Annotated[int, Field(ge=1, le=4096)]
+
 
 class NetworkSettings(Settings):
     """Settings that every architecture has; each adds its own."""
 
-    image_size: tuple[int, int] = Field(default=(96, 96), description="rows and columns of a slice, in pixels")
+    image_size: tuple[Pixels, Pixels] = Field(default=(96, 96), description="rows and columns of a slice, in pixels")
     context_slices: int = Field(default=0, ge=0, le=2, description="neighbouring slices on each side, as channels")
 
 

@@ -18,23 +18,30 @@ ERRORS = {"laplace": absolute_error, "normal": squared_error}
 class MMHVAESettings(NetworkSettings):
     """Shape of the network. `DORENT2024` has the published one; the defaults are a lean one for small machines."""
 
-    widths: tuple[int, ...] = Field(
-        default=(16, 32, 64, 128, 128), min_length=2, description="channels at each depth, finest first; even"
+    widths: tuple[Annotated[int, Field(le=4096)], ...] = Field(
+        default=(16, 32, 64, 128, 128),
+        min_length=2,
+        max_length=12,
+        description="channels at each depth, finest first; even",
     )
     unshuffle: Literal[1, 2, 4] = Field(
         default=2, description="pixels folded into channels before the encoders; the paper: 1"
     )
     top: Literal["map", "vector"] = Field(default="map", description="form of the coarsest latent; the paper: vector")
-    latent_levels: tuple[int, ...] | None = Field(default=None, description="levels with latents, 1 finest; None: all")
-    expansion: int = Field(default=2, ge=1, description="widening inside a decoder cell; the paper: 6")
-    head_channels: int = Field(default=16, ge=1, description="channels inside an image head; the paper: 8")
+    latent_levels: tuple[int, ...] | None = Field(
+        default=None, max_length=12, description="levels with latents, 1 finest; None: all"
+    )
+    expansion: int = Field(default=2, ge=1, le=64, description="widening inside a decoder cell; the paper: 6")
+    head_channels: int = Field(default=16, ge=1, le=4096, description="channels inside an image head; the paper: 8")
     head_blocks: int = Field(
-        default=2, ge=0, description="residual blocks of an image head; paper's text 5, published code 6"
+        default=2, ge=0, le=64, description="residual blocks of an image head; paper's text 5, published code 6"
     )
     head_kernel: Literal[3, 5, 7] = Field(
         default=3, description="width of an image head's last two convolutions; the paper: 7"
     )
-    expert_gain: float = Field(default=1.0, gt=0, description="initial scale of the experts' means; the paper: 1")
+    expert_gain: float = Field(
+        default=1.0, gt=0, le=1e3, description="initial scale of the experts' means; the paper: 1"
+    )
     expert_log_variance: float = Field(
         default=0.0,
         ge=-10,
@@ -44,6 +51,7 @@ class MMHVAESettings(NetworkSettings):
     soft_limit: float = Field(
         default=10.0,
         gt=0,
+        le=100,
         description="means and log-variances stay within +- this (deviation A3), before expert_log_variance is added",
     )
 

@@ -9,4 +9,8 @@ from .folder_source import (
 from .html_report import write_report as write_report
 from .options import PreparationOptions as PreparationOptions, Source as Source, SplitChoice as SplitChoice
 from .pipeline import Prepared as Prepared, prepare_cohort as prepare_cohort
-from .sources import prepare_source as prepare_source
+from .sources import (
+    merge_source as merge_source,
+    prepare_source as prepare_source,
+    prepare_source_shard as prepare_source_shard,
+)

@@ -17,6 +17,7 @@ from anymod.errors import VolumeError
 from anymod.figures.checkerboard import draw_checkerboard
 from anymod.files import atomic_write, write_text
 from anymod.registration import Alignment, Kind, align_modalities
+from anymod.texts import read_text
 from anymod.volumes import Volume
 
 REGISTRATION, TABLE = "registration", "registration.csv"
@@ -101,8 +102,7 @@ def write_table(rows: Sequence[AlignmentRow], folder: Path) -> None:
 def read_rows(folder: Path) -> list[AlignmentRow]:
     """Return the rows of a cohort's `registration.csv`; none if there is no such file or it has other columns."""
     try:
-        with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
-            return [_from_line(line) for line in csv.DictReader(stream)]
+        return [_from_line(line) for line in csv.DictReader(io.StringIO(read_text(folder / TABLE)))]
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return []
 

@@ -13,23 +13,31 @@ import numpy as np
 
 from anymod.arrays import Array
 from anymod.cohorts import Cohort, Subject, SubjectImages, check_same_grid, read_table
+from anymod.cohorts.patients import separated_visits
 from anymod.errors import AnymodError, CohortError, VolumeError
 from anymod.executors import FAILURES, for_each_subject, subject_executor
 from anymod.figures.thumbnails import preview_png
 from anymod.files import confined
 from anymod.preparation.aligning import AlignmentRow, read_rows
+from anymod.preparation.copies import Signature, copies, signature_of
 from anymod.preparation.findings import CheckReport, Finding, ImageFacts, SubjectFacts
 from anymod.slices.looks import Look
 from anymod.slices.typical import Typical, remarks
-from anymod.volumes import Volume, foreground_of, measure_range, read_labels, read_volume
+from anymod.texts import read_text
+from anymod.volumes import (
+    Volume,
+    foreground_doubt,
+    foreground_of,
+    measure_range,
+    read_labels,
+    read_volume,
+    unusual_share,
+)
 
 PERCENTILE = 99.95  # docs/method.md section 9
-LEAST_FOREGROUND, MOST_FOREGROUND = 0.01, 0.95
-"""Range of the share of a volume that a head or an ultrasound sector fills; outside it, the foreground is probably wrong."""
 FARTHEST_OUTLIER = 20.0  # maximum divided by the 99.95th percentile, both relative to the minimum
 STEPS = 48  # bins of a histogram
 FEWEST_VALUES = 16  # an image with fewer different values is probably a label map
-MOST_ANISOTROPIC = 10.0  # longest over shortest edge of a voxel
 SPACING_TOLERANCE_MM = 1e-3
 
 
@@ -76,7 +84,7 @@ def check_cohort(
     facts = outcomes.results | unchecked
     subjects = tuple(facts[subject.name] for subject in cohort.subjects)
     findings = (*_shared_images(cohort, subjects), *_split_findings(cohort), *_left_out(cohort))
-    return CheckReport(cohort.name, cohort.modality_names, subjects, findings)
+    return CheckReport(cohort.name, cohort.modality_names, subjects, findings, cohort.groups)
 
 
 def _unchecked(subject: Subject, reason: str) -> SubjectFacts:
@@ -171,9 +179,6 @@ def _grid_findings(cohort: Cohort, subject: Subject, volumes: dict[str, Volume])
         except AnymodError as error:
             findings.append(Finding("problem", subject.name, "", f"{error.what}: {error.why}", error.remedy))
         spacing = next(iter(volumes.values())).spacing_mm
-        if max(spacing) > MOST_ANISOTROPIC * min(spacing):
-            text = f"voxels of {' x '.join(f'{edge:.3g}' for edge in spacing)} mm are very long"
-            findings.append(Finding("note", subject.name, "", text, "expect blur across the slices"))
         declared = cohort.spacing_mm
         if declared is not None and np.abs(np.subtract(sorted(spacing), sorted(declared))).max() > SPACING_TOLERANCE_MM:
             text = f"its voxels are {spacing} mm, and cohort.yaml says {declared}"
@@ -187,18 +192,17 @@ def _image_facts(
     """Return an image's facts (None if its intensities are unusable) and its findings."""
     file, data = subject.paths[modality], volume.data
     fits = mask is not None and mask.shape == data.shape
-    foreground = foreground_of(data, mask if fits else None)
+    foreground = foreground_of(data, mask if fits else None, volume.spacing_mm)
     try:
         measured = measure_range(data, foreground, PERCENTILE, file)
     except VolumeError as error:
         return None, [Finding("problem", subject.name, file, f"{error.what}: {error.why}", error.remedy)]
     fraction = float(foreground.mean())
     findings = []
-    if not LEAST_FOREGROUND <= fraction <= MOST_FOREGROUND:
-        text = f"{100 * fraction:.1f} % of the volume is foreground"
-        findings.append(
-            Finding("note", subject.name, file, text, "look at the picture, and give a mask if that is wrong")
-        )
+    doubt = unusual_share(foreground) if fits else foreground_doubt(data, foreground)
+    if doubt is not None:
+        remedy = "look at the picture, and give a mask if that is wrong"
+        findings.append(Finding("note", subject.name, file, doubt, remedy))
     outlier = (float(data[foreground].max()) - measured.low) / (measured.high - measured.low)
     if outlier > FARTHEST_OUTLIER:
         text = f"its maximum is {outlier:.0f} times its {PERCENTILE}th percentile"
@@ -210,31 +214,61 @@ def _image_facts(
     picture = preview_png(volume, foreground, measured)
     counts, _ = np.histogram(data[foreground], STEPS, (measured.low, measured.high))
     shares = tuple((counts / max(1, counts.sum())).tolist())
-    return ImageFacts(modality, fraction, measured.low, measured.high, digest, picture, shares), findings
+    signature = signature_of(volume, foreground, measured)
+    return ImageFacts(modality, fraction, measured.low, measured.high, digest, picture, shares, signature), findings
 
 
 def _shared_images(cohort: Cohort, subjects: Sequence[SubjectFacts]) -> list[Finding]:
-    """Return a finding for each image whose voxels equal those of another subject or modality."""
+    """Return a finding for each image that equals, or is a copy of, an image of another subject or modality."""
     findings = []
     seen: dict[str, tuple[SubjectFacts, ImageFacts]] = {}
+    once: list[tuple[tuple[SubjectFacts, ImageFacts], Signature]] = []
     for subject in subjects:
         for image in subject.images:
-            first, first_image = seen.setdefault(image.digest, (subject, image))
-            if first_image is not image:
-                leak = first.split != subject.split
-                text = f"its voxels equal those of {first_image.modality} of subject '{first.name}'"
-                text += f", which is in another split ({first.split}, here {subject.split})" if leak else ""
-                file = cohort.subject(subject.name).paths[image.modality]
-                findings.append(Finding("problem", subject.name, file, text, "remove one of the two"))
+            first = seen.setdefault(image.digest, (subject, image))
+            if first[1] is not image:
+                findings.append(_shared_image(cohort, first, (subject, image), "its voxels equal those"))
+            elif image.signature is not None:
+                once.append(((subject, image), image.signature))
+    for first, copy in copies(once):
+        if first[0] is not copy[0]:
+            findings.append(_shared_image(cohort, first, copy, "it is a copy"))
     return findings
 
 
+def _shared_image(
+    cohort: Cohort, first: tuple[SubjectFacts, ImageFacts], copy: tuple[SubjectFacts, ImageFacts], what: str
+) -> Finding:
+    (owner, original), (subject, image) = first, copy
+    text = f"{what} of {original.modality} of subject '{owner.name}'"
+    if owner.split != subject.split:
+        text += f", which is in another split ({owner.split}, here {subject.split})"
+    return Finding(
+        "problem", subject.name, cohort.subject(subject.name).paths[image.modality], text, "remove one of the two"
+    )
+
+
 def _split_findings(cohort: Cohort) -> list[Finding]:
+    """Return a problem for each patient in two splits, and a note if nobody is for training."""
+    patients = cohort.patients
+    remedy = "put both into one split, or write into the column 'patient' that they are two people"
+    separated = separated_visits({subject.name: subject.split for subject in cohort.subjects}, patients)
+    findings = [
+        Finding(
+            "problem",
+            second,
+            "",
+            f"a visit of patient '{patients[second]}' is in another split: '{first}' in {cohort.subject(first).split}, this in"
+            f" {cohort.subject(second).split}",
+            remedy,
+        )
+        for first, second in separated
+    ]
     if any(subject.split not in ("validation", "test") for subject in cohort.subjects):
-        return []
+        return findings
     first = cohort.subjects[0].name
     remedy = "training uses the subjects whose split is 'train', or all folds but one"
-    return [Finding("note", first, "", "no subject of the cohort is for training", remedy)]
+    return [*findings, Finding("note", first, "", "no subject of the cohort is for training", remedy)]
 
 
 def _left_out(cohort: Cohort) -> list[Finding]:
@@ -243,7 +277,7 @@ def _left_out(cohort: Cohort) -> list[Finding]:
     if not path.is_file():
         return []
     try:
-        failures = json.loads(path.read_text(encoding="utf-8"))["failures"].items()
+        failures = json.loads(read_text(path))["failures"].items()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         remedy = "prepare the cohort again, or remove the file"
         return [Finding("problem", "", FAILURES, "it cannot be read as a record of subjects left out", remedy)]

@@ -26,6 +26,7 @@ from anymod.registration import Kind
 from anymod.volumes import (
     Grid,
     Volume,
+    background_of,
     check_image,
     foreground_of,
     image_fingerprint,
@@ -78,7 +79,7 @@ def convert_subject(task: ConversionTask) -> ConvertedSubject:
     record = task.folder / FINISHED / f"{task.found.name}.json"
     finished = finished_record(record, {"name": task.found.name})
     if finished is not None and all((task.folder / file).is_file() for file in finished["files"].values()):
-        return _from_record(finished)
+        return from_record(finished)
     for place in ("subjects", REGISTRATION):  # remains of an interrupted conversion
         shutil.rmtree(task.folder / place / task.found.name, ignore_errors=True)
     converted = _convert(task)
@@ -86,7 +87,8 @@ def convert_subject(task: ConversionTask) -> ConvertedSubject:
     return converted
 
 
-def _from_record(content: Mapping[str, Any]) -> ConvertedSubject:
+def from_record(content: Mapping[str, Any]) -> ConvertedSubject:
+    """Return a converted subject from what `dataclasses.asdict` made of it, with lists for tuples."""
     sources = {column: (file, digest) for column, (file, digest) in content["sources"].items()}
     rows = tuple(AlignmentRow(**row) for row in content["alignments"])
     return ConvertedSubject(content["name"], content["files"], sources, rows)
@@ -166,7 +168,7 @@ def _resampled(grid: Grid, volume: Volume, labels: bool, transform: sitk.Transfo
     if labels:
         return resample(volume, grid, labels=True, transform=transform)
     # Outside the scan is background, which need not be 0.
-    background = float(np.median(volume.data[~foreground_of(volume.data)]))
+    background = background_of(volume.data, foreground_of(volume.data, None, volume.spacing_mm))
     resampled = resample(volume, grid, outside=background, transform=transform)
     try:
         check_image(resampled)

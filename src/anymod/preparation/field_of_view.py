@@ -28,7 +28,7 @@ def cut_to(volumes: Mapping[str, Volume], name: str) -> dict[str, Volume]:
     inside = sector(volumes[name])
     cut = {}
     for column, volume in volumes.items():
-        background = 0.0 if column in EXTRA_COLUMNS else background_of(volume.data, foreground_of(volume.data))
+        background = 0.0 if column in EXTRA_COLUMNS else _background(volume)
         data = np.where(inside, volume.data, np.asarray(background, volume.data.dtype))
         if column == name:
             data = np.where(inside & (data == background), _next_value(volume.data, background), data)
@@ -38,7 +38,7 @@ def cut_to(volumes: Mapping[str, Volume], name: str) -> dict[str, Volume]:
 
 def sector(volume: Volume) -> Array:
     """Return the solid region [X, Y, Z] that an image fills: the largest piece of its foreground, with notches and holes filled."""
-    inside = foreground_of(volume.data)
+    inside = foreground_of(volume.data, None, volume.spacing_mm)
     reach = np.ceil(CLOSED_MM / np.array(volume.spacing_mm)).astype(int)
     padded = np.pad(inside, [(each, each) for each in reach])
     near = ndimage.distance_transform_edt(~padded, sampling=volume.spacing_mm) <= CLOSED_MM
@@ -48,6 +48,10 @@ def sector(volume: Volume) -> Array:
     if count > 1:
         closed = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
     return np.asarray(ndimage.binary_fill_holes(closed))
+
+
+def _background(volume: Volume) -> float:
+    return background_of(volume.data, foreground_of(volume.data, None, volume.spacing_mm))
 
 
 def _next_value(data: Array, background: float) -> float:

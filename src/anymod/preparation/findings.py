@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
+
+from anymod.errors import CohortError
+from anymod.preparation.copies import Signature
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class ImageFacts:
         digest: SHA-256 of the voxels.
         preview: Middle slice as PNG.
         histogram: Share of the foreground in each of equally wide bins from `low` to `high`.
+        signature: What its copies have in common with it.
     """
 
     modality: str
@@ -43,6 +48,7 @@ class ImageFacts:
     digest: str
     preview: bytes
     histogram: tuple[float, ...] = ()
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,13 @@ class SubjectFacts:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All subjects of a cohort in the order of its table; `findings` are those about the cohort as a whole."""
+    """All subjects of a cohort in the order of its table; `findings` are those about the cohort, `groups` its `Cohort.groups`."""
 
     cohort: str
     modalities: tuple[str, ...]
     subjects: tuple[SubjectFacts, ...]
     findings: tuple[Finding, ...]
+    groups: str = ""
 
     @property
     def all_findings(self) -> tuple[Finding, ...]:
@@ -84,17 +91,29 @@ class CheckReport:
             facts = {image.modality: image for image in subject.images}
             cells = (describe_image(facts[name]) if name in facts else "-" for name in self.modalities)
             rows.append((subject.name, subject.split, subject.grid or "-", *cells))
-        return text_table(rows)
+        return text_table(rows) + (f"\ngroups: {self.groups}" if self.groups else "")
+
+    def error(self, cohort: Path) -> CohortError | None:
+        """Return the error that counts the problems; None if there are none."""
+        count = len(self.problems)
+        what = f"{count} problem{'s' * (count > 1)}"
+        return CohortError(what, cohort, "listed above", "mend them and check again") if count else None
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything except the pictures."""
+        """Return everything except the pictures and signatures."""
         subjects = [asdict(subject) for subject in self.subjects]
         for subject in subjects:
             del subject["alignments"]
             for image in subject["images"]:
-                del image["preview"]
+                del image["preview"], image["signature"]
         findings = [asdict(finding) for finding in self.findings]
-        return {"cohort": self.cohort, "problems": len(self.problems), "subjects": subjects, "findings": findings}
+        return {
+            "cohort": self.cohort,
+            "groups": self.groups,
+            "problems": len(self.problems),
+            "subjects": subjects,
+            "findings": findings,
+        }
 
 
 def describe_image(facts: ImageFacts) -> str:

@@ -6,10 +6,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unicodedata import normalize
 
+from anymod.cohorts.patients import patients_of
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
 from anymod.configuration import nearest
 from anymod.errors import CohortError
+from anymod.preparation.repeated_files import repeated_files
+from anymod.preparation.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -17,11 +21,13 @@ class FoundSubject:
     """The source files of one subject, by column: its modalities, and mask, label or tissue if present.
 
     `transforms` holds files of ITK transforms for some columns. They map points of the reference image to points of the column's file.
+    `patient` is the person whose visit it is, if known otherwise than by the name.
     """
 
     name: str
     files: dict[str, Path]
     transforms: dict[str, Path] = field(default_factory=dict)
+    patient: str | None = None
 
 
 def find_subjects(
@@ -29,32 +35,34 @@ def find_subjects(
 ) -> tuple[FoundSubject, ...]:
     """Return the subjects below `raw`, sorted by name, each with the file that every pattern finds for it.
 
-    The first folder below `raw` names the subject of a file, or `subject_from` finds the name in the path (see `subject_pattern`).
+    The first folder below `raw` names the subject of a file, or `subject_from` finds the name in the path (see `name_pattern`).
     Names that begin with a dot and everything in `leave_out` are ignored. A folder counts as a file, because it may hold a DICOM
     series.
 
     Raises:
         CohortError: A pattern matches no file or two files of a subject, a file matches two patterns, or a subject has no image.
     """
-    if not raw.is_dir():
-        raise CohortError("no folder", raw, "there is no such folder", "check --raw")
-    name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
-    found: dict[str, dict[str, Path]] = {}
-    owners: dict[Path, str] = {}
+    tree = Tree(raw, leave_out)
+    name_of = _first_folder if subject_from is None else name_pattern(subject_from, "subject")
+    claims: dict[tuple[str, str], list[Path]] = {}
+    owners: dict[Path, list[str]] = {}
     for column, pattern in patterns.items():
-        files = _matches(raw, pattern, leave_out)
+        files = tree.matches(pattern)
         if not files:
             raise CohortError("nothing found", raw, f"no file matches '{pattern}' of {column}", "correct the pattern")
         for file in files:
-            if file in owners:
-                why = f"it matches the patterns of {owners[file]} and {column}"
-                raise CohortError("ambiguous patterns", file, why, "make the patterns more specific")
-            owners[file] = column
-            own = found.setdefault(name_of(file, raw), {})
-            if column in own:
-                why = f"'{pattern}' of {column} also matches {own[column]}"
-                raise CohortError("two files for one image", file, why, "make the pattern more specific")
-            own[column] = file
+            owners.setdefault(file, []).append(column)
+            claims.setdefault((name_of(file, raw), column), []).append(file)
+    for file, columns in owners.items():
+        if len(columns) > 1:
+            why = f"it matches the patterns of {' and '.join(columns)}"
+            raise CohortError("ambiguous patterns", file, why, "make the patterns more specific")
+    problem = repeated_files(raw, claims, patterns)
+    if problem is not None:
+        raise problem
+    found: dict[str, dict[str, Path]] = {}
+    for (name, column), (file,) in claims.items():
+        found.setdefault(name, {})[column] = file
     subjects = tuple(FoundSubject(check_subject_name(name, raw), found[name]) for name in sorted(found))
     for subject in subjects:
         if not set(subject.files) - set(EXTRA_COLUMNS):
@@ -80,15 +88,16 @@ def with_transforms(
         if column not in columns:
             remedy = nearest(column, sorted(columns))
             raise CohortError("unknown name", f"--transform-pattern {column}=…", f"'{column}' has no files", remedy)
-    name_of = _first_folder if subject_from is None else subject_pattern(subject_from)
-    found: dict[tuple[str, str], Path] = {}
+    name_of = _first_folder if subject_from is None else name_pattern(subject_from, "subject")
+    claims: dict[tuple[str, str], list[Path]] = {}
+    tree = Tree(raw, leave_out)
     for column, pattern in patterns.items():
-        for file in _matches(raw, pattern, leave_out):
-            key = name_of(file, raw), column
-            if key in found:
-                why = f"'{pattern}' also matches {found[key]}"
-                raise CohortError("two transforms for one image", file, why, "make the pattern more specific")
-            found[key] = file
+        for file in tree.matches(pattern):
+            claims.setdefault((name_of(file, raw), column), []).append(file)
+    problem = repeated_files(raw, claims, patterns)
+    if problem is not None:
+        raise problem
+    found = {key: file for key, (file,) in claims.items()}
     complete = []
     for subject in subjects:
         needed = [column for column in patterns if column in subject.files]
@@ -101,32 +110,34 @@ def with_transforms(
     return tuple(complete)
 
 
+def with_patients(raw: Path, subjects: Sequence[FoundSubject], pattern: str) -> tuple[FoundSubject, ...]:
+    """Return the subjects with the patient that a pattern such as `{patient}_MR*` finds in the paths of their files.
+
+    Raises CohortError if a path does not match, or two files of one subject name two patients.
+    """
+    patient_of = name_pattern(pattern, "patient")
+    named = []
+    for subject in subjects:
+        patients = sorted({patient_of(file, raw) for file in subject.files.values()})
+        if len(patients) > 1:
+            why = f"its files belong to {' and '.join(patients)}"
+            raise CohortError("two patients", f"subject '{subject.name}'", why, "correct --patient-from")
+        named.append(replace(subject, patient=check_subject_name(patients[0], raw)))
+    return tuple(named)
+
+
+def patients_in(subjects: Sequence[FoundSubject]) -> dict[str, str]:
+    """Return the patient of each subject: the one found for it, or the one that its name suggests."""
+    guessed = patients_of(subject.name for subject in subjects)
+    return {subject.name: subject.patient or guessed[subject.name] for subject in subjects}
+
+
 def unused_folders(raw: Path, subjects: Sequence[FoundSubject], leave_out: Path | None = None) -> list[str]:
     """Return the names of the folders directly below `raw` in which no pattern found anything."""
     used = {file.relative_to(raw).parts[0] for subject in subjects for file in subject.files.values()}
-    folders = (entry for entry in sorted(raw.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
-    return [entry.name for entry in folders if entry.name not in used and not _is_inside(entry, leave_out)]
-
-
-def _matches(raw: Path, pattern: str, leave_out: Path | None) -> list[Path]:
-    if ".." in Path(pattern).parts:
-        raise CohortError(
-            "unusable pattern", f"'{pattern}'", "it leaves the folder", "write a pattern for paths below --raw"
-        )
-    try:
-        paths = sorted(raw.glob(pattern))
-    except (ValueError, NotImplementedError) as problem:
-        remedy = "write a pattern for paths below --raw, such as '**/t1.nii.gz'"
-        raise CohortError("unusable pattern", f"'{pattern}'", str(problem), remedy) from None
-    return [
-        path
-        for path in paths
-        if not any(part.startswith(".") for part in path.relative_to(raw).parts) and not _is_inside(path, leave_out)
-    ]
-
-
-def _is_inside(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+    folders = [entry for entry in Tree(raw, leave_out).entries(raw) if entry.is_dir()]
+    real = {(raw / name).resolve() for name in used} | {raw.resolve()}  # a link to one of them is used too
+    return [entry.name for entry in folders if entry.name not in used and entry.resolve() not in real]
 
 
 def _first_folder(file: Path, raw: Path) -> str:
@@ -134,26 +145,28 @@ def _first_folder(file: Path, raw: Path) -> str:
     if len(parts) < 2:
         remedy = "put each subject into a folder, or give the place of its name, such as --subject-from '{subject}_*'"
         raise CohortError("no subject", file, f"it lies directly in {raw}", remedy)
-    return parts[0]
+    return normalize("NFC", parts[0])
 
 
-def subject_pattern(pattern: str) -> Callable[[Path, Path], str]:
-    """Return a function of (file, raw) that finds a subject's name by a pattern such as `{subject}_*` or `site-*/{subject}/`.
+def name_pattern(pattern: str, what: str) -> Callable[[Path, Path], str]:
+    """Return a function of (file, raw) that finds a name by a pattern such as `{subject}_*` or `site-*/{subject}/`.
 
-    The pattern is compared with the start of the path below `raw`. `{subject}` matches the name, without '/' and as long as
-    possible; `*` matches anything within one name; `**` matches anything. The function raises CohortError if the path does not match.
+    The pattern is compared with the start of the path below `raw`. `what` is "subject" or "patient", the word in braces. It matches the
+    name, without '/' and as long as possible; `*` matches anything within one name; `**` matches anything. The function raises
+    CohortError if the path does not match.
     """
-    if pattern.count("{subject}") != 1:
-        remedy = "write one, such as '{subject}_*' or 'site-*/{subject}/'"
-        raise CohortError("unusable --subject-from", f"'{pattern}'", "it needs one {subject}", remedy)
-    meaning = {"{subject}": r"(?P<subject>[^/]+)", "**": r".*", "*": r"[^/]*"}
-    parts = re.split(r"(\{subject\}|\*\*|\*)", pattern)
+    place, option = f"{{{what}}}", f"--{what}-from"
+    if pattern.count(place) != 1:
+        remedy = f"write one, such as '{place}_*' or 'site-*/{place}/'"
+        raise CohortError(f"unusable {option}", f"'{pattern}'", f"it needs one {place}", remedy)
+    meaning = {place: r"(?P<name>[^/]+)", "**": r".*", "*": r"[^/]*"}
+    parts = re.split(rf"({re.escape(place)}|\*\*|\*)", normalize("NFC", pattern))
     expression = re.compile("".join(meaning.get(part, re.escape(part)) for part in parts))
 
     def name_of(file: Path, raw: Path) -> str:
-        match = expression.match(file.relative_to(raw).as_posix())
+        match = expression.match(normalize("NFC", file.relative_to(raw).as_posix()))
         if match is None:
-            raise CohortError("no subject", file, f"its path does not begin like '{pattern}'", "correct --subject-from")
-        return match["subject"]
+            raise CohortError(f"no {what}", file, f"its path does not begin like '{pattern}'", f"correct {option}")
+        return match["name"]
 
     return name_of

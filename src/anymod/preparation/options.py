@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from anymod.cohorts import check_visits_together, draw_folds, draw_splits, patient_of, splits_from_list
+from anymod.cohorts import check_visits_together, draw_folds, draw_splits, splits_from_list
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_modality_name
+from anymod.cohorts.splits import check_known
 from anymod.compute import Workers
 from anymod.configuration import Names, Settings, option
 from anymod.errors import CohortError
-from anymod.preparation.folder_source import FoundSubject
+from anymod.preparation.folder_source import FoundSubject, patients_in
 from anymod.registration import Kind
 
 SourceName = Literal["folder", "remind", "upenn_gbm", "resect_seg", "brats", "bids", "ixi"]
@@ -50,6 +51,14 @@ class Source:
         str | None,
         option(
             "Where the path below --raw names the subject, such as '{subject}_*'. Default: its first folder.", "PATTERN"
+        ),
+    ] = None
+    patient_from: Annotated[
+        str | None,
+        option(
+            "Where the path below --raw names the patient, such as '{patient}_MR*', if subjects are visits. Default: common endings of"
+            " a subject's name.",
+            "PATTERN",
         ),
     ] = None
     mask_pattern: Annotated[str | None, option("Foreground masks; found automatically by default.", "GLOB")] = None
@@ -90,13 +99,15 @@ class Source:
 class SplitChoice(Settings):
     """Splits of the subjects: from a CSV list, or drawn from a seed, into folds or with these fractions of all patients.
 
-    Visits of one patient, by their names, stay together, and each split has each kind of patient, by the images of the first
+    Visits of one patient stay together, and each split has each kind of patient, by the images of the first
     visit, in proportion. Choices that exclude each other are refused.
     """
 
     seed: Annotated[int, option("Seed of the random split.", ge=0)] = 0
     validation: Annotated[float, option("Fraction of the patients for validation.", ge=0, le=1)] = 0.15
-    test: Annotated[float, option("Fraction of the patients for the test.", ge=0, le=1)] = 0.15
+    test: Annotated[float, option("Fraction of the patients for the test; 1 if none is for training.", ge=0, le=1)] = (
+        0.15
+    )
     test_subjects: Annotated[Names, option("Names of the test subjects, instead of --test.", "NAMES")] = ()
     list_file: Annotated[Path | None, option("Table with the columns subject,split.", "CSV")] = None
     folds: Annotated[int | None, option("Draw folds 0 to K-1 for cross-validation instead.", "K", ge=2)] = None
@@ -112,20 +123,23 @@ class SplitChoice(Settings):
 
     def of(self, found: Sequence[FoundSubject]) -> dict[str, str]:
         """Return the split of each subject."""
-        names = [subject.name for subject in found]
+        names, patients = [subject.name for subject in found], patients_in(found)
         if self.list_file is not None:
             splits = splits_from_list(self.list_file, names)
-            check_visits_together(splits, self.list_file)
+            check_visits_together(splits, self.list_file, patients)
             return splits
         strata: dict[str, str] = {}
         for subject in found:
-            strata.setdefault(patient_of(subject.name), "+".join(sorted(set(subject.files) - set(EXTRA_COLUMNS))))
-        asked = tuple(dict.fromkeys(map(patient_of, self.test_subjects)))
+            strata.setdefault(patients[subject.name], "+".join(sorted(set(subject.files) - set(EXTRA_COLUMNS))))
+        check_known(self.test_subjects, names, "--test-subjects")
+        asked = tuple(dict.fromkeys(patients[name] for name in self.test_subjects))
         if self.folds is not None:
             drawn = draw_folds(list(strata), self.seed, self.folds, strata)
         else:
-            drawn = draw_splits(list(strata), self.seed, self.validation, self.test, asked, strata)
-        splits = {name: drawn[patient_of(name)] for name in names}
+            # All subjects test: the default fraction for validation gives way.
+            validation = 0.0 if self.test == 1 and "validation" not in self.model_fields_set else self.validation
+            drawn = draw_splits(list(strata), self.seed, validation, self.test, asked, strata)
+        splits = {name: drawn[patients[name]] for name in names}
         unnamed = [name for name in names if splits[name] == "test" and name not in self.test_subjects]
         if self.test_subjects and unnamed:
             why = f"'{unnamed[0]}' is another visit of one of these patients"

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from anymod.cohorts import Cohort, Modality, Subject, default_group, read_cohort, write_cohort
+from anymod.cohorts.patients import possible_visits
 from anymod.cohorts.schema import EXTRA_COLUMNS
 from anymod.errors import ConfigurationError, ModalityError
 from anymod.executors import STOPPING, Outcomes, for_each_subject, subject_executor
-from anymod.files import continued_folder, states_of, write_text
+from anymod.files import states_of, write_text
+from anymod.folders import continued_folder
 from anymod.preparation.aligning import REGISTRATION, write_table
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
 from anymod.preparation.findings import text_table
-from anymod.preparation.folder_source import FoundSubject
+from anymod.preparation.folder_source import FoundSubject, patients_in
 from anymod.preparation.options import PreparationOptions, WhiteMatter
 from anymod.preparation.white_matter import synthseg_for
 
@@ -48,6 +50,34 @@ class Prepared:
         return text_table(rows)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What to do: the subjects, the options, the split and patient of each, and everything that determines the images."""
+
+    found: tuple[FoundSubject, ...]
+    options: PreparationOptions
+    provenance: dict[str, Any]
+    people: dict[str, tuple[str, str]]
+    request: dict[str, Any]
+
+    @classmethod
+    def of(cls, found: Sequence[FoundSubject], options: PreparationOptions, provenance: dict[str, Any]) -> Plan:
+        """Return the plan; raise an AnymodError if options contradict one another or the splits cannot be drawn."""
+        _check(options)
+        if options.white_matter is not None:  # one method for all subjects, also after an interruption
+            method: WhiteMatter = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
+            options = replace(options, white_matter=method)
+        splits, patients = options.splits.of(found), patients_in(found)
+        people = {name: (split, patients[name]) for name, split in splits.items()}
+        return cls(tuple(found), options, provenance, people, _request(found, options, provenance))
+
+    @property
+    def keep(self) -> list[Path]:
+        """Files that no result may replace."""
+        lists = [file for file in (self.options.splits.list_file,) if file is not None]
+        return [*(file for subject in self.found for file in subject.files.values()), *lists]
+
+
 def prepare_cohort(
     found: Sequence[FoundSubject],
     options: PreparationOptions,
@@ -63,25 +93,49 @@ def prepare_cohort(
     Raises:
         AnymodError: No subject can be used (with `strict`: one cannot), the splits cannot be drawn, or `out` cannot be written.
     """
-    _check(options)
-    if options.white_matter is not None:  # one method for all subjects, also after an interruption
-        method: WhiteMatter = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
-        options = replace(options, white_matter=method)
-    splits = options.splits.of(found)
-    sources = [file for subject in found for file in subject.files.values()]
-    lists = [file for file in (options.splits.list_file,) if file is not None]
-    request = _request(found, options, provenance)
+    plan = Plan.of(found, options, provenance)
     with (
+        continued_folder(out, plan.request, overwrite=overwrite, keep=plan.keep) as building,
         subject_executor(options.workers, options.scheduler) as executor,
-        continued_folder(out, request, overwrite=overwrite, keep=[*sources, *lists]) as building,
     ):
-        outcomes = _convert(found, options, building, executor)
-        converted = list(outcomes.results.values())
-        _write_sources(building, converted)
-        if options.register is not None:
-            write_table([row for each in converted for row in each.alignments], building)
-        write_cohort(_cohort(building, out.absolute().name, converted, splits, options, provenance), building)
-    return Prepared(read_cohort(out), tuple(found), outcomes.reasons())
+        outcomes = convert_subjects(plan, plan.found, building, executor)
+        if outcomes.failures and not outcomes.results:
+            raise outcomes.error()
+        write_prepared(plan, building, out.absolute().name, list(outcomes.results.values()))
+    return prepared_cohort(plan, out, outcomes.reasons())
+
+
+def write_prepared(plan: Plan, folder: Path, name: str, converted: Sequence[ConvertedSubject]) -> None:
+    """Write the tables of a cohort into the folder that has its images."""
+    _write_sources(folder, converted)
+    if plan.options.register is not None:
+        write_table([row for each in converted for row in each.alignments], folder)
+    write_cohort(_cohort(folder, name, converted, plan), folder)
+
+
+def prepared_cohort(plan: Plan, out: Path, left_out: dict[str, str]) -> Prepared:
+    """Return the cohort in `out` with what there is to say about it."""
+    cohort = read_cohort(out)
+    notes = (f"groups: {cohort.groups}; change them in cohort.yaml if they are wrong", *_notes_on_visits(plan.found))
+    return Prepared(cohort, plan.found, left_out, notes)
+
+
+def _notes_on_visits(found: Sequence[FoundSubject]) -> list[str]:
+    """Return a line about the visits that were kept together, and one about names that may be visits."""
+    patients = patients_in(found)
+    visits: dict[str, list[str]] = {}
+    for name, patient in patients.items():
+        visits.setdefault(patient, []).append(name)
+    several = [names for names in visits.values() if len(names) > 1]
+    notes = []
+    if several:
+        what = "patient has" if len(several) == 1 else "patients have"
+        notes.append(f"{len(several)} {what} several visits, kept in one split, such as {' and '.join(several[0][:2])}")
+    doubtful = possible_visits({} if any(each.patient for each in found) else patients)
+    if doubtful:
+        pair = " and ".join(doubtful[:2])
+        notes.append(f"{pair} may be visits of one patient: give --patient-from if so, such as '{{patient}}_*'")
+    return notes
 
 
 def _check(options: PreparationOptions) -> None:
@@ -108,13 +162,13 @@ def _request(found: Sequence[FoundSubject], options: PreparationOptions, provena
     return {"files": files, "options": [getattr(options, name) for name in names], "provenance": provenance}
 
 
-def _convert(
-    found: Sequence[FoundSubject], options: PreparationOptions, folder: Path, executor: Executor
+def convert_subjects(
+    plan: Plan, found: Sequence[FoundSubject], folder: Path, executor: Executor
 ) -> Outcomes[ConvertedSubject]:
     """Return the converted subjects and the errors of the others; raise an error that is not the fault of one subject."""
-    tasks = {subject.name: ConversionTask(subject, folder, options) for subject in found}
+    tasks = {subject.name: ConversionTask(subject, folder, plan.options) for subject in found}
     outcomes = for_each_subject(executor, convert_subject, tasks, "preparing", stop_on=STOPPING)
-    if outcomes.failures and (options.strict or not outcomes.results):
+    if outcomes.failures and plan.options.strict:
         raise outcomes.error()
     for name in outcomes.failures:
         for place in ("subjects", REGISTRATION):
@@ -123,22 +177,17 @@ def _convert(
     return outcomes
 
 
-def _cohort(
-    folder: Path,
-    name: str,
-    converted: Sequence[ConvertedSubject],
-    splits: dict[str, str],
-    options: PreparationOptions,
-    provenance: dict[str, Any],
-) -> Cohort:
-    subjects = []
+def _cohort(folder: Path, name: str, converted: Sequence[ConvertedSubject], plan: Plan) -> Cohort:
+    """Return the cohort of the converted subjects."""
+    options, subjects = plan.options, []
     for each in converted:
         paths = {name: each.files[name] for name in options.modalities if name in each.files}
         extras = {column: each.files.get(column) for column in EXTRA_COLUMNS}
-        subjects.append(Subject(each.name, splits[each.name], paths, **extras))
+        split, patient = plan.people[each.name]
+        subjects.append(Subject(each.name, split, paths, **extras, patient=patient))
     modalities = tuple(Modality(modality, default_group(modality)) for modality in options.modalities)
     spacing = None if options.spacing_mm is None else (options.spacing_mm,) * 3
-    return Cohort(folder, name, modalities, tuple(subjects), spacing, options.resample_to, provenance)
+    return Cohort(folder, name, modalities, tuple(subjects), spacing, options.resample_to, plan.provenance)
 
 
 def _write_sources(folder: Path, converted: Sequence[ConvertedSubject]) -> None:

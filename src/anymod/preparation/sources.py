@@ -8,30 +8,58 @@ from typing import Any
 
 from anymod.errors import ConfigurationError
 from anymod.preparation.archives import ARCHIVES, find_in_archive
-from anymod.preparation.folder_source import FoundSubject, find_subjects, unused_folders, with_transforms
+from anymod.preparation.folder_source import FoundSubject, find_subjects, unused_folders, with_patients, with_transforms
 from anymod.preparation.options import PreparationOptions, Source
-from anymod.preparation.pipeline import Prepared, prepare_cohort
+from anymod.preparation.pipeline import Plan, Prepared, prepare_cohort
+from anymod.preparation.sharding import merge_prepared, prepare_shard
+from anymod.shards import Shard
 
 Found = tuple[tuple[FoundSubject, ...], PreparationOptions, list[str]]
 """Subjects, the options with their modalities, and a line for each file or folder that is not used."""
 
 
 def prepare_source(source: Source, options: PreparationOptions, out: Path, *, overwrite: bool = False) -> Prepared:
-    """Find the subjects of a source and write their cohort to `out` (see `prepare_cohort`).
+    """Find the subjects of a source and write their cohort to `out` (see `prepare_cohort` and `find`, whose errors it raises)."""
+    found, options, notes = find(source, options, out)
+    prepared = prepare_cohort(found, options, out, _provenance(source, options), overwrite=overwrite)
+    return replace(prepared, notes=(*prepared.notes, *notes))
+
+
+def prepare_source_shard(
+    source: Source, options: PreparationOptions, out: Path, shard: Shard, *, overwrite: bool = False
+) -> dict[str, str]:
+    """Find the subjects of a source and convert a share of them (see `prepare_shard`); return why subjects were left out."""
+    found, options, _ = find(source, options, out)
+    return prepare_shard(Plan.of(found, options, _provenance(source, options)), out, shard, overwrite=overwrite)
+
+
+def merge_source(
+    source: Source, options: PreparationOptions, out: Path, count: int, *, overwrite: bool = False
+) -> Prepared:
+    """Find the subjects of a source and merge the finished shards to their cohort (see `merge_prepared`)."""
+    found, options, notes = find(source, options, out)
+    plan = Plan.of(found, options, _provenance(source, options))
+    prepared = merge_prepared(plan, out, count, overwrite=overwrite)
+    return replace(prepared, notes=(*prepared.notes, *notes))
+
+
+def find(source: Source, options: PreparationOptions, out: Path) -> Found:
+    """Return the subjects of a source, the options with their modalities, and notes on what is not used.
 
     If `options.resample_to` is None, the images of an archive that do not share a grid are put on that of its reference.
 
     Raises:
         ConfigurationError: Transforms are given without `options.resample_to`.
-        AnymodError: As `find_subjects`, `find_in_archive` and `prepare_cohort` do.
+        AnymodError: As `find_subjects` and `find_in_archive` do.
     """
     if source.transform_patterns and options.resample_to is None:
         why = "it needs --resample-to, the image whose points the transforms map"
         raise ConfigurationError("missing option", "--transform-pattern", why, "add --resample-to")
-    find = _in_folder if source.name == "folder" else _in_archive
-    found, options, notes = find(source, options, out)
-    prepared = prepare_cohort(found, options, out, _provenance(source, options), overwrite=overwrite)
-    return replace(prepared, notes=tuple(notes))
+    in_source = _in_folder if source.name == "folder" else _in_archive
+    found, options, notes = in_source(source, options, out)
+    if source.patient_from is not None:
+        found = with_patients(source.raw, found, source.patient_from)
+    return found, options, notes
 
 
 def _in_archive(source: Source, options: PreparationOptions, out: Path) -> Found:
@@ -58,6 +86,7 @@ def _provenance(source: Source, options: PreparationOptions) -> dict[str, Any]:
         "source": source.name,
         "patterns": source.patterns | source.maps,
         "subject_from": source.subject_from,
+        "patient_from": source.patient_from,
         "transforms": [f"{name}={glob}" for name, glob in source.transform_patterns.items()],
         "register": options.register,
         "cut_to": options.cut_to,

@@ -50,15 +50,21 @@ def tissue_map(volumes: Mapping[str, Volume], method: WhiteMatter) -> tuple[Volu
     program = synthseg_for(method)
     if program is not None:
         return _by_synthseg(program, volumes), SYNTHSEG
-    if "t1" not in volumes:
+    name = _t1_of(volumes)
+    if name is None:
         why = (
             f"it has {', '.join(name for name in volumes if name not in EXTRA_COLUMNS)}, and no t1 to estimate it from"
         )
         raise VolumeError("no white matter", "the subject", why, REMEDY)
-    t1, mask = volumes["t1"], volumes.get("mask")
+    t1, mask = volumes[name], volumes.get("mask")
     fits = mask is not None and mask.grid.same_as(t1.grid)
-    foreground = foreground_of(t1.data, mask.data if mask is not None and fits else None)
+    foreground = foreground_of(t1.data, mask.data if mask is not None and fits else None, t1.spacing_mm)
     return estimate_white_matter(t1, foreground), "white matter estimated from t1"
+
+
+def _t1_of(volumes: Mapping[str, Volume]) -> str | None:
+    """Return the name of the T1 image, in whatever case; None if there is none."""
+    return next((name for name in volumes if name.lower() == "t1"), None)
 
 
 def synthseg_for(method: WhiteMatter) -> str | None:
@@ -155,7 +161,7 @@ def _by_synthseg(program: str, volumes: Mapping[str, Volume]) -> Volume:
     images = [name for name in volumes if name not in EXTRA_COLUMNS and default_group(name) != "us"]
     if not images:
         raise VolumeError("no white matter", "the subject", "it has no MR image to find it in", REMEDY)
-    image = volumes["t1" if "t1" in images else images[0]]
+    image = volumes[_t1_of(volumes) or images[0]]
     with tempfile.TemporaryDirectory(prefix="anymod-") as folder:
         source, result = Path(folder, "image.nii.gz"), Path(folder, "labels.nii.gz")
         write_volume(source, image)

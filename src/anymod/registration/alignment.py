@@ -154,7 +154,7 @@ def _as_affine(rigid: sitk.Euler3DTransform) -> sitk.AffineTransform:
 
 def _corners(volume: Volume) -> Array:
     """Return the eight corners [8, 3] of the box around a volume's foreground, LPS millimetres."""
-    places = np.argwhere(foreground_of(volume.data))
+    places = np.argwhere(foreground_of(volume.data, None, volume.spacing_mm))
     ends = np.stack([places.min(axis=0), places.max(axis=0)])
     corners = np.array([[ends[i, 0], ends[j, 1], ends[k, 2]] for i, j, k in np.ndindex(2, 2, 2)])
     return volume.grid.to_world(corners) * (-1, -1, 1)

@@ -25,7 +25,7 @@ class Sampled:
     def of(cls, volume: Volume, spacing_mm: float) -> Sampled:
         """Return a volume resampled to a spacing on RAS axes."""
         grid = model_grid(volume.grid, spacing_mm)
-        filled = Volume(foreground_of(volume.data).astype(np.float32), volume.grid)
+        filled = Volume(foreground_of(volume.data, None, volume.spacing_mm).astype(np.float32), volume.grid)
         # Closed first: single dark voxels inside, frequent in ultrasound, are no border.
         inside = ndimage.binary_erosion(ndimage.binary_closing(resample(filled, grid).data > 0.5))
         return cls(resample(volume, grid).data.astype(np.float32), inside, grid)

@@ -12,7 +12,8 @@ import numpy as np
 from anymod.cohorts import Cohort, Modality, Subject, default_group, draw_splits, read_cohort, write_cohort
 from anymod.errors import ConfigurationError
 from anymod.executors import for_each_subject, subject_executor
-from anymod.files import continued_folder, finished_record, states_of, write_json, write_text
+from anymod.files import finished_record, states_of, write_json, write_text
+from anymod.folders import continued_folder
 from anymod.randomness import numpy_generator
 from anymod.simulation.label_anatomy import find_label_maps
 from anymod.simulation.patients import SimulatedSubject, Surgery, simulate_subject, subject_name
@@ -56,47 +57,71 @@ def simulate_cohort(
         OutputError: `out` is not empty and `overwrite` is False.
         VolumeError: The settings' folder of label maps has none.
     """
-    settings = settings or SimulationSettings()
-    if subjects < 1:
-        raise ConfigurationError("nothing to simulate", "--subjects", f"it is {subjects}", "give 1 or more")
-    maps = [] if settings.anatomy is None else find_label_maps(settings.anatomy)
-    names = [subject_name(index) for index in range(subjects)]
-    strata = {name: "+".join(draw_observed(seed, index, settings)) for index, name in enumerate(names)}
-    splits = draw_splits(names, seed, settings.validation, settings.test, strata=strata)
-    keep = [] if settings.anatomy is None else [settings.anatomy]
-    request = {"subjects": subjects, **_provenance(seed, settings), "label_maps": [states_of(path) for path in maps]}
+    plan = Simulation.of(subjects, seed, settings or SimulationSettings())
     with (
+        continued_folder(Path(out), plan.request, overwrite=overwrite, keep=plan.keep) as folder,
         subject_executor(workers, scheduler) as executor,
-        continued_folder(Path(out), request, overwrite=overwrite, keep=keep) as folder,
     ):
-        tasks = _tasks(folder, splits, seed, settings)
-        for_each_subject(executor, write_subject, tasks, "simulating", stop_on=(Exception,))
-        write_cohort(_cohort(tasks, Path(out).resolve().name, splits, settings, seed), folder)
+        for_each_subject(executor, write_subject, plan.tasks(folder), "simulating", stop_on=(Exception,))
+        write_cohort(plan.cohort(folder, Path(out).resolve().name), folder)
     return read_cohort(Path(out))
 
 
-def _tasks(folder: Path, splits: dict[str, str], seed: int, settings: SimulationSettings) -> dict[str, SubjectTask]:
-    """Return one task per subject, in order; the settings decide whether test subjects are complete."""
-    tasks = {}
-    for index, name in enumerate(splits):
-        complete = settings.complete_test and splits[name] == "test"
-        observed = settings.modalities if complete else draw_observed(seed, index, settings)
-        tasks[name] = SubjectTask(folder, seed, index, settings, observed)
-    return tasks
+@dataclass(frozen=True)
+class Simulation:
+    """Everything that determines a simulated cohort; `splits` holds the split of each subject, `maps` the files of anatomies."""
 
+    seed: int
+    settings: SimulationSettings
+    splits: dict[str, str]
+    maps: tuple[Path, ...]
 
-def _cohort(
-    tasks: dict[str, SubjectTask], name: str, splits: dict[str, str], settings: SimulationSettings, seed: int
-) -> Cohort:
-    return Cohort(
-        root=next(iter(tasks.values())).folder,
-        name=name,
-        modalities=tuple(Modality(name, default_group(name)) for name in settings.modalities),
-        subjects=tuple(_subject(name, splits[name], task.observed) for name, task in tasks.items()),
-        spacing_mm=(settings.spacing_mm,) * 3,
-        reference=settings.modalities[0],
-        provenance=_provenance(seed, settings),
-    )
+    @classmethod
+    def of(cls, subjects: int, seed: int, settings: SimulationSettings) -> Simulation:
+        """Return the simulation of this many subjects; raise ConfigurationError for none, VolumeError without label maps."""
+        if subjects < 1:
+            raise ConfigurationError("nothing to simulate", "--subjects", f"it is {subjects}", "give 1 or more")
+        maps = () if settings.anatomy is None else tuple(find_label_maps(settings.anatomy))
+        names = [subject_name(index) for index in range(subjects)]
+        strata = {name: "+".join(draw_observed(seed, index, settings)) for index, name in enumerate(names)}
+        validation = (
+            0.0 if settings.test == 1 and "validation" not in settings.model_fields_set else settings.validation
+        )
+        splits = draw_splits(names, seed, validation, settings.test, strata=strata)
+        return cls(seed, settings, splits, maps)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What a continued run must have in common with this one."""
+        maps = [states_of(path) for path in self.maps]
+        return {"subjects": len(self.splits), **_provenance(self.seed, self.settings), "label_maps": maps}
+
+    @property
+    def keep(self) -> list[Path]:
+        """Folders that no result may replace."""
+        return [] if self.settings.anatomy is None else [self.settings.anatomy]
+
+    def tasks(self, folder: Path) -> dict[str, SubjectTask]:
+        """Return one task per subject, in order; the settings decide whether test subjects are complete."""
+        tasks = {}
+        for index, (name, split) in enumerate(self.splits.items()):
+            complete = self.settings.complete_test and split == "test"
+            observed = self.settings.modalities if complete else draw_observed(self.seed, index, self.settings)
+            tasks[name] = SubjectTask(folder, self.seed, index, self.settings, observed)
+        return tasks
+
+    def cohort(self, folder: Path, name: str) -> Cohort:
+        """Return the cohort whose subjects lie in a folder."""
+        settings, tasks = self.settings, self.tasks(folder)
+        return Cohort(
+            root=folder,
+            name=name,
+            modalities=tuple(Modality(name, default_group(name)) for name in settings.modalities),
+            subjects=tuple(_subject(name, self.splits[name], task.observed) for name, task in tasks.items()),
+            spacing_mm=(settings.spacing_mm,) * 3,
+            reference=settings.modalities[0],
+            provenance=_provenance(self.seed, settings),
+        )
 
 
 def draw_observed(seed: int, index: int, settings: SimulationSettings) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ def _fingerprint(keys: Iterable[str]) -> str:
 
 def _warn_of_cut_off(records: Sequence[SubjectSlices], settings: CacheSettings) -> None:
     for record in records:
-        if record.cut_off > MOST_CUT_OFF:
+        if record.cut_off > MOST_CUT_OFF and settings.image_size is not None:
             text = "subject %s: %.0f %% of the foreground lies outside slices of %d x %d voxels; enlarge image_size"
             logger.warning(text, record.name, 100 * record.cut_off, *settings.image_size)
 

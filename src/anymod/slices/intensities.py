@@ -10,7 +10,15 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.configuration import Settings
 from anymod.errors import VolumeError
-from anymod.volumes import IntensityRange, IntensityRule, Volume, anchored_range, background_of, core_median
+from anymod.volumes import (
+    IntensityRange,
+    IntensityRule,
+    Volume,
+    anchored_range,
+    background_of,
+    core_median,
+    measured_part,
+)
 from anymod.volumes.intensity import INPUT_FLOOR
 
 BRIGHTEST_PERCENTILE = 99.9
@@ -61,10 +69,11 @@ class ImageScale(Settings):
     @classmethod
     def of(cls, image: Volume, foreground: Array, rule: IntensityRule, group: str) -> ImageScale:
         """Return the scale of an image whose axes run to the model's orientation; raise VolumeError where it has none."""
-        measured, core = rule.measure(image.data, foreground, image.source), None
+        part, core = measured_part(image.data, foreground), None
+        measured = rule.measure(image.data, part, image.source)
         if rule.has_core(group):
             median = core_median(image.data, foreground, image.spacing_mm, image.source)
-            core = Anchor.of(image.data[foreground], median, rule, f"the core of {image.source}")
+            core = Anchor.of(image.data[part], median, rule, f"the core of {image.source}")
         background = background_of(image.data, foreground)
         return cls(range=(measured.low, measured.high), background=background, core=core)
 

@@ -7,19 +7,22 @@ outside the foreground contributes to no value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from anymod.arrays import Array
 from anymod.cohorts.subject_images import SubjectImages
+from anymod.errors import VolumeError
 from anymod.slices.intensities import ImageScale, RawRange, slice_ranges
 from anymod.slices.records import CacheSettings
-from anymod.volumes import Grid, Volume, foreground_box, model_grid, resample
+from anymod.volumes import Grid, Volume, foreground_box, measured_part, model_grid, resample
 
-RULE = 2  # of slicing; a new number whenever the same files would give other slices, so that stored ones are made again
+RULE = 3  # of slicing; a new number whenever the same files would give other slices, so that stored ones are made again
+MOST_VOXELS = 2**29  # of one image's slices: 2 GiB; a head of 256 mm has a quarter of that at 0.5 mm
 HAIR = 1e-3  # of a voxel: more than rounding moves a point
+WHOLE_STRIDE = 16  # even, as model sizes are: voxels of two grids around one foreground then coincide
 LEAST_SHARE = 0.0487  # of a voxel that must be inside the model's foreground; far from simple fractions, where rounding would decide
 
 
@@ -27,7 +30,8 @@ LEAST_SHARE = 0.0487  # of a voxel that must be inside the model's foreground; f
 class ModelGrid:
     """The grid of slices on which a model sees a subject, and the way there and back.
 
-    `own` is the subject's grid; `box` the foreground's box on that grid, turned to the model's orientation; `tight` the grid of the box.
+    `own` is the grid of the subject's files, `box` the foreground's box on the images' grid, turned to the model's orientation, and
+    `tight` the grid of the box.
     """
 
     own: Grid
@@ -44,9 +48,14 @@ class ModelGrid:
         box = foreground_box(turned.union)
         tight = turned.grid.part(box)
         height, width, count = model_grid(tight, settings.spacing_mm, orientation=settings.orientation).shape
-        rows, columns = settings.image_size
+        rows, columns = settings.image_size or (0, 0)
+        if settings.image_size is None:
+            stride = stride or WHOLE_STRIDE
         if stride is not None:
             rows, columns = (-(-max(pair) // stride) * stride for pair in ((rows, height), (columns, width)))
+        if rows * columns * count > MOST_VOXELS:
+            why = f"slices for {turned.grid} would take {rows} x {columns} x {count} voxels of {settings.spacing_mm} mm"
+            raise VolumeError("image too large", turned.source, why, "check its voxel sizes, or crop it")
         grid = model_grid(tight, settings.spacing_mm, (rows, columns, count), settings.orientation)
         return cls(own, box, tight, grid)
 
@@ -55,7 +64,7 @@ class ModelGrid:
 
         Outside the foreground every voxel counts as the darkest one inside, so that the values depend on the foreground alone.
         """
-        darkest = float(data[foreground].min())
+        darkest = float(data[measured_part(data, foreground)].min(initial=data.max()))
         filled = np.where(foreground[self.box], data[self.box], darkest).astype(np.float32)
         values = resample(_with_border(filled, self.tight, darkest), self.grid, outside=darkest)
         return values.data.transpose(2, 0, 1), self.mask_planes(foreground)
@@ -79,15 +88,24 @@ class ModelGrid:
         Only planes' values inside `seen` (bool, of their shape) count. A voxel outside the subject's `foreground` [X, Y, Z], or that
         the model did not see, is `outside`.
         """
-        inside = seen.transpose(1, 2, 0)
-        values, share = (
-            resample(_with_border(each, self.grid, 0.0), self.own).data
-            for each in (np.where(inside, planes.transpose(1, 2, 0), np.float32(0)), inside.astype(np.float32))
-        )
-        known = foreground & (share > LEAST_SHARE)
-        np.divide(values, share, out=values, where=known)
-        values[~known] = outside
+        (values,), known = self.on_grid([planes], seen, self.own)
+        values[~(known & foreground)] = outside
         return Volume(values, self.own)
+
+    def on_grid(self, images: Sequence[Array], seen: Array, grid: Grid) -> tuple[list[Array], Array]:
+        """Return images, each as planes (slice, row, column), on another grid [X, Y, Z], and where they are known there.
+
+        Only values inside `seen` (bool, of the planes' shape) count; where they are not known, the values mean nothing.
+        """
+        inside = seen.transpose(1, 2, 0)
+        filled = (np.where(inside, planes.transpose(1, 2, 0), np.float32(0)) for planes in images)
+        share, *moved = (
+            resample(_with_border(each, self.grid, 0.0), grid).data for each in (inside.astype(np.float32), *filled)
+        )
+        known = share > LEAST_SHARE
+        for values in moved:
+            np.divide(values, share, out=values, where=known)
+        return moved, known
 
 
 @dataclass(frozen=True)
@@ -125,10 +143,10 @@ def model_input(
         settings: Spacing, orientation, size of the slices and intensity rule.
         stride: Slices grow to hold the foreground, in multiples of this; None: they have exactly the size of the settings.
 
-    Raises VolumeError where an image cannot be scaled.
+    Raises VolumeError where an image cannot be scaled, and where the slices would be too large or show nothing.
     """
     turned, rule = images.turned(settings.orientation), settings.intensity
-    view = ModelGrid.around(turned, images.grid, settings, stride)
+    view = ModelGrid.around(turned, images.file_grid, settings, stride)
     rows, columns, count = view.grid.shape
     planes = np.zeros((count, len(groups), rows, columns), dtype=np.float32)
     foreground = np.zeros(planes.shape, dtype=bool)
@@ -138,6 +156,9 @@ def model_input(
             image, inside = turned.volumes[name], turned.foregrounds[name]
             planes[:, place], foreground[:, place] = view.planes(image.data, inside)
             scales[place] = ImageScale.of(image, inside, rule, group)
+    if not foreground.any():
+        why = f"at {settings.spacing_mm} mm, none of its {turned.union.sum()} voxels of foreground lies in the model's slices"
+        raise VolumeError("nothing to see", turned.source, why, "check its voxel sizes and its foreground")
     label = np.zeros_like(foreground[:, 0]) if turned.label is None else view.mask_planes(turned.label != 0)
     each_slice = slice_ranges(planes, foreground, rule) if rule.scope == "slice" else None
     size_here = foreground.any(1).sum() * np.prod(view.grid.spacing_mm)

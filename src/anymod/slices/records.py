@@ -9,6 +9,7 @@ from pydantic import Field
 from anymod.configuration import Settings
 from anymod.slices.intensities import Anchor, ImageScale, RawRange
 from anymod.slices.looks import Look
+from anymod.slices.score_units import Landmarks
 from anymod.volumes import IntensityRule
 
 IMAGES, FOREGROUND, LABEL, RECORD = "images.npy", "foreground.npy", "label.npy", "subject.json"
@@ -22,8 +23,8 @@ class CacheSettings(Settings):
     """Edge of the cubic voxels that every image is resampled to; None keeps each subject's own spacing."""
     orientation: Literal["RAS", "LPS"] = "RAS"
     """Where rows, columns and slices run to."""
-    image_size: tuple[int, int]
-    """Voxels of a slice, (rows, columns), cut or padded about the centre of the foreground."""
+    image_size: tuple[int, int] | None
+    """Voxels of a slice, (rows, columns), cut or padded about the centre of the foreground; None: as many as hold the foreground."""
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
     """What targets show: the input's rule over the volume, or the tissue map's white matter at one constant (docs/method.md section 9)."""
@@ -52,7 +53,11 @@ class SubjectSlices(Settings):
     cut_off: float
     """Fraction of the foreground that lies outside the slices."""
     look: Look | None = None
-    """None in records of older versions, which are then made again."""
+    """Of all images; None in a record of an earlier version."""
+    landmarks: tuple[Landmarks | None, ...] = ()
+    """Of each image, for the units of scores; () in a record of an earlier version."""
+    fingerprints: tuple[str | None, ...] = ()
+    """Of the content of each image (`content_fingerprint`); () in a record of an earlier version."""
 
     @property
     def observed(self) -> tuple[bool, ...]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +16,14 @@ from anymod.cohorts.schema import Cohort, Modality, Subject
 from anymod.cohorts.subject_images import SubjectImages, read_subject_images
 from anymod.configuration import read_yaml, validate
 from anymod.errors import CohortError, OutputError
-from anymod.files import temporary_folder, write_json
+from anymod.files import write_json
+from anymod.folders import replaced_folder
 from anymod.slices.intensities import Anchor
 from anymod.slices.looks import Look
 from anymod.slices.model_input import RULE, model_input
 from anymod.slices.records import ARRAYS, RECORD, CacheSettings, SubjectSlices
+from anymod.slices.score_units import Landmarks
+from anymod.volumes import content_fingerprint
 
 WHITE_MATTER_LABELS = (2, 41)
 """Left and right cerebral white matter in FreeSurfer's numbers; simulated subjects use 2 for both."""
@@ -49,10 +50,13 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         except CohortError as problem:
             logger.warning("slicing subject %s again: %s", task.subject.name, problem)
         else:
-            if record.key == key and record.look is not None and all((target / name).is_file() for name in ARRAYS):
+            # Unlike a record of an earlier version.
+            whole = record.fingerprints and record.landmarks and record.look is not None
+            if whole and record.key == key and all((target / name).is_file() for name in ARRAYS):
                 return record
     images = read_subject_images(task.cohort, task.subject)
     white_matter = tuple(_white_matter(task, images, modality) for modality in task.cohort.modalities)
+    turned = images.turned("RAS")
     seen = model_input(images, {each.name: each.group for each in task.cohort.modalities}, task.settings)
     record = SubjectSlices(
         name=task.subject.name,
@@ -64,7 +68,17 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
         union_fractions=tuple(seen.union.mean((1, 2)).round(6).tolist()),
         labelled=tuple(bool(plane.any()) for plane in seen.label),
         cut_off=seen.cut_off,
-        look=Look.of(images),
+        look=Look.of(turned),
+        landmarks=tuple(
+            Landmarks.of(turned.volumes[each.name], turned.foregrounds[each.name], each.group)
+            if each.name in turned.volumes
+            else None
+            for each in task.cohort.modalities
+        ),
+        fingerprints=tuple(
+            content_fingerprint(images.volumes[each.name]) if each.name in images.volumes else None
+            for each in task.cohort.modalities
+        ),
     )
     _write(target, record, (seen.planes, seen.foreground, seen.label))
     return record
@@ -88,10 +102,18 @@ def slices_key(task: SlicingTask) -> str:
 
 
 def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) -> Anchor | None:
-    """Return what harmonized targets need of one image; ultrasound keeps the input's rule (docs/method.md section 9)."""
-    if task.settings.targets != "harmonized" or modality.group == "us" or modality.name not in images.volumes:
+    return white_matter_anchor(images, modality, task.settings, f"subject '{task.subject.name}'")
+
+
+def white_matter_anchor(
+    images: SubjectImages, modality: Modality, settings: CacheSettings, where: str
+) -> Anchor | None:
+    """Return what a harmonized target needs of one image; None for ultrasound, which keeps the input's rule (docs/method.md section 9).
+
+    Raises CohortError where the subject, named by `where`, has no tissue map or no white matter in it.
+    """
+    if settings.targets != "harmonized" or modality.group == "us" or modality.name not in images.volumes:
         return None
-    where = f"subject '{task.subject.name}'"
     if images.tissue is None:
         remedy = "give a tissue map ('anymod prepare --white-matter auto' makes one), or choose targets: percentile"
         raise CohortError("no tissue map", where, "harmonized targets need to know its white matter", remedy)
@@ -101,26 +123,21 @@ def _white_matter(task: SlicingTask, images: SubjectImages, modality: Modality) 
         why = f"no voxel of {modality.name}'s foreground has label 2 or 41 (white matter)"
         raise CohortError("no white matter", where, why, "correct the tissue map, or choose targets: percentile")
     median = float(np.median(data[white_matter]))
-    return Anchor.of(data[foreground], median, task.settings.intensity, f"the white matter of {modality.name}, {where}")
+    return Anchor.of(data[foreground], median, settings.intensity, f"the white matter of {modality.name}, {where}")
 
 
 def _write(target: Path, record: SubjectSlices, arrays: Sequence[Array]) -> None:
-    """Put the arrays and their record at `target`: built beside it and renamed, so that no reader meets a half of them."""
+    """Put the arrays and their record at `target`, whole or not at all."""
     try:
         strangers = sorted({entry.name for entry in target.iterdir()} - {*ARRAYS, RECORD}) if target.exists() else []
         if strangers:
             why = f"it holds '{strangers[0]}', which no slice cache made"
             raise OutputError("cannot write slices", target, why, "choose another folder for the cache")
-        with temporary_folder(target.parent) as temporary:
+        with replaced_folder(target) as folder:
             for name, array in zip(ARRAYS, arrays, strict=True):
-                with (temporary / name).open("wb") as stream:
+                with (folder / name).open("wb") as stream:
                     np.save(stream, np.ascontiguousarray(array))  # `store` reads rows one after the other
-                    stream.flush()
-                    os.fsync(stream.fileno())
-            write_json(temporary / RECORD, record.model_dump(mode="json"))
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.rename(target)
+            write_json(folder / RECORD, record.model_dump(mode="json"))
     except OSError as error:
         raise OutputError(
             "cannot write", target, error.strerror or str(error), "check space and permissions"

@@ -44,6 +44,15 @@ class SliceCache:
         """Names of the subjects; a subject index counts in here."""
         return tuple(record.name for record in self.records)
 
+    def fingerprints_of(self, name: str) -> dict[str, str]:
+        """Return the content fingerprints of a subject's images by modality."""
+        record = self.records[self.subjects.index(name)]
+        return {
+            modality: fingerprint
+            for modality, fingerprint in zip(self.modalities, record.fingerprints, strict=True)
+            if fingerprint is not None
+        }
+
     def of_split(self, *splits: str) -> tuple[int, ...]:
         """Return the indices of the subjects of any of these splits."""
         return tuple(index for index, split in enumerate(self.splits) if split in splits)
@@ -99,9 +108,10 @@ class SliceCache:
     def read(self, subjects: Array | Sequence[int], slices: Array | Sequence[int], context: int) -> Batch:
         """Return rows (subjects[i], slices[i]), both indices, with `context` neighbours on either side.
 
-        Beyond a volume's first and last slice these repeat.
+        Beyond a volume's first and last slice these repeat. Where slices have no common size, all rows are of one subject.
         """
-        modalities, (height, width) = len(self.modalities), self.settings.image_size
+        modalities = len(self.modalities)
+        height, width = self.settings.image_size or self._arrays_of(int(subjects[0])).images.shape[-2:]
         rows, channels = len(subjects), 1 + 2 * context
         images = np.empty((rows, modalities, channels, height, width), dtype=np.float32)
         targets = np.empty((rows, modalities, height, width), dtype=np.float32)
@@ -126,6 +136,18 @@ class SliceCache:
             torch.from_numpy(label),
             tuple(self.records[int(subject)].name for subject in subjects),
         )
+
+    def scaled(self, subject: int, slices: slice, ranges: Sequence[IntensityRange | None]) -> tuple[Array, Array]:
+        """Return neighbouring slices of a subject and their foreground, (slice, modality, row, column), each modality scaled by a range.
+
+        The background is -1, and so is a modality without a range.
+        """
+        arrays, maps = self._arrays_of(subject), linear_maps(ranges)
+        raw, foreground = arrays.images[slices], arrays.foreground[slices]
+        planes = np.empty(raw.shape, dtype=np.float32)
+        for place in range(len(raw)):
+            write_scaled(planes[place], raw[place], foreground[place], maps)
+        return planes, foreground
 
     def _arrays_of(self, subject: int) -> _SubjectArrays:
         if subject not in self._arrays:

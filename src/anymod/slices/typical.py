@@ -17,11 +17,12 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from anymod import __version__
-from anymod.configuration import MAX_BYTES, Settings
+from anymod.configuration import Settings
 from anymod.errors import ModelFolderError, VolumeError
 from anymod.files import write_text
 from anymod.slices.looks import Look
 from anymod.slices.questions import FEWEST, FLOORS, OF_ONE, Crowd, Question
+from anymod.texts import read_text
 
 TYPICAL = "typical.json"
 """Name of the file in a model folder."""
@@ -179,10 +180,8 @@ def read_typical(folder: Path) -> Typical | None:
         return None
     remedy = "copy the whole model folder again, or delete this file"
     try:
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            raise ModelFolderError("unreadable file", path, "it is no regular file of usual size", remedy)
-        return Typical.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as problem:
+        return Typical.model_validate_json(read_text(path))
+    except (OSError, ValueError) as problem:  # ValidationError is a ValueError
         why = problem.errors()[0]["msg"] if isinstance(problem, ValidationError) else str(problem)
         raise ModelFolderError("unreadable file", path, why, remedy) from problem
 

@@ -6,6 +6,7 @@ from .cohort import (
 from .drawing import draw_images as draw_images, encoded as encoded
 from .files import Inputs as Inputs, synthesize_files as synthesize_files
 from .options import SynthesisOptions as SynthesisOptions
+from .sharding import merge_synthesized as merge_synthesized, synthesize_shard as synthesize_shard
 from .synthesizer import (
     Synthesis as Synthesis,
     Synthesizer as Synthesizer,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,7 +12,8 @@ from anymod.cohorts import Cohort, Subject
 from anymod.engines.backends import Backend
 from anymod.errors import CohortError, ModalityError, ModelFolderError, OutputError
 from anymod.executors import for_each_subject, subject_executor
-from anymod.files import REQUEST, claim_folder, confined, finished_record, sha256, staged_folder, write_json
+from anymod.files import confined, finished_record, sha256, write_json
+from anymod.folders import REQUEST, claim_folder, replaced_folder, sole_run
 from anymod.models import DESCRIPTION, find_model
 from anymod.synthesis.files import PREVIEW, RECORD, Inputs, identity, write_subject
 from anymod.synthesis.options import SynthesisOptions
@@ -74,12 +74,13 @@ def synthesize_cohort(
     request = replace(request, backend=synthesizer.backend)  # the same in all processes
     known = synthesizer.description.names
     synthesizer.targets(request.show or known[:1], request.options.targets or known)
-    _claim(out, request, synthesizer, overwrite=overwrite, keep=(cohort.root, find_model(request.model)))
     wanted = [name for name in known if name in (request.show or known)]
     tasks = {subject.name: _Task(request, digest, _inputs(cohort, subject, wanted), out) for subject in subjects}
-    with subject_executor(workers, scheduler) as executor:
-        outcomes = for_each_subject(executor, _synthesize, tasks, "synthesizing")
-    outcomes.write_failures(out)
+    with sole_run(out):
+        _claim(out, request, synthesizer, overwrite=overwrite, keep=(cohort.root, find_model(request.model)))
+        with subject_executor(workers, scheduler) as executor:
+            outcomes = for_each_subject(executor, _synthesize, tasks, "synthesizing")
+        outcomes.write_failures(out)
     written, finished, skipped = (
         [name for name, what in outcomes.results.items() if what == kind] for kind in (WRITTEN, FINISHED, SKIPPED)
     )
@@ -133,8 +134,7 @@ def _synthesize(task: _Task) -> str:
         return FINISHED
     if folder.exists():
         _check_own(folder, synthesizer)
-        shutil.rmtree(folder)
-    with staged_folder(folder, overwrite=False) as staging:
+    with replaced_folder(folder) as staging:
         write_subject(synthesizer, find_model(request.model).name, inputs, request.options, staging)
     return WRITTEN
 

@@ -13,12 +13,13 @@ import torch
 
 from anymod.engines.backends import Backend
 from anymod.figures.volumes import draw_synthesis
-from anymod.files import staged_folder, write_json
+from anymod.files import write_json
+from anymod.folders import staged_folder
 from anymod.models import find_model
 from anymod.slices.model_input import RULE
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
-from anymod.volumes import Volume, foreground_of, image_fingerprint, read_labels, read_volume, write_volume
+from anymod.volumes import Volume, foreground_of, image_fingerprint, read_labels, read_volume, resample, write_volume
 from anymod.volumes.formats.nifti import SYNTHETIC
 
 RECORD, PREVIEW = "synthesis.json", "preview.png"
@@ -111,9 +112,16 @@ def write_subject(
 
 def _draw_preview(path: Path, volumes: dict[str, Volume], mask: Volume | None, synthesis: Synthesis) -> None:
     marked = None if mask is None else mask.data
-    foreground = np.logical_or.reduce([foreground_of(volume.data, marked) for volume in volumes.values()])
+    foreground = np.logical_or.reduce(
+        [foreground_of(volume.data, marked, volume.spacing_mm) for volume in volumes.values()]
+    )
     shown = {name: volumes[name] for name in synthesis.shown}
-    draw_synthesis(path, shown, synthesis.images, synthesis.standard_deviations, foreground)
+    grid = next(iter(shown.values())).grid  # with right angles, which that of the files need not have
+    images, deviations = (
+        {name: resample(volume, grid) for name, volume in each.items()}
+        for each in (synthesis.images, synthesis.standard_deviations)
+    )
+    draw_synthesis(path, shown, images, deviations, foreground)
 
 
 def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions) -> dict[str, Any]:

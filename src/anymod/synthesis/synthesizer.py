@@ -20,13 +20,13 @@ from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, Synthesizes, find_model, load_model
 from anymod.slices import CacheSettings
-from anymod.slices.intensities import input_maps, write_row
+from anymod.slices.intensities import Anchor, input_maps, write_row
 from anymod.slices.looks import Look
 from anymod.slices.model_input import ModelInput, model_input
 from anymod.slices.typical import Typical, check_remarks, read_typical, remarks
 from anymod.synthesis.drawing import draw_images, encoded
 from anymod.synthesis.options import SynthesisOptions
-from anymod.volumes import Grid, IntensityRange, Volume, unscale
+from anymod.volumes import Grid, IntensityRange, Volume, resample, unscale
 from anymod.volumes.intensity import TARGET_FLOOR
 
 PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size fit into any memory
@@ -34,7 +34,7 @@ PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The synthetic images of one subject, on the grid of its images.
+    """The synthetic images of one subject, on the grid of its files.
 
     `standard_deviations` is empty for a single sample. It is the standard deviation of the samples, which alone is not a calibrated
     uncertainty (method, section 4); a calibrated model adds the square of `expected_errors` to its square. These are root mean squared
@@ -141,11 +141,12 @@ class Synthesizer:
     ) -> Synthesis:
         """Return scaled means and standard deviations (target, slice, h, w) in raw units on the subject's grid."""
         images, standard_deviations, units, errors = {}, {}, {}, {}
-        inside, union = seen.union, subject.union
+        own = subject.file_grid
+        inside, union = seen.union, resample(Volume(subject.union, subject.grid), own, labels=True).data
         for number, name in enumerate(targets):
             position = self.description.position(name)
-            scale, own = self._units(seen, position), seen.scales[position]
-            outside = own.background if own else self.description.modalities[position].background
+            scale, measured = self._units(seen, position), seen.scales[position]
+            outside = measured.background if measured else self.description.modalities[position].background
             units[name] = (scale.low, scale.high)
             images[name] = seen.view.to_own_grid(unscale(means[number], scale), inside, union, outside)
             expected = self.description.expected_error(subject.volumes, name)
@@ -155,7 +156,7 @@ class Synthesizer:
                 together = np.hypot(deviations[number], np.float32(expected or 0)) * np.float32(scale.raw_per_scaled)
                 standard_deviations[name] = seen.view.to_own_grid(together, inside, union)
         shown = tuple(name for name in self.description.names if name in subject.volumes)
-        return Synthesis(images, standard_deviations, shown, subject.grid, units, errors, seen.cut_off)
+        return Synthesis(images, standard_deviations, shown, own, units, errors, seen.cut_off)
 
     def see(self, subject: SubjectImages) -> ModelInput:
         """Return a subject's images on the grid of the model, large enough for the foreground unless the model takes one size only."""
@@ -167,6 +168,21 @@ class Synthesizer:
         """Return what maps each modality's raw values to the network's input, None where it is not shown."""
         modalities = zip(seen.scales, self.description.modalities, strict=True)
         return [None if scale is None else scale.input_range(each.harmonized_median) for scale, each in modalities]
+
+    def true_range(self, seen: ModelInput, name: str, white_matter: Anchor | None) -> IntensityRange:
+        """Return what the scale of a modality would be if its image, which is shown, were a target.
+
+        `white_matter` is that of the image where the model's targets are harmonized. A model whose constant is not known takes the
+        image's own.
+        """
+        position = self.description.position(name)
+        constant = self.description.modalities[position].harmonized_median
+        if white_matter is not None:
+            return white_matter.anchored(constant or white_matter.share, TARGET_FLOOR)
+        scale = seen.scales[position]
+        if scale is None:
+            raise ValueError(f"{name} is not shown")
+        return scale.input_range(constant)
 
     def _units(self, seen: ModelInput, position: int) -> IntensityRange:
         """Return what turns a target's scaled values into raw ones: its own range where it was shown, else the model's typical one.

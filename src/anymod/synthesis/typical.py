@@ -8,8 +8,8 @@ from pathlib import Path
 from anymod.cohorts import Cohort, Subject, read_subject_images
 from anymod.errors import CohortError
 from anymod.executors import for_each_subject, subject_executor
-from anymod.files import staged_folder
-from anymod.models import CARD, DESCRIPTION, WEIGHTS, find_model, load_model
+from anymod.folders import staged_folder
+from anymod.models import CARD, DESCRIPTION, REFERENCES, WEIGHTS, find_model, load_model
 from anymod.slices.looks import Look
 from anymod.slices.questions import FEWEST
 from anymod.slices.typical import write_typical
@@ -33,8 +33,9 @@ def learn_typical(model: str | Path, cohort: Cohort, out: Path, *, overwrite: bo
     with subject_executor(workers) as executor:
         outcomes = for_each_subject(executor, _look, chosen, "looking", stop_on=(Exception,))
     with staged_folder(out, overwrite=overwrite, keep=(folder, cohort.root)) as staged:
-        for name in (WEIGHTS, CARD, DESCRIPTION):
-            shutil.copyfile(folder / name, staged / name)
+        for name in (WEIGHTS, CARD, DESCRIPTION, REFERENCES):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, staged / name)
         write_typical(staged, list(outcomes.results.values()))
     return len(chosen)
 

@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write `state` as the newest checkpoint of a folder and keep the previous one."""
     with atomic_write(folder / NEWEST) as temporary:
-        torch.save(state, temporary)
+        with temporary.open("wb") as stream:  # torch gives no reason for a failure to write to a path
+            torch.save(state, stream)
         if (folder / NEWEST).exists():
             (folder / NEWEST).replace(folder / BEFORE)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
 
 from anymod.cohorts import Cohort
 from anymod.core.batch import Batch
@@ -20,13 +18,17 @@ from anymod.core.noise import Noise, noise_of_rows
 from anymod.errors import CohortError, ConfigurationError, OutputError
 from anymod.figures.curves import write_curves
 from anymod.files import atomic_write
+from anymod.folders import replaced_folder
 from anymod.models import Draws, Network, built
+from anymod.processes import Terminated, sigterm_noted
 from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
-from anymod.slices import BatchPlan, SliceCache, augment
+from anymod.slices import BatchPlan, SliceCache
+from anymod.slices.references import References
 from anymod.training.adversary import build_discriminators, real_of
 from anymod.training.checkpoints import BEST, load_state, save_state
 from anymod.training.model_writing import FinishedTraining, write_model
+from anymod.training.reading import StepBatches, reading
 from anymod.training.recipe import Recipe
 from anymod.training.records import Records
 from anymod.training.schedules import adversarial_weight, discriminators_learn, learning_rate, subsets_of_step
@@ -34,6 +36,7 @@ from anymod.training.starting_weights import take_weights
 from anymod.training.step import Adversary, Update, discriminators_step, model_step
 from anymod.training.validation import ValidationSlices, validate
 
+SCORE_UNITS = "cohort"  # of the best validation score; checkpoints of earlier versions hold it in units of their recipe
 CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
 
 logger = logging.getLogger(__name__)
@@ -48,40 +51,17 @@ class Share:
     device: torch.device
     fabric: Any
 
+    def any(self, here: bool) -> bool:
+        """Return whether a statement holds in any of the processes."""
+        if self.count == 1:
+            return here
+        there = self.fabric.all_reduce(torch.tensor(float(here), device=self.device), reduce_op="sum")
+        return bool(there > 0)
+
     def rows(self, total: int) -> slice:
         """Return this process's rows of a batch of `total`."""
         each = total // self.count
         return slice(self.rank * each, (self.rank + 1) * each)
-
-
-class StepBatches(Dataset[Batch]):
-    """The batch of each step, read and augmented; a function of (seed, step), the same in every process."""
-
-    def __init__(self, cache: SliceCache, plan: BatchPlan, recipe: Recipe, rows: slice) -> None:
-        self.cache, self.plan, self.recipe, self.rows = cache, plan, recipe, rows
-
-    def __getitem__(self, step: int) -> Batch:
-        """Return this process's rows of one step's batch."""
-        subjects, positions = self.plan.rows(step)
-        context = self.recipe.model.settings.context_slices
-        batch = self.cache.read(subjects[self.rows], positions[self.rows], context)
-        augmentation, seed = self.recipe.data.augmentation, self.recipe.training.seed
-        batch = augment(batch, seed, step, augmentation, first_row=self.rows.start)
-        return batch.with_shown_targets() if self.recipe.objective.shown_targets == "as_shown" else batch
-
-
-def loaded(source: StepBatches, steps: range, processes: int) -> Iterator[Batch]:
-    """Return the batches of some steps in order. Worker processes read ahead; with 0 the training process reads."""
-    return iter(
-        DataLoader(
-            source,
-            batch_size=None,
-            sampler=steps,
-            num_workers=processes,
-            persistent_workers=processes > 0,
-            multiprocessing_context="spawn" if processes else None,
-        )
-    )
 
 
 class Run:
@@ -124,6 +104,7 @@ class Run:
         return {
             "step": self.step,
             "best": self.best,
+            "best_in": SCORE_UNITS,
             "groups": list(self.groups),
             "slices": self.cache.fingerprint,
             "started_from": self.started_from,
@@ -142,6 +123,11 @@ class Run:
             why = "its files differ from those of the run"
             raise CohortError("another cohort", self.cohort.root, why, "give the same cohort, or choose another --out")
         self.step, self.best, self.started_from = state["step"], state["best"], state["started_from"]
+        if state.get("best_in") != SCORE_UNITS and self.best > -float("inf"):
+            logger.warning(
+                "an earlier version measured the best validation score in other units; the next one counts as best"
+            )
+            self.best = -float("inf")
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
@@ -155,18 +141,30 @@ class Run:
         }
 
     def train(self, records: Records | None) -> None:
-        """Train from the current step to the last; only the process that has `records` writes files."""
-        settings = self.recipe.training
-        for batch in track(self._batches(), "training", settings.steps, done=self.step):
-            values = self.advance(batch.to(self.share.device))
-            self.step += 1
-            validates = self.step % settings.validate_every == 0 or self.step == settings.steps
-            if validates:
-                values |= self._validate(records)
-            if records is not None:
-                self._record(records, values, validated=validates)
+        """Train from the current step to the last; only the process that has `records` writes files.
 
-    def _record(self, records: Records, values: dict[str, float], *, validated: bool) -> None:
+        After SIGTERM, the step is finished and saved, and `Terminated` is raised.
+        """
+        settings = self.recipe.training
+        rows = self.share.rows(settings.batch_size)
+        source = StepBatches(self.cache, self.plan, self.recipe, rows)
+        steps, processes = range(self.step, settings.steps), self.recipe.data.loader_processes
+        with sigterm_noted() as asked_to_end, reading(source, steps, processes) as batches:
+            for batch in track(batches, "training", settings.steps, done=self.step):
+                values = self.advance(batch.to(self.share.device))
+                self.step += 1
+                validates = self.step % settings.validate_every == 0 or self.step == settings.steps
+                if validates:
+                    values |= self._validate(records)
+                ends_early = self.share.any(asked_to_end()) and self.step < settings.steps
+                if records is not None:
+                    self._record(records, values, validated=validates, save=ends_early)
+                if ends_early:
+                    if records is not None:
+                        logger.warning("SIGTERM: saved the checkpoint of step %d; continue with --resume", self.step)
+                    raise Terminated
+
+    def _record(self, records: Records, values: dict[str, float], *, validated: bool, save: bool) -> None:
         """Record the numbers of the step, and write curves and checkpoint, where each is due."""
         settings = self.recipe.training
         if validated or self.step % settings.log_every == 0:
@@ -174,7 +172,7 @@ class Run:
         if validated:
             records.write()
             write_curves(records.path, self.out / PICTURES / "curves.png")
-        if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
+        if save or self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
             records.write()
             save_state(self.out / CHECKPOINTS, self.state())
 
@@ -201,11 +199,6 @@ class Run:
                 self.discriminators, self.discriminator_optimizer, real, report.fakes, update, batch.subjects
             )
         return values
-
-    def _batches(self) -> Iterator[Batch]:
-        rows = self.share.rows(self.recipe.training.batch_size)
-        source = StepBatches(self.cache, self.plan, self.recipe, rows)
-        return loaded(source, range(self.step, self.recipe.training.steps), self.recipe.data.loader_processes)
 
     def _shown(self, step: int) -> torch.Tensor:
         """Return the subsets that the rows of the whole batch show: all processes draw the same, then each takes its rows."""
@@ -249,6 +242,10 @@ class Run:
         self.share.fabric.barrier()
         return values
 
+    @cached_property
+    def _references(self) -> References:
+        return References.fitted(self.cache, self.cache.of_split("train"))
+
     def _write_model(self, quality: float | None) -> None:
         """Write the model folder, unless the recipe selects the best model and this one is not better."""
         better = quality is not None and quality > self.best
@@ -256,14 +253,17 @@ class Run:
             self.best = quality
             save_best(self.out / CHECKPOINTS, self.smoothed, self.step)
         if better or quality is None or self.recipe.training.select == "last":
-            training = FinishedTraining(self.recipe, self.cohort, self.cache, self.step, self.started_from)
-            write_model(self.out / MODEL, self.smoothed, training)
+            training = FinishedTraining(
+                self.recipe, self.cohort, self.cache, self._references, self.step, self.started_from
+            )
+            with replaced_folder(self.out / MODEL) as folder:
+                write_model(folder, self.smoothed, training)
 
 
 def save_best(folder: Path, model: Network, step: int) -> None:
     """Save the weights with the best validation score."""
-    with atomic_write(folder / BEST) as temporary:
-        torch.save({"step": step, "model": copy.deepcopy(model.state_dict())}, temporary)
+    with atomic_write(folder / BEST) as temporary, temporary.open("wb") as stream:
+        torch.save({"step": step, "model": model.state_dict()}, stream)
 
 
 def resume(run: Run) -> None:

@@ -7,19 +7,32 @@ from pathlib import Path
 
 from anymod import __version__
 from anymod.cohorts import Cohort
-from anymod.models import ModelDescription, ModelModality, Network, save_model
+from anymod.models import (
+    ModelDescription,
+    ModelModality,
+    Network,
+    StoredReferences,
+    patterns_of,
+    save_model,
+    write_references,
+)
 from anymod.slices import SliceCache
+from anymod.slices.references import References
 from anymod.slices.typical import write_typical
 from anymod.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class FinishedTraining:
-    """Facts about a training for the model folder; `started_from` is the SHA-256 of its initial weights, None for random ones."""
+    """Facts about a training for the model folder.
+
+    `references` are fitted on the training subjects; `started_from` is the SHA-256 of the initial weights, None for random ones.
+    """
 
     recipe: Recipe
     cohort: Cohort
     cache: SliceCache
+    references: References
     steps: int
     started_from: str | None
 
@@ -45,6 +58,9 @@ def write_model(folder: Path, model: Network, finished: FinishedTraining) -> Non
         "cohort": cohort.name,
         "fingerprint": cache.fingerprint,
         "subjects": [cache.subjects[index] for index in train],
+        "images": {
+            name: sorted(cache.fingerprints_of(name).values()) for name in map(cache.subjects.__getitem__, train)
+        },
         "steps": finished.steps,
         "started_from": finished.started_from,
         "objective": {**recipe.objective.model_dump(mode="json"), **recipe.model.objective.model_dump(mode="json")},
@@ -62,6 +78,15 @@ def write_model(folder: Path, model: Network, finished: FinishedTraining) -> Non
         training=training,
     )
     write_typical(folder, [look for index in train if (look := cache.records[index].look) is not None])
+    stored = StoredReferences(
+        anymod=__version__,
+        cohort=cohort.name,
+        subjects=len(train),
+        modalities=cache.modalities,
+        constants=finished.references.units.constants,
+        patterns=patterns_of(finished.references.moments),
+    )
+    write_references(folder, stored)
     save_model(folder, model, description, card(description, len(train)))
 
 

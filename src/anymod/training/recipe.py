@@ -34,7 +34,7 @@ class DataSection(Settings):
     """Slices of a cohort's images."""
 
     spacing_mm: float = Field(
-        default=2.0, gt=0, description="of the isotropic grid that images are resampled to, in mm"
+        default=2.0, ge=0.01, le=100, description="of the isotropic grid that images are resampled to, in mm"
     )
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
@@ -53,7 +53,7 @@ class DataSection(Settings):
     )
     augmentation: AugmentationSettings = AugmentationSettings()
     loader_processes: int = Field(
-        default=0, ge=0, description="processes that read ahead; with 0 the training process reads"
+        default=0, ge=0, le=256, description="processes that read ahead; with 0 the training process reads"
     )
 
 
@@ -66,7 +66,10 @@ class ObjectiveSection(Settings):
         " saw",
     )
     draws: int = Field(
-        default=1, ge=1, description="subsets a row shows in one step, stratified over its tickets; published code: 3"
+        default=1,
+        ge=1,
+        le=100,
+        description="subsets a row shows in one step, stratified over its tickets; published code: 3",
     )
     mixed_ticket: bool = Field(
         default=True, description="also draw subsets across groups (method, section 8); paper: false"
@@ -89,7 +92,7 @@ class TrainingSection(Settings):
         default=None, description="model folder or bundled model with the initial weights; null: random ones"
     )
     steps: int = Field(default=6000, ge=1)
-    batch_size: int = Field(default=16, ge=1, description="slices in a step, over all processes")
+    batch_size: int = Field(default=16, ge=1, le=65536, description="slices in a step, over all processes")
     learning_rate: float = Field(default=2e-3, gt=0, description="of Adamax; falls along a cosine")
     final_learning_rate: float = Field(default=1e-4, ge=0)
     max_gradient_norm: float = Field(default=1.0, gt=0, description="longer gradients are clipped to this norm")
@@ -101,10 +104,10 @@ class TrainingSection(Settings):
     )
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     discriminator_width: int = Field(
-        default=32, ge=1, description="channels of a discriminator's first layer; published code: 64"
+        default=32, ge=1, le=4096, description="channels of a discriminator's first layer; published code: 64"
     )
     discriminator_depth: int = Field(
-        default=3, ge=1, description="strided layers of a discriminator; 3 judges patches; published code: 6"
+        default=3, ge=1, le=16, description="strided layers of a discriminator; 3 judges patches; published code: 6"
     )
     discriminator_learning_rate: float = Field(default=2e-4, gt=0, description="of Adam")
     log_every: int = Field(default=20, ge=1, description="steps between rows of metrics.csv")

@@ -44,7 +44,7 @@ class Records:
 
 def _read(path: Path) -> list[dict[str, str]]:
     """Return the rows of a file that `Records` wrote; damaged rows are left out, with a warning."""
-    if not path.is_file():
+    if not path.is_file() or not path.read_bytes().strip():  # before the first recorded step
         return []
     # Nothing in the file is quoted; the module csv would fail at some damage.
     columns, *lines = [line.split(",") for line in path.read_text("utf-8", errors="replace").splitlines()] or [[]]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from anymod.cohorts import Cohort, Subject
+from anymod.cohorts.patients import separated_visits
 from anymod.configuration import write_yaml
 from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, OutputError
-from anymod.files import claim_folder
+from anymod.folders import claim_folder, sole_run
+from anymod.processes import end_with_parent
 from anymod.slices import build_cache, check_same_slices
 from anymod.training.recipe import Recipe, read_recipe
 
@@ -33,25 +37,34 @@ def train(
 
     `out` gets config.yaml, metrics.csv, tensorboard/, pictures/, checkpoints/, model/ and cache/. `resume` continues
     a stopped run from its newest checkpoint; on the CPU the final weights are bit-identical to those of an uninterrupted run.
-    `processes` share every batch (with `torchrun`, give its number of processes). Raises OutputError where `out` holds another run,
-    CohortError where nothing can be trained on or the run began with another cohort, DivergenceError where numbers stop being finite.
+    `processes` share every batch (with `torchrun`, give its number of processes). SIGTERM saves a checkpoint and raises `Terminated`.
+
+    Raises OutputError where `out` holds another run or one that still runs, CohortError where nothing can be trained on or the run began
+    with another cohort, DivergenceError where numbers stop being finite.
     """
     if recipe.training.batch_size % processes:
         why = f"{recipe.training.batch_size} slices cannot be shared by {processes} processes"
         raise ConfigurationError("invalid value", "training.batch_size", why, "choose a multiple")
     train_subjects = cohort.of_split("train")
+    _warn_about_separated_visits(cohort)
     _check_modalities(cohort, {name for subject in train_subjects for name in subject.observed})
     fabric = _launch(device, processes, recipe.training.precision)
     if not fabric.is_global_zero:
         logging.getLogger("anymod").setLevel(logging.WARNING)  # one process reports progress
     subjects = [*train_subjects, *cohort.of_split("validation")]
-    if resume and (out / CONFIGURATION).is_file():
-        _first_alone(fabric, lambda: _check_same_run(out, recipe, cohort, subjects))
-    else:
-        _first_alone(fabric, lambda: _claim(out, recipe, cohort, overwrite=overwrite))
-    with fabric.rank_zero_first():
-        cache = build_cache(cohort, subjects, recipe.cache_settings, out / CACHE)
-    return _go(recipe, cohort, cache, out, fabric)
+    with ExitStack() as stack:
+
+        def begin() -> None:
+            stack.enter_context(sole_run(out))
+            if resume and (out / CONFIGURATION).is_file():
+                _check_same_run(out, recipe, cohort, subjects)
+            else:
+                _claim(out, recipe, cohort, overwrite=overwrite)
+
+        _first_alone(fabric, begin)
+        with fabric.rank_zero_first():
+            cache = build_cache(cohort, subjects, recipe.cache_settings, out / CACHE)
+        return _go(recipe, cohort, cache, out, fabric)
 
 
 def _go(recipe: Recipe, cohort: Cohort, cache: Any, out: Path, fabric: Any) -> Path | None:
@@ -102,20 +115,44 @@ def _launch(device: str, processes: int, precision: str) -> Any:
     except ImportError:
         remedy = "install anymod[train]"
         raise MissingExtraError("no Lightning", "anymod train", "pytorch-lightning is not installed", remedy) from None
-    started = TorchElasticEnvironment().world_size() if TorchElasticEnvironment.detect() else processes
-    if started != processes:
-        why = f"torchrun started {started} processes, not {processes}"
-        raise ConfigurationError("invalid value", "--processes", why, f"give --processes {started}")
+    local, nodes = _processes_here(processes)
     accelerator, _, index = device.partition(":")
-    devices: int | list[int] = [int(index)] if index else processes
+    devices: int | list[int] = [int(index)] if index else local
     strategy = "ddp" if processes > 1 else "auto"
     try:
-        fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+        fabric = Fabric(
+            accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision
+        )
     except (RuntimeError, ValueError, MisconfigurationException) as error:
         remedy = "choose another --device or fewer --processes"
         raise ConfigurationError("no such device", f"--device {device}", str(error).rstrip("."), remedy) from error
     fabric.launch()
+    if processes > 1 and (TorchElasticEnvironment.detect() or not fabric.is_global_zero):
+        end_with_parent()
     return fabric
+
+
+def _processes_here(processes: int) -> tuple[int, int]:
+    """Return (processes on this machine, machines) as torchrun or SLURM started them; (`processes`, 1) if neither did.
+
+    Raises ConfigurationError if they started another number of processes, or not the same number on each machine.
+    """
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+    if TorchElasticEnvironment.detect():
+        program, started, local = "torchrun", int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    elif "SLURM_NTASKS_PER_NODE" in os.environ and SLURMEnvironment.detect():
+        program, started = "SLURM", int(os.environ["SLURM_NTASKS"])
+        local = int(os.environ["SLURM_NTASKS_PER_NODE"])
+    else:
+        return processes, 1
+    if started != processes:
+        why = f"{program} started {started} processes, not {processes}"
+        raise ConfigurationError("invalid value", "--processes", why, f"give --processes {started}")
+    if started % local:
+        why = f"{program} started {local} of {started} processes on this machine"
+        raise ConfigurationError("uneven machines", "--processes", why, "start the same number on each machine")
+    return local, started // local
 
 
 def _leave_group() -> None:
@@ -124,6 +161,14 @@ def _leave_group() -> None:
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _warn_about_separated_visits(cohort: Cohort) -> None:
+    splits = {subject.name: subject.split for subject in cohort.subjects}
+    pairs = separated_visits(splits, cohort.patients)
+    if pairs:
+        text = "visits of one patient are in different splits (%d), such as '%s' and '%s': scores will be too good"
+        logger.warning(text, len(pairs), *pairs[0])
 
 
 def _check_modalities(cohort: Cohort, observed: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""Validation during training: PSNR of hidden and of shown targets, and a picture of a few rows."""
+"""Validation during training: PSNR of hidden and of shown targets in the units of scores, and a picture of a few rows."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from anymod.core.subsets import as_mask, subset_name
 from anymod.figures.examples import Example, draw_validation
 from anymod.models import Network
 from anymod.slices import SliceCache
+from anymod.slices.score_units import ScoreUnits
 
 SLICES_PER_SUBJECT = 12
 ROWS_AT_ONCE = 16
@@ -41,6 +42,22 @@ class ValidationSlices:
             for number, observed in enumerate(self.cache.records[subject].observed)
             if observed
         ]
+
+    def factors(self) -> dict[str, list[float]]:
+        """Return for each subject how many units of the scores are one unit of each modality's targets; 0 for an absent modality.
+
+        The units are those of `anymod evaluate`, so that runs whose targets are scaled differently can be compared.
+        """
+        cache = self.cache
+        units = ScoreUnits.measured([record.landmarks for record in cache.records], cache.of_split("train"))
+        return {
+            cache.subjects[subject]: [
+                0.0 if score is None or target is None else target.raw_per_scaled / score.raw_per_scaled
+                for place, score in enumerate(units.ranges(cache.records[subject].landmarks))
+                for target in [cache.target_range(subject, place)]
+            ]
+            for subject in self.subjects
+        }
 
     def batches(self) -> Iterator[tuple[Batch, Tensor]]:
         """Yield (batch, shown): each slice once per observed modality, which is hidden, or alone where it is all there is."""
@@ -68,17 +85,20 @@ def _spread(positions: np.ndarray) -> np.ndarray:
 def validate(model: Network, slices: ValidationSlices, device: torch.device, picture: Path) -> dict[str, float]:
     """Return the PSNR in dB over the foreground of hidden and of shown targets at temperature 0, and draw a few rows.
 
+    Errors are in the units of scores, which no constant of the recipe changes.
+
     Every observed modality is hidden in turn; squared errors are pooled over all slices, separately for hidden and shown targets.
     """
     targets = tuple(range(len(model.spec.modalities)))
     squared = {"hidden": [0.0, 0], "shown": [0.0, 0]}
     examples: list[Example] = []
-    pictured, seen = _pictured(len(slices.rows())), 0
+    pictured, seen, factors = _pictured(len(slices.rows())), 0, slices.factors()
     for batch, shown in slices.batches():
         moved, shown_there = batch.to(device), shown.to(device)
         images = model.encode(moved.images, shown_there).decode(shown_there, targets, MEAN)
         images = masked(images, shown_foreground(moved.foreground, shown_there)).float().cpu()
-        error = (images - batch.targets).square()
+        scale = torch.tensor([factors[name] for name in batch.subjects])[:, :, None, None]
+        error = ((images - batch.targets) * scale).square()
         for kind, flags in (("hidden", batch.observed & ~shown), ("shown", shown)):
             inside = batch.foreground & flags[:, :, None, None]
             squared[kind][0] += float(error[inside].double().sum())

@@ -1,12 +1,21 @@
+from .boxes import foreground_box as foreground_box
 from .canonical import model_grid as model_grid
 from .checks import check_image as check_image
-from .foreground import background_of as background_of, foreground_box as foreground_box, foreground_of as foreground_of
+from .fingerprints import content_fingerprint as content_fingerprint
+from .foreground import (
+    background_of as background_of,
+    foreground_doubt as foreground_doubt,
+    foreground_of as foreground_of,
+    measured_part as measured_part,
+    unusual_share as unusual_share,
+)
 from .grid import Grid as Grid, Volume as Volume
 from .intensity import (
     IntensityRange as IntensityRange,
     IntensityRule as IntensityRule,
     anchored_range as anchored_range,
     core_median as core_median,
+    innermost_median as innermost_median,
     measure_range as measure_range,
     scale as scale,
     unscale as unscale,

@@ -13,6 +13,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK and DICOM use LPS, this pack
 SPACING_LIMITS_MM = (1e-3, 1e3)  # from a microscope's voxel to more than a body
 FARTHEST_MM = 1e6  # an origin farther away loses fractions of a voxel in float32
 SHEAR_TOLERANCE = 1e-3  # cosine between two axes; 0.06 degrees, the rounding error of stored direction cosines
+SHORTEST_SIDE_MM = 1.0  # longest side of an image; a head whose lengths are in the wrong unit is 0.2 mm long
+LONGEST_SIDE_MM = 1000.0
+MOST_ANISOTROPIC = 10.0  # longest over shortest edge of a voxel
 FLATTEST = 0.5  # volume of the box spanned by the unit axes; a gantry tilted by 30 degrees gives 0.87
 NO_ORIENTATION = "the file states no orientation; left, right, front and back are a guess"
 
@@ -48,3 +51,22 @@ def check_affine(affine: Array, where: str | Path) -> None:
     reason = why_unusable(affine)
     if reason is not None:
         raise VolumeError("broken geometry", where, reason, "fix the header or convert the scan again")
+
+
+def check_size(affine: Array, shape: tuple[int, int, int], where: str | Path) -> tuple[str, ...]:
+    """Return notes on an unlikely size of an image; raise VolumeError if nothing that small is imaged."""
+    steps, sizes = np.array(spacings(affine)), np.array(shape)
+    longest = float((steps * sizes).max())
+    if longest < SHORTEST_SIDE_MM:
+        why = f"its longest side is {longest:.2g} mm according to its header"
+        raise VolumeError(
+            "impossible size", where, why, "correct the unit of length in the header (xyzt_units in NIfTI)"
+        )
+    notes = []
+    if longest > LONGEST_SIDE_MM:
+        notes.append(f"its longest side is {longest:.3g} mm; is the unit of length right?")
+    edges = steps[sizes > 1] if (sizes > 1).any() else steps
+    if edges.max() > MOST_ANISOTROPIC * edges.min():
+        text = " x ".join(f"{step:.3g}" for step in steps)
+        notes.append(f"voxels of {text} mm are very long; expect blur across the slices")
+    return tuple(notes)

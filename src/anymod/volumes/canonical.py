@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from anymod.errors import GridError
+from anymod.volumes.formats.stored import MOST_VOXELS
 from anymod.volumes.grid import Grid
 from anymod.volumes.orientation import orient_grid
 
@@ -24,6 +26,9 @@ def model_grid(
         spacing_mm: Edge of the voxels; None keeps the volume's own spacing.
         shape: Voxels along each axis, in the order of `orientation`; None covers the box.
         orientation: Directions of the axes, such as "RAS" or "LPS".
+
+    Raises:
+        GridError: It would have more than `MOST_VOXELS` voxels.
     """
     if spacing_mm is not None and not 0 < spacing_mm < np.inf:
         raise ValueError(f"a spacing must be positive, not {spacing_mm}")
@@ -31,13 +36,18 @@ def model_grid(
     own = np.array(canonical.spacing_mm)
     ratio = np.ones(3) if spacing_mm is None else spacing_mm / own
     ratio[np.abs(ratio - 1) <= SAME_SPACING] = 1.0
-    if shape is None:
-        x, y, z = np.maximum(1, np.ceil(canonical.shape / ratio - HAIR)).astype(int).tolist()
-        shape = (x, y, z)
+    sides = np.maximum(1, np.ceil(canonical.shape / ratio - HAIR)) if shape is None else np.array(shape, float)
+    if sides.prod() > MOST_VOXELS:
+        why = f"{' x '.join(f'{side:.0f}' for side in sides)} voxels are more than {MOST_VOXELS}"
+        raise GridError(
+            "grid too large", f"a spacing of {spacing_mm} mm", why, "choose a larger one, or crop the image"
+        )
+    x, y, z = sides.astype(int).tolist()
+    shape = (x, y, z)
     first = (np.array(canonical.shape) - 1) / 2 - (np.array(shape) - 1) / 2 * ratio
     # Rounded down, because rounding to even would make the direction depend on the size of the new grid.
     first = np.where(ratio == 1.0, np.floor(first), first)
     affine = canonical.affine.copy()
     affine[:3, 3] = canonical.to_world(first)
     affine[:3, :3] *= ratio
-    return Grid(shape, affine)
+    return Grid(shape, affine, grid.space)

@@ -10,6 +10,8 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.volumes.affines import spacings
 
+SCANNER = 1
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -18,10 +20,12 @@ class Grid:
     Attributes:
         shape: Number of voxels along each of the three axes.
         affine: [4, 4] float64, voxel index -> world mm, RAS+ (x to the right, y to the front, z to the head).
+        space: The world's coordinates, as NIfTI numbers them: 1 scanner, 2 another image, 3 Talairach, 4 MNI 152, 5 another template.
     """
 
     shape: tuple[int, int, int]
     affine: Array
+    space: int = SCANNER
 
     def __post_init__(self) -> None:
         affine = np.array(self.affine, dtype=np.float64)
@@ -65,7 +69,7 @@ class Grid:
         x, y, z = (part.stop - part.start for part in box)
         affine = self.affine.copy()
         affine[:3, 3] = self.to_world(np.array([part.start for part in box]))
-        return Grid((x, y, z), affine)
+        return Grid((x, y, z), affine, self.space)
 
     def same_as(self, other: Grid, tolerance_mm: float = 0.01) -> bool:
         """Return whether the shapes are equal and no corner differs by more than `tolerance_mm`.
@@ -89,12 +93,14 @@ class Volume:
         grid: Position of the voxels.
         source: The file that the image was read from, for messages.
         notes: Decisions of the reader (which transform it used, what it ignored), one sentence each.
+        file_grid: The file's grid if its axes are not perpendicular; the data were then resampled to `grid`. Results go back to it.
     """
 
     data: Array
     grid: Grid
     source: str = ""
     notes: tuple[str, ...] = field(default=())
+    file_grid: Grid | None = None
 
     def __post_init__(self) -> None:
         if self.data.shape != self.grid.shape:

@@ -17,7 +17,7 @@ from scipy import ndimage
 from anymod.arrays import Array
 from anymod.configuration import Settings
 from anymod.errors import VolumeError
-from anymod.volumes.foreground import foreground_box
+from anymod.volumes.boxes import foreground_box
 
 BACKGROUND = -1.0
 INPUT_FLOOR = -255 / 256
@@ -143,6 +143,15 @@ def core_median(data: Array, foreground: Array, spacing_mm: tuple[float, ...], s
         VolumeError: The foreground is empty, or its core is not brighter than its minimum.
     """
     low = float(_values_inside(data, foreground, source).min())
+    median = innermost_median(data, foreground, spacing_mm)
+    if not (math.isfinite(median) and median > low):
+        why = f"the median {median:g} of its core is not above its minimum {low:g}"
+        raise VolumeError("unusable intensities", source, why, "leave this image out, or choose anchor: percentile")
+    return median
+
+
+def innermost_median(data: Array, foreground: Array, spacing_mm: tuple[float, ...]) -> float:
+    """Return the median of the innermost three tenths of a foreground that is not empty, whatever it is; see `core_median`."""
     box = foreground_box(foreground)  # steps start at its corner, so that the size of the background does not matter
     data, foreground = data[box], foreground[box]
     wanted = [round(CORE_STEP_MM / size - HAIR) for size in spacing_mm]
@@ -156,11 +165,7 @@ def core_median(data: Array, foreground: Array, spacing_mm: tuple[float, ...], s
     filled = np.pad(ndimage.binary_fill_holes(inside), 1)
     depth = ndimage.distance_transform_edt(filled, sampling=apart)[1:-1, 1:-1, 1:-1][inside]
     deepest = depth >= np.percentile(depth, 100 * (1 - CORE_SHARE)) - HAIR  # equal depths differ by rounding errors
-    median = float(np.median(seen[inside][deepest]))
-    if not (math.isfinite(median) and median > low):
-        why = f"the median {median:g} of its core is not above its minimum {low:g}"
-        raise VolumeError("unusable intensities", source, why, "leave this image out, or choose anchor: percentile")
-    return median
+    return float(np.median(seen[inside][deepest]))
 
 
 def _values_inside(data: Array, foreground: Array, source: str) -> Array:

@@ -16,7 +16,7 @@ OPPOSITES = ("RL", "AP", "SI")
 def orient(volume: Volume, orientation: str) -> Volume:
     """Return the volume with its axes in `orientation` (such as "RAS"), as a view; oblique angles are kept."""
     steps, grid = _turn(volume.grid, orientation)
-    return replace(volume, data=nib.apply_orientation(volume.data, steps), grid=grid)
+    return replace(volume, data=nib.apply_orientation(volume.data, steps), grid=grid, file_grid=None)
 
 
 def orient_grid(grid: Grid, orientation: str) -> Grid:
@@ -35,4 +35,4 @@ def _turn(grid: Grid, orientation: str) -> tuple[Array, Grid]:
     steps = nib.orientations.ornt_transform(now, nib.orientations.axcodes2ornt(orientation))
     sizes = np.array(grid.shape)
     x, y, z = sizes[np.argsort(steps[:, 0])].tolist()
-    return steps, Grid((x, y, z), grid.affine @ nib.orientations.inv_ornt_aff(steps, grid.shape))
+    return steps, Grid((x, y, z), grid.affine @ nib.orientations.inv_ornt_aff(steps, grid.shape), grid.space)

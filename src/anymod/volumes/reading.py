@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.errors import VolumeError
 from anymod.files import sha256
+from anymod.volumes.affines import check_size
 from anymod.volumes.checks import check_image
 from anymod.volumes.formats.metaimage import parse_metaimage
 from anymod.volumes.formats.nifti import parse_nifti
@@ -73,7 +75,9 @@ def image_fingerprint(path: Path | str) -> str:
 def _read(path: Path, convert: Callable[[Array], Array]) -> Volume:
     with _naming(path):
         image = _parse(path)
-        return Volume(convert(image.values()), Grid(image.shape, image.affine), str(path), image.notes)
+        notes = (*image.notes, *check_size(image.affine, image.shape, path))
+        grid = Grid(image.shape, image.affine, image.space)
+        return Volume(convert(image.values()), grid, str(path), notes)
 
 
 @contextmanager
@@ -92,7 +96,10 @@ def _parse(path: Path) -> ParsedImage:
         return parse_in_sandbox(path)
     if "\0" in str(path) or not path.is_file():
         why = "it is not a regular file" if path.exists() else "it does not exist"
-        raise VolumeError("no such file", path, why, "check the path")
+        remedy = "check the path"
+        if (twin := _spelled_otherwise(path)) is not None:
+            why, remedy = f"its folder spells the name as {twin!a}", "rename it, so that umlauts are one character"
+        raise VolumeError("no such file", path, why, remedy)
     if path.stat().st_size == 0:
         raise VolumeError("empty file", path, "it has 0 bytes", "get the file again from its source")
     start, is_gzip = first_bytes(path, SIGNATURE_BYTES)
@@ -108,6 +115,16 @@ def _parse(path: Path) -> ParsedImage:
     if (is_metaimage(start) or name.endswith((".mha", ".mhd"))) and not is_gzip:
         return parse_metaimage(path)
     raise VolumeError("no image file", path, "its content is of no known format", f"give {FORMATS}")
+
+
+def _spelled_otherwise(path: Path) -> str | None:
+    """Return the name of the file that looks alike and has other characters (decomposed umlauts), or None."""
+    if "\0" in str(path) or path.exists() or not path.parent.is_dir():
+        return None
+    wanted = unicodedata.normalize("NFC", path.name)
+    return next(
+        (each.name for each in path.parent.iterdir() if unicodedata.normalize("NFC", each.name) == wanted), None
+    )
 
 
 def _integers(values: Array, path: Path) -> Array:

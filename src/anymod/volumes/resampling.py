@@ -34,7 +34,7 @@ def resample(
         transform: Maps points of `grid` to the corresponding points of the volume (ITK convention, LPS mm). Default: identity.
     """
     if transform is None and volume.grid.same_as(grid, tolerance_mm=1e-4):
-        return replace(volume, grid=grid)
+        return replace(volume, grid=grid, file_grid=None)
     between = _without_rounding(np.linalg.inv(volume.affine) @ grid.affine)  # index on `grid` -> index in `volume`
     way = between_voxels(grid.affine, transform, volume.affine) if transform is not None else as_transform(between)
     if labels:
@@ -45,7 +45,7 @@ def resample(
         # If all voxels coincide with old ones, linear interpolation is off by 1e-12, and background has to stay exact.
         copies = transform is None and (between == np.rint(between)).all()
         data = _interpolate(smooth, grid, way, sitk.sitkNearestNeighbor if copies else sitk.sitkLinear, outside)
-    return replace(volume, data=data, grid=grid)
+    return replace(volume, data=data, grid=grid, file_grid=None)
 
 
 def _without_rounding(between: Array) -> Array:

@@ -30,7 +30,7 @@ def straight_grid(grid: Grid) -> Grid:
     affine = np.eye(4)
     affine[:3, :3] = axes
     affine[:3, 3] = axes @ ((low + high) / 2 - (np.array([x, y, z]) - 1) / 2)
-    return Grid((x, y, z), affine)
+    return Grid((x, y, z), affine, grid.space)
 
 
 def straighten_image(volume: Volume) -> Volume:
@@ -49,4 +49,5 @@ def _straighten(volume: Volume, *, labels: bool, outside: float) -> Volume:
         return volume
     from anymod.volumes.resampling import resample  # loads SimpleITK, which few files need
 
-    return replace(resample(volume, grid, labels=labels, outside=outside), notes=(*volume.notes, NOTE))
+    straight = resample(volume, grid, labels=labels, outside=outside)
+    return replace(straight, notes=(*volume.notes, NOTE), file_grid=volume.grid)

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from anymod.arrays import Array
 from anymod.errors import VolumeError
+from anymod.texts import read_text
 from anymod.volumes.affines import LPS_TO_RAS
 
 SUFFIXES = (".tfm", ".txt")
@@ -24,15 +25,14 @@ def read_transform(path: Path) -> sitk.Transform:
     """
     path = Path(path)
     try:
-        if path.suffix.lower() not in SUFFIXES or path.stat().st_size > MOST_BYTES:
+        if path.suffix.lower() not in SUFFIXES:
             raise VolumeError("unreadable transform", path, "it is no ITK transform in text form", "save it as .tfm")
-        with path.open(encoding="utf-8") as stream:
-            if not stream.readline().startswith(FIRST_LINE):
-                raise VolumeError("unreadable transform", path, f"it does not begin '{FIRST_LINE}'", "save it as .tfm")
+        if not read_text(path, MOST_BYTES).startswith(FIRST_LINE):
+            raise VolumeError("unreadable transform", path, f"it does not begin '{FIRST_LINE}'", "save it as .tfm")
         transform = sitk.ReadTransform(str(path))
     except FileNotFoundError:
         raise VolumeError("no such file", path, "it does not exist", "check the path") from None
-    except (OSError, UnicodeDecodeError, RuntimeError) as problem:
+    except (OSError, UnicodeError, RuntimeError) as problem:
         why = str(problem).strip().splitlines()[-1]
         raise VolumeError("unreadable transform", path, why, "save it again as .tfm") from problem
     if transform.GetDimension() != 3:

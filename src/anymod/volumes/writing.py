@@ -36,8 +36,9 @@ def write_volume(path: Path | str, volume: Volume, description: str = "") -> Non
     image = nib.Nifti1Image(data, volume.affine, dtype=data.dtype)
     image.header["descrip"] = description.encode("utf-8")[:DESCRIPTION_BYTES]
     image.header.set_xyzt_units("mm")
-    image.set_sform(volume.affine, code=1)
-    image.set_qform(volume.affine if has_right_angles(volume.affine) else None, code=1)
+    image.set_sform(volume.affine, code=volume.grid.space)
+    straight = has_right_angles(volume.affine)
+    image.set_qform(volume.affine if straight else None, code=volume.grid.space if straight else 0)
     with atomic_write(path) as temporary:
         nib.save(image, temporary)
         _read_back(temporary, data, volume.grid, path)

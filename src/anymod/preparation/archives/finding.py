@@ -10,6 +10,7 @@ from pathlib import Path
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_subject_name
 from anymod.errors import CohortError
 from anymod.preparation.folder_source import FoundSubject
+from anymod.preparation.tree import Tree
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".mnc")
 NIFTI = r"\.nii(?:\.gz)?"  # suffix in a pattern
@@ -67,11 +68,10 @@ def find_in_archive(
     Raises:
         CohortError: Nothing is found.
     """
-    if not raw.is_dir():
-        raise CohortError("no folder", raw, "there is no such folder", "check --raw")
+    tree = Tree(raw, leave_out)
     candidates: dict[tuple[str, str], list[tuple[int, Path]]] = {}
     skipped = []
-    for path, rank, subject in _recognized(raw, raw, archive, leave_out):
+    for path, rank, subject in _recognized(raw, tree, archive, set()):
         if isinstance(rank, str):
             skipped.append(Skipped(path, rank))
         else:
@@ -95,14 +95,12 @@ def find_in_archive(
     return tuple(subjects), tuple(sorted(skipped, key=lambda each: each.path))
 
 
-def _recognized(
-    folder: Path, raw: Path, archive: Archive, leave_out: Path | None
-) -> Iterator[tuple[Path, int | str, str]]:
+def _recognized(folder: Path, tree: Tree, archive: Archive, seen: set[Path]) -> Iterator[tuple[Path, int | str, str]]:
     """Yield (path, number of its kind, subject) or (path, reason to skip it, ""); a folder that matches is not searched."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or (leave_out is not None and path.resolve() == leave_out.resolve()):
+    for path in tree.entries(folder):
+        if path.is_dir() and not tree.leads_elsewhere(path, tree.raw, seen):
             continue
-        name = path.relative_to(raw).as_posix()
+        name = path.relative_to(tree.raw).as_posix()
         why = next((why for pattern, why in archive.left_out if _fits(pattern, name)), None)
         if why is not None:
             yield path, why, ""
@@ -112,7 +110,7 @@ def _recognized(
         if match is not None:
             yield path, rank, match["subject"]
         elif path.is_dir():
-            yield from _recognized(path, raw, archive, leave_out)
+            yield from _recognized(path, tree, archive, seen)
         elif path.name.lower().endswith(IMAGE_SUFFIXES):
             yield path, NOT_KNOWN, ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
@@ -12,16 +13,17 @@ import numpy as np
 from anymod.arrays import Array
 from anymod.errors import VolumeError
 from anymod.volumes.affines import LPS_TO_RAS, check_affine, has_right_angles
+from anymod.volumes.formats.dicom_completeness import EXPORT_AGAIN, check_complete
 from anymod.volumes.formats.dicom_frames import Frame, Identity, identify, parse_frames, read_pixels
 from anymod.volumes.formats.parsed import ParsedImage
 from anymod.volumes.formats.signatures import is_dicom_file
 from anymod.volumes.formats.stored import MOST_VOXELS
 
+SUFFIXES = (".dcm", ".ima", ".dicom")
 SAME_DIRECTION = 1e-3  # cosines of two slices that differ by less count as parallel
 SAME_STEP_MM = 1e-3
 UNEVEN_MM = 0.05  # rounding of positions in the files
 UNEVEN_SHARE = 0.02  # of the distance between slices
-EXPORT_AGAIN = "export the series again, complete and by itself"
 
 
 def parse_series(path: Path) -> ParsedImage:
@@ -43,10 +45,25 @@ def parse_series(path: Path) -> ParsedImage:
 
 def _images_in(folder: Path) -> list[Identity]:
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name.upper() != "DICOMDIR"]
-    images = [image for file in files if is_dicom_file(file) and (image := identify(file)) is not None]
+    recognized = [file for file in files if is_dicom_file(file)]
+    _check_all_recognized(files, recognized)
+    images = [image for file in recognized if (image := identify(file)) is not None]
     if not images:
         raise VolumeError("no image", folder, "the folder holds no DICOM image", "give the folder that holds the files")
     return images
+
+
+def _check_all_recognized(files: Sequence[Path], recognized: Sequence[Path]) -> None:
+    """Raise VolumeError for a file that is named like the DICOM files beside it and is none: it may be a damaged slice."""
+    patterns = {_without_numbers(file) for file in recognized}
+    for file in sorted(set(files) - set(recognized)):
+        if recognized and (_without_numbers(file) in patterns or file.suffix.lower() in SUFFIXES):
+            why = "it is named like a DICOM file and is none"
+            raise VolumeError("damaged DICOM file", file, why, "get it again from its source, or remove it")
+
+
+def _without_numbers(file: Path) -> str:
+    return re.sub(r"\d+", "0", file.name)
 
 
 def _frames_of(images: Sequence[Identity]) -> list[Frame]:
@@ -87,6 +104,7 @@ def _assembled(frames: Sequence[Frame], source: Path) -> ParsedImage:
     affine = LPS_TO_RAS @ affine
     check_affine(affine, source)
     notes = [] if has_right_angles(affine) else ["the gantry was tilted"]
+    notes += check_complete(ordered, float(np.linalg.norm(step)), source)
     if any(frame.is_annotated for frame in ordered):
         notes.append("according to its header, text that may name the patient is burnt into its pixels")
     shape = first.layout.columns, first.layout.rows, len(ordered)

@@ -21,6 +21,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from anymod.arrays import Array
 from anymod.errors import VolumeError
+from anymod.volumes.formats.signatures import SIGNATURE_BYTES, has_preamble
 from anymod.volumes.formats.stored import GET_AGAIN, MOST_VOXELS
 
 LARGEST_FILE = 2**31
@@ -28,6 +29,13 @@ CONVERT = "convert it with dcm2niix, or decompress it with gdcmconv --raw"
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 NATIVE = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1.2.2": ">"}  # with byte order
+PHILIPS_SLICES = (0x2001, 0x1018)
+ENCODINGS = {
+    (True, True): "1.2.840.10008.1.2",
+    (False, True): "1.2.840.10008.1.2.1",
+    (False, False): "1.2.840.10008.1.2.2",
+}
+"""Transfer syntax by (implicit, little-endian)."""
 RUN_LENGTH = "1.2.840.10008.1.2.5"
 RUN_LENGTH_RATIO = 64  # two bytes stand for at most 128
 
@@ -79,6 +87,8 @@ class Frame:
         steps_mm: Distance between neighbouring columns, and between neighbouring rows.
         thickness_mm: Distance between slices according to the header, 0 if it is missing.
         slope, intercept: value = stored * slope + intercept.
+        number: Number of the image in its series (InstanceNumber), None if the file holds several frames or does not say.
+        slices, images: What the header counts in the series and in the acquisition, 0 if it does not.
         is_annotated: According to the header, text that may name the patient is burnt into the pixels.
     """
 
@@ -91,6 +101,9 @@ class Frame:
     thickness_mm: float
     slope: float
     intercept: float
+    number: int | None
+    slices: int
+    images: int
     is_annotated: bool
 
 
@@ -99,7 +112,8 @@ def identify(path: Path) -> Identity | None:
     with _guarded(path):
         dataset = _dataset(path)
         if dataset.get("Rows") is None:
-            if "Image Storage" in dataset.file_meta.MediaStorageSOPClassUID.name:
+            storage = dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.SOPClassUID
+            if "Image Storage" in storage.name:
                 raise VolumeError("truncated file", path, "it ends before its image", GET_AGAIN)
             return None
         description = _printable(str(dataset.get("SeriesDescription", "")))
@@ -145,7 +159,20 @@ def _dataset(path: Path) -> pydicom.FileDataset:
     # pydicom would expand a deflated file without limit while it reads the first element.
     if DEFLATED in content:
         raise VolumeError("unsupported DICOM file", path, "it is deflated as a whole", CONVERT)
-    return pydicom.dcmread(io.BytesIO(content))
+    if has_preamble(content[:SIGNATURE_BYTES]):
+        return pydicom.dcmread(io.BytesIO(content))
+    return _bare_dataset(content, path)
+
+
+def _bare_dataset(content: bytes, path: Path) -> pydicom.FileDataset:
+    """Return a data set without preamble, as old archives and some scanners write it; its encoding is found from its first bytes."""
+    dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+    if dataset.file_meta.get("TransferSyntaxUID") is None:
+        if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
+            why = "it has no preamble and no meta header, so the compression of its pixels is unknown"
+            raise VolumeError("unsupported DICOM file", path, why, CONVERT)
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(ENCODINGS[dataset.original_encoding])
+    return dataset
 
 
 def _layout(dataset: pydicom.FileDataset, count: int, path: Path) -> PixelLayout:
@@ -191,6 +218,9 @@ def _frame(dataset: pydicom.FileDataset, index: int, layout: PixelLayout, path: 
         thickness_mm=float(_first(levels, "SpacingBetweenSlices") or _first(levels, "SliceThickness") or 0),
         slope=_finite(_first(levels, "RescaleSlope"), 1.0),
         intercept=_finite(_first(levels, "RescaleIntercept"), 0.0),
+        number=None if dataset.get("NumberOfFrames") else _count(dataset, "InstanceNumber"),
+        slices=_count(dataset, "NumberOfSlices") or _count(dataset, PHILIPS_SLICES) or 0,
+        images=_count(dataset, "ImagesInAcquisition") or 0,
         is_annotated=str(dataset.get("BurnedInAnnotation", "")) == "YES",
     )
 
@@ -206,6 +236,13 @@ def _levels(dataset: pydicom.FileDataset, index: int, path: Path) -> list[Any]:
     items = [*of_frames[index : index + 1], *shared[:1]]
     groups = (item.get(f"{name}Sequence") or [] for item in items for name in names)
     return [*(level for group in groups for level in group[:1]), dataset]
+
+
+def _count(dataset: pydicom.FileDataset, key: str | tuple[int, int]) -> int | None:
+    """Return a whole number of the header, or None where it has none: counts are a help, and no reason to refuse a file."""
+    element = dataset.get(key)
+    value = getattr(element, "value", element)
+    return int(value) if isinstance(value, (int, float)) or str(value).isdigit() else None
 
 
 def _first(levels: Sequence[Any], keyword: str) -> Any:

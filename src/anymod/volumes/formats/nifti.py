@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -44,10 +45,11 @@ def parse_nifti(path: Path) -> ParsedImage:
     dtype = _dtype(header, path)
     slope, intercept, scaling_notes = _scaling(header)
     shape = _shape(header, path)
-    affine, geometry_notes = affine_of(header, shape, path)
+    affine, space, geometry_notes = affine_of(header, shape, path)
     offset = _voxel_offset(header, path)
     voxels = StoredVoxels(path, path, shape, dtype, 0, offset, is_gzip, slope, intercept)
-    return voxels.image(affine, geometry_notes + scaling_notes + _origin_notes(header))
+    notes = geometry_notes + scaling_notes + _origin_notes(header)
+    return replace(voxels.image(affine, notes), space=space)
 
 
 def _origin_notes(header: nib.Nifti1Header) -> tuple[str, ...]:

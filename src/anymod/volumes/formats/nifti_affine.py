@@ -11,15 +11,17 @@ from nibabel.quaternions import quat2mat
 from anymod.arrays import Array
 from anymod.errors import VolumeError
 from anymod.volumes.affines import NO_ORIENTATION, check_affine, why_unusable
+from anymod.volumes.grid import SCANNER
 
 DISAGREEMENT_MM = 0.1  # at a corner; the quaternion's rounding error is smaller
 QUATERNION_EXCESS = 1e-2  # a squared norm up to 1 + this is a rounding error and is normalized
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # codes of xyzt_units for metres and micrometres
+KNOWN_SPACES = range(1, 6)  # codes of the standard; others become 'scanner'
 FIX_HEADER, CONVERT_AGAIN = "fix the header", "fix the header or convert the scan again"
 
 
-def affine_of(header: nib.Nifti1Header, shape: tuple[int, int, int], where: Path) -> tuple[Array, tuple[str, ...]]:
-    """Return the voxel -> world affine [4, 4] in mm, and notes on doubtful choices.
+def affine_of(header: nib.Nifti1Header, shape: tuple[int, int, int], where: Path) -> tuple[Array, int, tuple[str, ...]]:
+    """Return the voxel -> world affine [4, 4] in mm, the code of its space (see `Grid`), and notes on doubtful choices.
 
     If both transforms are present, the sform is used, as in nibabel; ITK uses the qform.
 
@@ -27,29 +29,30 @@ def affine_of(header: nib.Nifti1Header, shape: tuple[int, int, int], where: Path
         VolumeError: NaN, or no transform that a scan could have.
     """
     with np.errstate(all="ignore"):  # absurd numbers overflow here and are refused below
-        affine, notes = _chosen(header, shape, where)
+        affine, code, notes = _chosen(header, shape, where)
     scale = MM_PER_UNIT.get(int(header["xyzt_units"]) & 7)
     if scale is not None:
         affine = np.diag([scale, scale, scale, 1.0]) @ affine
         notes = (*notes, f"lengths converted to mm (factor {scale:g}), as the header states")
     check_affine(affine, where)
-    return affine, notes
+    return affine, code if code in KNOWN_SPACES else SCANNER, notes
 
 
-def _chosen(header: nib.Nifti1Header, shape: tuple[int, int, int], where: Path) -> tuple[Array, tuple[str, ...]]:
-    has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+def _chosen(header: nib.Nifti1Header, shape: tuple[int, int, int], where: Path) -> tuple[Array, int, tuple[str, ...]]:
+    sform_code, qform_code = int(header["sform_code"]), int(header["qform_code"])
+    has_sform, has_qform = sform_code > 0, qform_code > 0
     sform = _sform(header)
     if has_sform and not np.isfinite(sform).all():
         raise VolumeError("broken geometry", where, "the sform holds NaN or infinity", FIX_HEADER)
     if has_sform and np.linalg.det(sform[:3, :3]) != 0:
-        return sform, _disagreement(header, sform, shape, where) if has_qform else ()
+        return sform, sform_code, _disagreement(header, sform, shape, where) if has_qform else ()
     if has_qform:
         notes = ("the sform cannot be inverted; the qform was used",) if has_sform else ()
-        return _qform(header, where), notes
+        return _qform(header, where), qform_code, notes
     if has_sform:
         why = "the sform cannot be inverted and there is no qform"
         raise VolumeError("broken geometry", where, why, CONVERT_AGAIN)
-    return _sizes_alone(header, shape, where), (NO_ORIENTATION,)
+    return _sizes_alone(header, shape, where), SCANNER, (NO_ORIENTATION,)
 
 
 def _sform(header: nib.Nifti1Header) -> Array:

@@ -19,6 +19,7 @@ class ParsedImage:
         affine: [4, 4] float64, voxel -> world mm, RAS+.
         files: Every file that the image is read from.
         values: Returns the voxels [X, Y, Z] with the file's scaling applied; raises VolumeError if they are truncated or damaged.
+        space: What the world coordinates are those of, see `Grid`.
         notes: Decisions that the parser made, such as which of two transforms it used.
     """
 
@@ -27,6 +28,7 @@ class ParsedImage:
     files: tuple[Path, ...]
     values: Callable[[], Array]
     notes: tuple[str, ...] = ()
+    space: int = 1
 
 
 def three_sizes(sizes: Sequence[int], where: Path) -> tuple[int, int, int]:

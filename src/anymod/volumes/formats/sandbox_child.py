@@ -14,6 +14,7 @@ from typing import Any
 
 from anymod.arrays import Array
 from anymod.errors import VolumeError
+from anymod.processes import end_with_parent
 from anymod.volumes.formats.dicom import parse_series
 from anymod.volumes.formats.parsed import ParsedImage
 from anymod.volumes.formats.signatures import is_dicom_file
@@ -74,4 +75,5 @@ def parse(path: Path) -> ParsedImage:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(sys.argv[1:])
