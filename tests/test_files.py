@@ -84,11 +84,6 @@ def test_a_letter_with_an_accent_is_found_in_both_spellings(tmp_path: Path) -> N
     assert confined(tmp_path, "\u00fcber", error=CohortError) == tmp_path / "\u00fcber"  # not there
 
 
-def test_text_keeps_the_bytes_of_file_names_that_are_not_utf_8(tmp_path: Path) -> None:
-    write_text(tmp_path / "sources.csv", os.fsdecode(b"M\xfcller.nii"))
-    assert (tmp_path / "sources.csv").read_bytes() == b"M\xfcller.nii"
-
-
 def test_files_and_folders_follow_the_umask_without_chmod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")

@@ -81,8 +81,8 @@ def test_no_worker_outlives_its_parent(
 ) -> None:
     process, workers = busy
     process.send_signal(number)
-    assert process.wait(timeout=10) == status
-    deadline = time.monotonic() + 5
+    assert process.wait(timeout=60) == status
+    deadline = time.monotonic() + 30  # 5 s on an idle machine
     while any(runs(*worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(runs(*worker) for worker in workers)

@@ -19,13 +19,14 @@ from anymod.core.subsets import as_row, parse_subset
 from anymod.errors import ModelFolderError
 from anymod.evaluation.protocol import Evaluation, EvaluationOptions, evaluate
 from anymod.evaluation.report import write_report
+from anymod.evaluation.subjects import in_model_order
 from anymod.executors import for_each_subject, subject_executor
 from anymod.figures.demonstration import draw_demo
 from anymod.figures.examples import Example
 from anymod.simulation import Patient, SimulationSettings, simulate_subject
-from anymod.slices import CacheSettings, SliceCache, open_cache
+from anymod.slices import CacheSettings, SliceCache, build_cache
 from anymod.slices.model_input import ModelGrid
-from anymod.synthesis import Inputs, SynthesisOptions, Synthesizer, draw_images, encoded
+from anymod.synthesis import Inputs, SynthesisOptions, Synthesizer, cache_settings, draw_images, encoded
 from anymod.synthesis.files import write_subject
 from anymod.volumes import write_volume
 
@@ -74,9 +75,11 @@ def demonstrate(model: str | Path, folder: Path, seed: int, compute: Compute | N
         shown = tuple("+".join(way) for way in ways)
         draws = SynthesisOptions(seed=seed)
         options = EvaluationOptions(show=shown, draws=draws, device=compute.device, backend=compute.backend)
-        evaluation = evaluate(model, cohort, options, Path(temporary))
+        evaluation = evaluate(model, cohort, options)
         write_report(evaluation, folder / "report", figures=0)
-        cache = open_cache(Path(temporary))
+        seen = in_model_order(cohort, synthesizer.description)
+        patient = seen.subject(PATIENT)
+        cache = build_cache(seen, [patient], cache_settings(synthesizer.description), Path(temporary))
         _draw(folder / FIGURE, synthesizer, cache, _slice_of_interest(cohort, cache.settings), ways)
     return Demonstration(evaluation, folder / FIGURE, folders)
 
