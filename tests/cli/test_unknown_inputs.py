@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -25,25 +26,27 @@ SETTINGS = CacheSettings(spacing_mm=7.0, image_size=(24, 24))
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with `cohort`, whose test subject p21 has t1 and t2 exchanged, and `model`, which knows the other subjects."""
-    root, subjects = tmp_path_factory.mktemp("unknown"), []
-    for seed in (*TRAINING, RIGHT, SWAPPED):
+    """Return a folder with `model`, which knows the subjects of `training`, and `cohort`, whose subject p21 has t1 and t2 exchanged."""
+    root = tmp_path_factory.mktemp("unknown")
+    write_heads(root / "training", TRAINING, "train")
+    write_heads(root / "cohort", (RIGHT, SWAPPED), "test")
+    save_tiny_model(root / "plain", spacing_mm=7.0, image_size=(24, 24))
+    known = invoke("calibrate", "--model", root / "plain", "--cohort", root / "training", "--out", root / "model")
+    assert known.exit_code == 0
+    return root
+
+
+def write_heads(root: Path, seeds: Iterable[int], split: str) -> None:
+    subjects = []
+    for seed in seeds:
         images = patient(seed)
         if seed == SWAPPED:
             images |= {"t1": images["t2"], "t2": images["t1"]}
         paths = {name: f"subjects/p{seed}/{name}.nii.gz" for name in ("t1", "t2")}
         for name, path in paths.items():
-            write_volume(root / "cohort" / path, images[name])
-        subjects.append(Subject(f"p{seed}", "train" if seed in TRAINING else "test", paths))
-    write_cohort(
-        Cohort(root, "heads", tuple(Modality(name, "mr") for name in ("t1", "t2")), tuple(subjects)), root / "cohort"
-    )
-    save_tiny_model(root / "plain", spacing_mm=7.0, image_size=(24, 24))
-    assert (
-        invoke("calibrate", "--model", root / "plain", "--cohort", root / "cohort", "--out", root / "model").exit_code
-        == 0
-    )
-    return root
+            write_volume(root / path, images[name])
+        subjects.append(Subject(f"p{seed}", split, paths))
+    write_cohort(Cohort(root, "heads", tuple(Modality(name, "mr") for name in ("t1", "t2")), tuple(subjects)), root)
 
 
 def invoke(*arguments: object) -> Result:
@@ -66,7 +69,7 @@ def test_a_calibrated_copy_knows_its_training_images(place: Path) -> None:
 
 
 def test_a_training_writes_the_same_file(place: Path, tmp_path: Path) -> None:
-    cohort = read_cohort(place / "cohort")
+    cohort = read_cohort(place / "training")
     cache = build_cache(cohort, cohort.of_split("train"), SETTINGS, tmp_path / "cache")
     references = References.fitted(cache, range(len(TRAINING)))
     write_model(tmp_path / "model", tiny_model(), FinishedTraining(make_recipe(), cohort, cache, references, 1, None))
@@ -111,6 +114,7 @@ def test_notes_of_the_reader_are_recorded(place: Path, tmp_path: Path, monkeypat
     assert record["compared_with_training_images"] is False
 
 
+@pytest.mark.slow
 def test_impute_warns_and_strict_fails_the_subject(place: Path, tmp_path: Path) -> None:
     common = (
         "impute",
@@ -135,6 +139,7 @@ def test_impute_warns_and_strict_fails_the_subject(place: Path, tmp_path: Path) 
     assert (record["unusual"], record["compared_with_training_images"]) == ([], True)
 
 
+@pytest.mark.slow
 def test_evaluate_warns_and_strict_refuses(place: Path, tmp_path: Path) -> None:
     common = (
         "evaluate",
@@ -150,12 +155,16 @@ def test_evaluate_warns_and_strict_refuses(place: Path, tmp_path: Path) -> None:
     refused = invoke(*common, "--strict", "--cache", tmp_path / "cache", "--out", tmp_path / "a")
     assert refused.exit_code == 1
     assert "unusual images in subject 'p21'" in refused.stderr
+    others = invoke(*common, "--strict", "--protocol", "dorent2024", "--out", tmp_path / "a")
+    assert others.exit_code == 1
+    assert "unusual images in subject 'p21'" in others.stderr
     warned = invoke(*common, "--show", "t1", "--figures", 0, "--cache", tmp_path / "cache", "--out", tmp_path / "b")
     assert warned.exit_code == 0
     assert "subject p21: unusual images" in warned.stderr
     assert "p20" not in warned.stderr
 
 
+@pytest.mark.slow
 def test_check_compares_with_a_model(place: Path) -> None:
     noted = invoke("check", place / "cohort", "--model", place / "model")
     assert noted.exit_code == 0

@@ -73,7 +73,9 @@ def evaluate_dorent2024(
     model: str | Path, cohort: Cohort, options: EvaluationOptions, cache_folder: Path | None = None
 ) -> Dorent2024Evaluation:
     """Return the scores of every slice. The first image that `options.show` names in a subset decides the background."""
-    draws = SynthesisOptions(temperature=USUAL_TEMPERATURE, seed=options.seed, noise="slice")
+    draws = SynthesisOptions(
+        temperature=USUAL_TEMPERATURE, seed=options.seed, noise="slice", strict=options.draws.strict
+    )
     options = replace(options, draws=draws)
     found = measured(model, cohort, options, score_slices, cache_folder, references=False)
     scores = [score for each in found.results for score in each]

@@ -233,7 +233,7 @@ def _compare_with_training_images(
 
 
 def score_settings(description: ModelDescription, options: EvaluationOptions) -> CacheSettings:
-    """Return how images are cut for their scores: all of the foreground, in the voxel size of the options or that of the model."""
+    """Return how images are cut for their scores: all of the foreground, in the voxel size of the options or else that of the model."""
     return CacheSettings(spacing_mm=options.spacing_mm or description.spacing_mm, image_size=None)
 
 

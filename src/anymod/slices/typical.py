@@ -155,13 +155,13 @@ def remarks(look: Look, typical: Typical | None) -> tuple[str, ...]:
         if topic not in found or rank > found[topic][0]:
             found[topic] = rank, shown
     explained = {"contrast", "posture"} if {("name",), ("turned",)} & found.keys() else set()
-    told = sorted((topic for topic in found if topic[0] not in explained), key=lambda topic: topic[0] in OF_ONE)
-    texts = [typical.text(found[topic][1], look) for topic in told]
+    reported = sorted((topic for topic in found if topic[0] not in explained), key=lambda topic: topic[0] in OF_ONE)
+    texts = [typical.text(found[topic][1], look) for topic in reported]
     return (*same, *texts)
 
 
 def _topic(question: Question) -> tuple[str, ...]:
-    """Return what an answer is about; of several answers about one thing, the strangest is told."""
+    """Return what an answer is about; of several answers about one thing, the strangest is reported."""
     sort = SORTS.get(question.kind, question.kind)
     return (sort, *question.about) if sort == "pair" or sort in OF_ONE else (sort,)
 
