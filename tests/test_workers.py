@@ -18,7 +18,7 @@ from anymod.processes import runs, start_of
 pytestmark = pytest.mark.slow
 
 BUSY = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from anymod.executors import for_each_subject, subject_executor
 from anymod.folders import continued_folder
@@ -31,6 +31,7 @@ def work(folder):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background processes ignore it
     exit_on_sigterm()
     with continued_folder(Path(sys.argv[1]), {}, overwrite=False) as folder, subject_executor(2) as executor:
         for_each_subject(executor, work, {"a": folder, "b": folder, "c": folder}, "working")
