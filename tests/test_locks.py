@@ -75,7 +75,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_also_before_its_parent_has_n
 def test_another_process_with_the_number_of_the_holder_is_not_the_holder(path: Path) -> None:
     written(path, started="1")
     with locked(path):
-        pass
+        assert read_json(path)["started"] != "1"
 
 
 def test_a_lock_of_another_machine_holds_as_long_as_it_shows_life(path: Path) -> None:

@@ -20,7 +20,7 @@ from anymod.slices.slicing import SlicingTask, read_record, slice_subject, slice
 from anymod.slices.store import SliceCache
 
 INDEX = "index.json"
-MOST_CUT_OFF = 0.02  # of the foreground, before a warning tells
+MOST_CUT_OFF = 0.02  # share of the foreground; a warning is logged above it
 
 logger = logging.getLogger(__name__)
 

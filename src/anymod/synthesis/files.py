@@ -16,6 +16,7 @@ from anymod.figures.volumes import draw_synthesis
 from anymod.files import write_json
 from anymod.folders import staged_folder
 from anymod.models import find_model
+from anymod.slices.building import MOST_CUT_OFF
 from anymod.slices.model_input import RULE
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.synthesizer import Synthesis, Synthesizer
@@ -23,7 +24,6 @@ from anymod.volumes import Volume, foreground_of, image_fingerprint, read_labels
 from anymod.volumes.formats.nifti import SYNTHETIC
 
 RECORD, PREVIEW = "synthesis.json", "preview.png"
-MOST_CUT_OFF = 0.02  # share of the foreground; a warning is logged above it
 
 logger = logging.getLogger(__name__)
 
