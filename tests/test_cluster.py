@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from moved_phantom import known_movement, moved, phantom
+from moved_phantom import phantom
 from tiny_models import save_tiny_model, write_tiny_cohort
 
 from anymod.cohorts import Cohort
@@ -91,10 +91,10 @@ def test_synthesis(cluster: Any, cohort: Cohort, tmp_path: Path) -> None:
 
 def test_preparation_that_loses_a_worker(cluster: Any, tmp_path: Path) -> None:
     for number in range(3):
-        for name, still in (("t1", phantom(number)), ("t2", moved(phantom(number), known_movement()))):
+        for name, still in (("t1", phantom(number)), ("t2", phantom(number, 2.0))):
             write_volume(tmp_path / f"raw/p{number}/{name}.nii.gz", still)
     found = find_subjects(tmp_path / "raw", {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
-    options = PreparationOptions(("t1", "t2"), resample_to="t1", register="rigid")
+    options = PreparationOptions(("t1", "t2"), resample_to="t1")
     one = prepare_cohort(found, options, tmp_path / "one" / "c", {}).cohort
     clustered = replace(options, scheduler=cluster.scheduler_address)
     many = losing_a_worker(cluster, lambda: prepare_cohort(found, clustered, tmp_path / "many" / "c", {})).cohort

@@ -17,11 +17,11 @@ SETTINGS = MMHVAESettings(widths=(4, 4), image_size=(16, 16), unshuffle=2, head_
 GRID = Grid((16, 18, 6), np.diag([1.0, 1.0, 1.0, 1.0]))
 
 
-def tiny_model(**changes: object) -> MMHVAE:
-    """Return an untrained network whose weights are always the same."""
+def tiny_model(count: int = len(MODALITIES), **changes: object) -> MMHVAE:
+    """Return an untrained network of the first modalities whose weights are always the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return MMHVAE(MODALITIES, SETTINGS.model_copy(update=changes)).eval().requires_grad_(False)
+        return MMHVAE(MODALITIES[:count], SETTINGS.model_copy(update=changes)).eval().requires_grad_(False)
 
 
 def tiny_description(model: MMHVAE, **changes: object) -> ModelDescription:
@@ -32,7 +32,7 @@ def tiny_description(model: MMHVAE, **changes: object) -> ModelDescription:
         "settings": model.settings.model_dump(mode="json"),
         "modalities": tuple(
             ModelModality(name=name, group="mr", low=0.0, high=100.0 * place)
-            for place, name in enumerate(MODALITIES, start=1)
+            for place, name in enumerate(model.spec.modalities, start=1)
         ),
         "spacing_mm": 1.0,
         "image_size": (16, 16),
@@ -43,9 +43,9 @@ def tiny_description(model: MMHVAE, **changes: object) -> ModelDescription:
     return ModelDescription(**{**content, **changes})
 
 
-def save_tiny_model(folder: Path, **changes: object) -> Path:
-    """Write the tiny model and return its folder."""
-    model = tiny_model()
+def save_tiny_model(folder: Path, count: int = len(MODALITIES), **changes: object) -> Path:
+    """Write the tiny model of the first modalities and return its folder."""
+    model = tiny_model(count)
     save_model(folder, model, tiny_description(model, **changes), "A test's model.\n")
     return folder
 

@@ -412,7 +412,7 @@ def endless_key(file: Path) -> None:
 
 
 def expanding_zip(file: Path) -> None:
-    """Write a file of a few megabytes with a tensor of 2 GiB of zeros, compressed."""
+    """Write a file of a few megabytes with a tensor of 768 MiB of zeros, compressed."""
     torch.save({"a": torch.zeros(2)}, file)
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
@@ -420,7 +420,7 @@ def expanding_zip(file: Path) -> None:
         for name, content in parts.items():
             with archive.open(name, "w", force_zip64=True) as stream:
                 if name.endswith("data/0"):
-                    for _ in range(2**7):
+                    for _ in range(48):
                         stream.write(bytes(2**24))
                 else:
                     stream.write(content)

@@ -1,4 +1,4 @@
-"""A whole training: what it writes, that it can be killed at any moment, that two processes do what one does."""
+"""A whole training: what it writes, that it can be killed at any moment, that two nodes do what one process does."""
 
 from __future__ import annotations
 
@@ -344,7 +344,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Launched:
-    """Folder of what `torchrun` made in two processes, and what they printed."""
+    """Folder of what `torchrun` made on two nodes, and what they printed."""
 
     folder: Path
     printed: str
@@ -352,17 +352,27 @@ class Launched:
 
 @pytest.fixture(scope="module")
 def launched(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    """Train three times in one launch of two processes, of which two are refused."""
+    """Train three times in one launch on two nodes, of one process each; two trainings are refused."""
     folder = tmp_path_factory.mktemp("launched")
     (folder / "precious").mkdir()
     (folder / "precious/config.yaml").write_text("precious: true\n")
     (folder / "three.py").write_text(THREE_TRAININGS)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    launch += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
     recipe = json.dumps(make_recipe().model_dump(mode="json"))
-    command = [*launch, str(folder / "three.py"), str(cohort.root), recipe, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return Launched(folder, done.stdout)
+    script = [str(folder / "three.py"), str(cohort.root), recipe, str(folder)]
+    nodes = [
+        subprocess.Popen(
+            [*launch, "--node-rank", rank, *script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for rank in "01"
+    ]
+    printed = [node.communicate(timeout=120)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], printed
+    return Launched(folder, "".join(printed))
 
 
 def test_what_one_process_finds_wrong_stops_all(launched: Launched) -> None:
@@ -374,7 +384,7 @@ def test_processes_that_were_not_announced_are_refused(launched: Launched) -> No
     assert not (launched.folder / "unannounced").exists()
 
 
-def test_two_processes_end_where_one_does(cohort: Cohort, finished: Path, launched: Launched, tmp_path: Path) -> None:
+def test_two_nodes_end_where_one_process_does(cohort: Cohort, finished: Path, launched: Launched, tmp_path: Path) -> None:
     ours, theirs = weights(launched.folder / "run"), weights(finished)
     train(
         make_recipe(steps=1, learning_rate=1e-9, final_learning_rate=0.0), cohort, tmp_path / "untrained", device="cpu"
@@ -396,23 +406,3 @@ def difference(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) 
     """Return the mean absolute difference over all weights."""
     total = sum((first[name] - second[name]).abs().sum().item() for name in first)
     return total / sum(tensor.numel() for tensor in first.values())
-
-
-def test_two_nodes_end_where_two_processes_of_one_do(cohort: Cohort, launched: Launched, tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(json.loads(make_recipe().model_dump_json())))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    files = ["--config", tmp_path / "recipe.yaml", "--cohort", cohort.root, "--out", tmp_path / "run"]
-    verb = ["-m", "anymod", "train", *map(str, files), "--processes", "2", "--device", "cpu"]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-    launch += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
-    nodes = [
-        subprocess.Popen(
-            [*launch, "--node-rank", rank, *verb], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for rank in "01"
-    ]
-    printed = [node.communicate(timeout=120)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], printed
-    assert_same_weights(tmp_path / "run", launched.folder / "run")

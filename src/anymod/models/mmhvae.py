@@ -240,11 +240,11 @@ class MMHVAE(Network):
         return WholeGraph(self)
 
     def part(self, name: str) -> Part:
-        """Return `encoder-0` .. `encoder-M-1`, `decoder` (means), `sampler` (draws), `head-0` .. `head-M-1`."""
+        """Return `encoder-0` .. `encoder-M-1`, `descent` (from maps to the finest latent), `head-0` .. `head-M-1`."""
         return make_part(self, name)
 
     def assembled(self, run: Callable[[str], Run]) -> Synthesizes:
-        """Return a model that runs the encoders and heads it needs and one of decoder and sampler."""
+        """Return a model that runs the descent, and the encoders and heads it needs."""
         return Assembled(self.spec, self.settings, run)
 
     def _steps_down(self) -> list[Step]:

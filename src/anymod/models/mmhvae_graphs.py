@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from anymod.arrays import Array
 from anymod.core.experts import product_by_sums
 from anymod.core.gaussians import DiagonalGaussian
-from anymod.core.noise import Draw, Noise
+from anymod.core.noise import Draw
 from anymod.models.interface import InputSpec, Part, Run
 from anymod.models.mmhvae_settings import MMHVAESettings
 from anymod.types import Images, Shown, TargetPlanes
@@ -131,15 +131,16 @@ def make_part(model: MMHVAE, name: str) -> Part:
     several = torch.export.Dim("shown", min=1, max=16)
     joined = [torch.stack([each, each, each], dim=1) for each in maps]
     open_maps = [sizes(3, folds // 2**depth) | {1: several} for depth in range(len(joined))]
-    inputs, open_sizes = (joined, torch.ones(2, 3, dtype=torch.bool)), (open_maps, {0: rows, 1: several})
-    if kind == "decoder":
-        return Part(DecoderGraph(network), inputs, open_sizes)
     shapes = latent_shapes(settings, joined[0].shape)
     noise = [torch.randn(shape, generator=torch.Generator().manual_seed(0)) for shape in shapes.values()]
     open_noise = [
         {0: rows} if len(shape) == 2 else sizes(2, folds // 2 ** (level - 1)) for level, shape in shapes.items()
     ]
-    return Part(DecoderGraph(network), (*inputs, torch.tensor(0.7), noise), (*open_sizes, None, open_noise))
+    return Part(
+        DecoderGraph(network),
+        (joined, torch.ones(2, 3, dtype=torch.bool), torch.tensor(0.7), noise),
+        (open_maps, {0: rows, 1: several}, None, open_noise),
+    )
 
 
 def latent_shapes(settings: MMHVAESettings, finest: Sequence[int]) -> dict[int, tuple[int, ...]]:
@@ -171,10 +172,14 @@ class Assembled:
             self, {number: self.run(f"encoder-{number}")(values[:, number]) for number in some}, shown
         )
 
-    def noise(self, noise: Noise, finest: Sequence[int]) -> list[Array]:
-        """Return the noise of every level that carries latents, coarsest first."""
+    def noise(self, draw: Draw, finest: Sequence[int]) -> list[Array]:
+        """Return the noise of every level that carries latents, coarsest first; zeros for the mean."""
         shapes = latent_shapes(self.settings, finest)
-        return [noise(level, shape).expand(shape).contiguous().numpy() for level, shape in shapes.items()]
+        if draw.temperature == 0:
+            return [np.zeros(shape, np.float32) for shape in shapes.values()]
+        if draw.noise is None:
+            raise ValueError("a draw needs noise")
+        return [draw.noise(level, shape).expand(shape).contiguous().numpy() for level, shape in shapes.items()]
 
 
 @dataclass(frozen=True)
@@ -194,10 +199,7 @@ class AssembledEncoding:
         some = shown.any(0).nonzero()[:, 0].tolist()
         depths = zip(*(self.maps[number] for number in some), strict=True)
         inputs = [*(np.stack(maps, axis=1) for maps in depths), shown[:, some].numpy()]
-        if draw.temperature > 0:
-            if draw.noise is None:
-                raise ValueError("a draw needs noise")
-            inputs += [np.array(draw.temperature, np.float32), *self.model.noise(draw.noise, inputs[0].shape)]
-        finest = self.model.run("sampler" if draw.temperature > 0 else "decoder")(*inputs)[0]
+        inputs += [np.array(draw.temperature, np.float32), *self.model.noise(draw, inputs[0].shape)]
+        finest = self.model.run("descent")(*inputs)[0]
         planes = [self.model.run(f"head-{target}")(finest)[0] for target in targets]
         return torch.from_numpy(np.stack(planes, axis=1))
