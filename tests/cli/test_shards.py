@@ -15,7 +15,7 @@ from anymod.cli import app
 from anymod.cohorts import read_cohort
 from anymod.volumes import Grid, Volume, write_volume
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_pictures")]
 
 
 def run(*arguments: str) -> Result:

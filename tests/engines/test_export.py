@@ -75,7 +75,14 @@ def test_the_example_makes_what_the_synthesizer_makes(exported: Path, model: Pat
     code = (
         "import runpy, sys; sys.modules['torch'] = None; sys.modules['anymod'] = None; runpy.run_path(sys.argv.pop(1))"
     )
-    command = [sys.executable, "-c", code, str(exported / "example.py"), str(tmp_path / "out"), f"t1={tmp_path}/t1.nii.gz"]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        str(exported / "example.py"),
+        str(tmp_path / "out"),
+        f"t1={tmp_path}/t1.nii.gz",
+    ]
     subprocess.run(command, check=True, timeout=300)
     made = read_volume(tmp_path / "out/t2.nii.gz")
     expected = Synthesizer.from_folder(model, "cpu").synthesize({"t1": head(0)}).images["t2"]

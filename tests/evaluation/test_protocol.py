@@ -20,6 +20,8 @@ from anymod.models import save_model
 from anymod.synthesis import SynthesisOptions
 from anymod.volumes import Volume, write_volume
 
+pytestmark = pytest.mark.slow
+
 SUBJECTS = {"x": ("t1", "t2"), "y": ("t1", "t2", "flair"), "a": ("t1", "t2", "flair"), "b": ("t1", "flair")}
 SPLITS = {"x": "train", "y": "train"}
 OPTIONS = EvaluationOptions(device="cpu")

@@ -24,6 +24,8 @@ from anymod.synthesis import SynthesisOptions, Synthesizer
 from anymod.volumes import Grid, IntensityRule, Volume, write_volume
 from anymod.volumes.intensity import INPUT_FLOOR
 
+pytestmark = pytest.mark.slow
+
 SUBJECTS = {"x": ("t1", "t2"), "y": ("t1", "t2", "flair"), "a": ("t1", "t2", "flair"), "b": ("t1", "flair")}
 SPLITS = {"x": "train", "y": "train"}
 OPTIONS = EvaluationOptions(device="cpu")

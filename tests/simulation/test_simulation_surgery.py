@@ -20,6 +20,8 @@ from anymod.simulation.tumour import COARSE_MM
 from anymod.simulation.ultrasound import PROBES, Chance, Pose, sweep
 from anymod.volumes import read_labels, read_volume
 
+pytestmark = pytest.mark.slow
+
 LPS = np.array([-1.0, -1.0, 1.0])
 AXES = tuple(middle + np.arange(-48.0, 49.0, 6.0) for middle in (20.0, -10.0, 30.0))
 DOWN = Pose(np.array([20.0, -10.0, 70.0]), np.array([0.0, 0.0, -1.0]), np.array([1.0, 0, 0]), np.array([0.0, -1.0, 0]))
@@ -80,7 +82,6 @@ def test_most_brains_sink() -> None:
     assert np.mean(outward) > 1.0
 
 
-@pytest.mark.slow
 def test_an_echo_comes_from_where_the_tissue_has_moved_to() -> None:
     axes = tuple(np.arange(-80.0, 81.0, 0.5) if axis == 2 else np.array([-200.0, 200.0]) for axis in range(3))
     dark = np.full((2, 2, len(axes[2])), 1e-6, np.float32)
@@ -103,7 +104,6 @@ def test_an_echo_comes_from_where_the_tissue_has_moved_to() -> None:
     assert depth_of_layer(5.0) == pytest.approx(35.0, abs=1.2)  # what is met at z lay at z + 5: it has sunk
 
 
-@pytest.mark.slow
 def test_the_transform_carries_the_mr_map_onto_the_ultrasound(subject: SimulatedSubject) -> None:
     surgery = subject.surgery
     assert surgery is not None
@@ -201,7 +201,6 @@ def test_the_ultrasound_shows_the_brain_where_it_has_moved_to(subject: Simulated
     assert contrast(surgery.tissue.data) > contrast(subject.tissue.data) + 0.5
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("few_frames")
 def test_a_shifted_cohort_tells_its_truth_in_files(tmp_path: Path) -> None:
     coarse = SETTINGS.model_copy(update={"spacing_mm": 2.0, "crop_to_us": True})

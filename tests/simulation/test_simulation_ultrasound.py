@@ -33,6 +33,8 @@ from anymod.simulation.ultrasound import (
     world_coordinates,
 )
 
+pytestmark = pytest.mark.slow
+
 QUIET = Chance(0.0, (0.0, 0.0), -300.0, -300.0)
 DOWN = Pose(np.array([3.0, -5.0, 40.0]), np.array([0.0, 0.0, -1.0]), np.array([1.0, 0, 0]), np.array([0.0, -1.0, 0]))
 # Fewer frames and a range that nothing leaves: what is black or white says nothing of a distribution.
@@ -236,7 +238,6 @@ def test_the_sheet_is_one_unbroken_surface_in_the_middle_of_its_banks():
 SETTINGS = SimulationSettings(modalities=("us", "t2"), tumours=1.0, missing=0.0, acoustic_mm=2.0)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("few_frames")
 def test_the_probe_stands_outside_of_the_brain_and_looks_at_the_tumour():
     subject = simulate_subject(3, 1, SETTINGS)
@@ -256,7 +257,6 @@ def test_the_probe_stands_outside_of_the_brain_and_looks_at_the_tumour():
     np.testing.assert_allclose(image.grid.affine[:3, 3], [x[0], y[0], z[0]])
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("few_frames")
 def test_a_subject_is_the_same_again_and_its_probe_can_be_named():
     first, again = (simulate_subject(3, 2, SETTINGS.model_copy(update={"tumours": 0.0})) for _ in range(2))

@@ -15,7 +15,7 @@ from anymod.models import Calibration
 from anymod.synthesis import CohortOutcome, CohortRequest, SynthesisOptions, synthesize_cohort
 from anymod.synthesis.cohort import model_digest, synthesizer_of_process
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_pictures")]
 SUBJECTS = {"a": ("t1", "t2"), "b": ("flair",), "c": ("t1", "t2", "flair")}
 CALIBRATION = Calibration(cohort="c", split="test", subjects=("s",), model="", errors={"t1+t2": {"flair": 0.1}})
 
@@ -64,7 +64,6 @@ def test_an_interrupted_run_goes_on_where_it_stopped(cohort: Cohort, model: Path
     assert (out / "a/flair.nii.gz").stat().st_mtime_ns == before
 
 
-@pytest.mark.slow
 def test_a_subject_without_its_record_or_with_another_input_is_made_again(
     cohort: Cohort, model: Path, tmp_path: Path
 ) -> None:

@@ -384,7 +384,9 @@ def test_processes_that_were_not_announced_are_refused(launched: Launched) -> No
     assert not (launched.folder / "unannounced").exists()
 
 
-def test_two_nodes_end_where_one_process_does(cohort: Cohort, finished: Path, launched: Launched, tmp_path: Path) -> None:
+def test_two_nodes_end_where_one_process_does(
+    cohort: Cohort, finished: Path, launched: Launched, tmp_path: Path
+) -> None:
     ours, theirs = weights(launched.folder / "run"), weights(finished)
     train(
         make_recipe(steps=1, learning_rate=1e-9, final_learning_rate=0.0), cohort, tmp_path / "untrained", device="cpu"
