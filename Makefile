@@ -30,12 +30,14 @@ bundled-us: setup
 
 # Two processes with one thread each: no fight for cores, and sums in the same order on every machine.
 # A crash ends the run: with a new process in its place, pytest-xdist may wait for ever.
+# Bytecode is kept whatever the shell says: the processes that tests start would compile the package each.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart=0
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart=0
+	$(PYTEST)
 
 # Without the tests marked slow: under a minute.
 test-fast: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart=0 -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src/anymod"
 ROOMS = ("training", "synthesis", "evaluation", "engines")
 CONCRETE = re.compile(r"mmhvae|dorent2024|mvae|mmgan|resvit", re.IGNORECASE)
 """Names of architectures; a module of the protocol `dorent2024` may be called so."""
-FILES = sorted(path for room in ROOMS for path in (SOURCE / room).rglob("*.py*"))
+FILES = sorted(path for room in ROOMS for suffix in (".py", ".pyi") for path in (SOURCE / room).rglob("*" + suffix))
 
 
 def concrete_models(code: str) -> list[str]:
