@@ -70,11 +70,15 @@ def test_merged_shards_are_what_one_call_writes(place: Path, verb: tuple[str, ..
     assert [path.name for path in (place / "shared").iterdir()] == ["x"]
 
 
-def test_merged_cohort_holds_every_image_and_source(place: Path) -> None:
+def test_merged_cohort_holds_every_image_source_and_kind(place: Path) -> None:
+    (place / "split.csv").write_text("subject,split,kind\n" + "".join(f"{name},train,{name}x\n" for name in "abcde"))
+    verb = (*PREPARE, "--split-list", "split.csv", "--out", "c")
     for shard in ("1/2", "2/2"):
-        run(*PREPARE, "--out", "c", "--shard", shard)
-    run(*PREPARE, "--out", "c", "--merge", "2")
-    assert read_cohort(place / "c").modality_names == ("t1",)
+        run(*verb, "--shard", shard)
+    run(*verb, "--merge", "2")
+    cohort = read_cohort(place / "c")
+    assert cohort.modality_names == ("t1",)
+    assert [subject.kind for subject in cohort.subjects] == ["ax", "bx", "cx", "dx", "ex"]
     assert len(contents(place / "c", "t1.nii.gz")) == 5
     assert (place / "c/sources.csv").read_text().count("\n") == 6
 

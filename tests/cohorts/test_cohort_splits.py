@@ -14,6 +14,7 @@ from anymod.cohorts import (
     check_visits_together,
     draw_folds,
     draw_splits,
+    kinds_from_list,
     patient_of,
     patients_of,
     splits_from_list,
@@ -73,6 +74,17 @@ def test_list_is_followed(tmp_path: Path) -> None:
     path = tmp_path / "splits.csv"
     path.write_text("subject,split\nb,test\na,0\n")
     assert splits_from_list(path, ["a", "b"]) == {"a": "0", "b": "test"}
+    assert kinds_from_list(path) == {}
+
+
+def test_list_may_name_kinds(tmp_path: Path) -> None:
+    path = tmp_path / "splits.csv"
+    path.write_text("subject,split,kind\nb,test,\na,0,head\n")
+    assert splits_from_list(path, ["a", "b"]) == {"a": "0", "b": "test"}
+    assert kinds_from_list(path) == {"a": "head"}
+    path.write_text("subject,split,kind\na,0,../head\n")
+    with pytest.raises(CohortError, match=r"unusable kind .* '\.\./head'"):
+        kinds_from_list(path)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +96,10 @@ def test_list_is_followed(tmp_path: Path) -> None:
         ("subject,split\na,train\nb,trian\n", "unknown split"),
         ("name,split\na,train\nb,train\n", "broken table"),
         ("subject,split\na,train,x\nb,train\n", "broken table"),
+        ("subject,split,kind\na,train,x\nb,train\n", "broken table"),
+        ("subject,split,kinds\na,train,x\nb,train,x\n", "broken table"),
+        ("subject,split,kind,age\na,train,x,1\nb,train,x,1\n", "broken table"),
+        ("subject\na\nb\n", "broken table"),
     ],
 )
 def test_wrong_list_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -68,6 +68,7 @@ def test_written_cohort_reads_back_equal(tmp_path: Path) -> None:
         (TABLE.replace("subjects/b/us.nii.gz", ""), "subject 'b' has no image of any modality"),
         (TABLE.replace("b,test", "b,tset"), "unknown split .* 'tset' .*did you mean 'test'"),
         (TABLE.replace("b,test", "../b,test"), "unusable subject name"),
+        (TABLE.replace("mask\n", "kind\n").replace("subjects/a/mask", "a/b"), "unusable kind .* 'a/b.nii.gz'"),
         (TABLE.replace("b,test,", "b,test"), "row 3 has 4 fields for 5 columns"),
         (TABLE.replace("subjects/b/us", "subjects/a/t1"), "file listed twice"),
         ("subject,split,t1,us\n", "empty cohort"),
@@ -90,6 +91,7 @@ def test_wrong_table_is_refused_in_one_line(tmp_path: Path, table: str, message:
         (DESCRIPTION.replace("format: 1", "format: 2"), "'format'"),
         (DESCRIPTION.replace("us}", "t1}"), "duplicate modality"),
         (DESCRIPTION.replace("us}", "mask}"), "unusable modality name .* is a column of its own"),
+        (DESCRIPTION.replace("us}", "kind}"), "unusable modality name .* is a column of its own"),
         (DESCRIPTION.replace("us}", "a+b}"), "unusable modality name"),
         (DESCRIPTION + "reference: t2\n", "reference 't2' is not listed"),
         (DESCRIPTION.replace("us}", "us, harmonized_median: 1.5}"), "harmonized_median of 'us' is 1.5"),
@@ -143,6 +145,14 @@ def test_patients_of_the_table_come_before_those_of_the_names(tmp_path: Path) ->
     cohort = read_cohort(write_tiny(tmp_path, table=table))
     assert cohort.patients == {"a": "p1", "b": "b"}
     assert write_cohort(cohort, tmp_path) == cohort
+
+
+def test_kind_is_written_and_read_if_a_subject_has_one(tmp_path: Path) -> None:
+    cohort = read_cohort(write_tiny(tmp_path))
+    kinds = replace(cohort, subjects=(replace(cohort.subject("a"), kind="whole head"), cohort.subject("b")))
+    assert write_cohort(kinds, tmp_path) == kinds
+    write_cohort(cohort, tmp_path)
+    assert "kind" not in (tmp_path / "subjects.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,14 @@ def test_archive_becomes_a_checked_cohort(archive: Path, tmp_path: Path) -> None
     assert "pictures:" in run("check", out).stdout
 
 
+def test_kinds_of_a_split_list_are_in_the_cohort(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text("subject,split,kind\np1,train,head\np2,train,\np3,test,stripped\n")
+    options = ("--split-list", tmp_path / "split.csv", "--out", tmp_path / "cohort", "--quiet")
+    assert run("prepare", "--raw", archive, *PATTERNS, *options).exit_code == 0
+    kinds = {subject.name: subject.kind for subject in read_cohort(tmp_path / "cohort").subjects}
+    assert kinds == {"p1": "head", "p2": None, "p3": "stripped"}
+
+
 def test_missing_images_are_named(archive: Path, tmp_path: Path) -> None:
     result = run("prepare", "--raw", archive, *PATTERNS, "--out", tmp_path / "cohort", "--quiet")
     assert [line.split()[2:] for line in result.stdout.splitlines() if line.startswith("p2")] == [["t1", "t2"]]

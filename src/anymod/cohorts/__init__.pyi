@@ -7,6 +7,7 @@ from .schema import Cohort as Cohort, Modality as Modality, Subject as Subject, 
 from .splits import (
     draw_folds as draw_folds,
     draw_splits as draw_splits,
+    kinds_from_list as kinds_from_list,
     splits_from_list as splits_from_list,
 )
 from .subject_images import (

@@ -19,9 +19,9 @@ from anymod.volumes.reading import image_fingerprint
 
 SPLITS = ("train", "validation", "test")
 KEY_COLUMNS = ("subject", "split")
-PATIENT = "patient"  # optional column: the person, if a subject is one of several visits
 EXTRA_COLUMNS = ("mask", "label", "tissue")
 """Optional maps of a subject: foreground, labels to segment, FreeSurfer tissue labels."""
+DETAIL_COLUMNS = ("patient", "kind")  # optional, one name each; written only if a subject has one
 
 MOST_LISTED = 40  # names in a message
 ULTRASOUND = re.compile(r"(.*[_-])?((3d)?i?o?us\d*|.*ultra-?sound|b-?mode|usg|sonography)([_-].*)?", re.IGNORECASE)
@@ -47,7 +47,8 @@ class Modality:
 class Subject:
     """One patient or visit; `paths` maps each observed modality to its file, relative to the cohort's folder.
 
-    `patient` is the person if the table says so; None if only the name does (`Cohort.patients`).
+    `patient` is the person if the table says so; None if only the name does (`Cohort.patients`). `kind` says how the images were made,
+    such as `stripped` or `head`; None if unknown.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Subject:
     label: str | None = None
     tissue: str | None = None
     patient: str | None = None
+    kind: str | None = None
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -181,18 +183,18 @@ def check_split(split: str, where: str | Path) -> str:
 
 def check_modality_name(name: str, where: str | Path) -> str:
     """Return `name`; raise CohortError if it cannot serve as a column and a file name."""
-    reserved = name in (*KEY_COLUMNS, *EXTRA_COLUMNS, PATIENT)
+    reserved = name in (*KEY_COLUMNS, *EXTRA_COLUMNS, *DETAIL_COLUMNS)
     if reserved or not MODALITY_NAME.fullmatch(name):
         why = f"'{name}' " + ("is a column of its own" if reserved else "is not letters, digits, '_' and '-'")
         raise CohortError("unusable modality name", where, why, "choose a name such as t1, cet1, flair or us")
     return name
 
 
-def check_subject_name(name: str, where: str | Path) -> str:
-    """Return `name`; raise CohortError if it cannot serve as the name of a folder."""
+def check_subject_name(name: str, where: str | Path, what: str = "subject name") -> str:
+    """Return `name`, which is a `what`; raise CohortError if it cannot serve as the name of a folder."""
     if not SUBJECT_NAME.fullmatch(name):
         why = f"{name!r} is not 1 to 64 letters, digits, spaces, '.', '_' or '-', beginning with a letter or digit"
-        raise CohortError("unusable subject name", where, why, "rename the subject")
+        raise CohortError(f"unusable {what}", where, why, f"choose another {what}")
     return name
 
 
@@ -214,7 +216,7 @@ def check_modalities(cohort: Cohort, where: str | Path) -> None:
 
 
 def check_subjects(cohort: Cohort, where: str | Path) -> None:
-    """Raise CohortError at the first subject with a wrong name, split or modality, or with a file that is listed twice."""
+    """Raise CohortError at the first subject with a wrong name, split, kind or modality, or with a file that is listed twice."""
     if not cohort.subjects:
         raise CohortError("empty cohort", where, "it lists no subject", "add one line per subject")
     names = [subject.name for subject in cohort.subjects]
@@ -222,6 +224,8 @@ def check_subjects(cohort: Cohort, where: str | Path) -> None:
     for subject in cohort.subjects:
         check_subject_name(subject.name, where)
         check_split(subject.split, where)
+        if subject.kind is not None:
+            check_subject_name(subject.kind, where, "kind")
         for modality in subject.paths:
             cohort.modality(modality)
         if not subject.paths:

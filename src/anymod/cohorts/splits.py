@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from anymod.cohorts.schema import check_no_repeats, check_split
+from anymod.cohorts.schema import check_no_repeats, check_split, check_subject_name
 from anymod.cohorts.table import read_csv
 from anymod.configuration import nearest
 from anymod.errors import CohortError
@@ -81,18 +81,30 @@ def _take(queue: list[str], fraction: float, total: int) -> list[str]:
 
 
 def splits_from_list(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """Return the split of each subject from a CSV file with the columns `subject,split` that lists every subject once."""
-    lines = read_csv(path)
-    if lines[0] != ["subject", "split"] or any(len(line) != 2 for line in lines):
-        raise CohortError("broken table", path, "it has other columns", "write 'subject,split' and two fields per line")
-    listed = [name for name, _ in lines[1:]]
+    """Return the split of each subject from a CSV file that lists every subject once; columns `subject,split` and perhaps `kind`."""
+    rows = _list_rows(path)
+    listed = [row[0] for row in rows]
     check_no_repeats(listed, "duplicate subject", path, "keep one of the lines")
     check_known(listed, names, path)
-    splits = {name: check_split(split, path) for name, split in lines[1:]}
+    splits = {row[0]: check_split(row[1], path) for row in rows}
     for name in names:
         if name not in splits:
             raise CohortError("subject without split", path, f"'{name}' is not listed", "add a line for it")
     return {name: splits[name] for name in names}
+
+
+def kinds_from_list(path: Path) -> dict[str, str]:
+    """Return the kind of each subject that has one in a list of splits (`splits_from_list`)."""
+    return {row[0]: check_subject_name(row[2], path, "kind") for row in _list_rows(path) if any(row[2:])}
+
+
+def _list_rows(path: Path) -> list[list[str]]:
+    lines = read_csv(path)
+    columns = ["subject", "split", "kind"][: len(lines[0])]
+    if len(columns) < 2 or lines[0] != columns or any(len(line) != len(columns) for line in lines):
+        remedy = "write 'subject,split' or 'subject,split,kind', and one field per column in each line"
+        raise CohortError("broken table", path, "it has other columns", remedy)
+    return lines[1:]
 
 
 def check_known(listed: Sequence[str], names: Sequence[str], where: str | Path) -> None:

@@ -11,9 +11,9 @@ from unicodedata import normalize
 from pydantic import Field
 
 from anymod.cohorts.schema import (
+    DETAIL_COLUMNS,
     EXTRA_COLUMNS,
     KEY_COLUMNS,
-    PATIENT,
     Cohort,
     Modality,
     Subject,
@@ -85,14 +85,14 @@ def write_cohort(cohort: Cohort, path: str | Path) -> Cohort:
     root = Path(path)
     check_modalities(cohort, root / DESCRIPTION)
     check_subjects(cohort, root / TABLE)
-    known_patients = any(subject.patient for subject in cohort.subjects)
-    columns = [*KEY_COLUMNS, *cohort.modality_names, *EXTRA_COLUMNS, *([PATIENT] if known_patients else [])]
+    details = [column for column in DETAIL_COLUMNS if any(getattr(subject, column) for subject in cohort.subjects)]
+    columns = [*KEY_COLUMNS, *cohort.modality_names, *EXTRA_COLUMNS, *details]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     for subject in cohort.subjects:
         row = {"subject": subject.name, "split": subject.split, **subject.files}
-        writer.writerow(row | ({PATIENT: subject.patient} if known_patients else {}))
+        writer.writerow(row | {column: getattr(subject, column) for column in details})
     write_text(root / TABLE, text.getvalue())
     # cohort.yaml is written last, so that a folder that has one is complete.
     write_yaml(root / DESCRIPTION, _description(cohort))
@@ -128,7 +128,7 @@ def _read_subjects(path: Path, modalities: tuple[str, ...]) -> tuple[Subject, ..
         if not cells["subject"]:
             why = f"the row with '{next(filter(None, line))}' names no subject"
             raise CohortError("row without subject", path, why, "name it, or empty the whole row")
-        extras = {column: cells.get(column) or None for column in (*EXTRA_COLUMNS, PATIENT)}
+        extras = {column: cells.get(column) or None for column in (*EXTRA_COLUMNS, *DETAIL_COLUMNS)}
         paths = {name: cells[name] for name in modalities if cells[name]}
         subjects.append(Subject(cells["subject"], cells["split"], paths, **extras))
     return tuple(subjects)
@@ -158,7 +158,7 @@ def read_csv(path: Path) -> list[list[str]]:
 
 
 def _check_columns(columns: list[str], modalities: tuple[str, ...], path: Path) -> None:
-    known = [*KEY_COLUMNS, *modalities, *EXTRA_COLUMNS, PATIENT]
+    known = [*KEY_COLUMNS, *modalities, *EXTRA_COLUMNS, *DETAIL_COLUMNS]
     for position, column in enumerate(columns):
         if column not in known:
             raise CohortError("unknown column", path, f"'{column}' is no known column", nearest(column, known))

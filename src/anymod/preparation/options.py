@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from anymod.cohorts import check_visits_together, draw_folds, draw_splits, splits_from_list
+from anymod.cohorts import check_visits_together, draw_folds, draw_splits, kinds_from_list, splits_from_list
 from anymod.cohorts.schema import EXTRA_COLUMNS, check_modality_name
 from anymod.cohorts.splits import check_known
 from anymod.compute import Workers
@@ -109,7 +109,7 @@ class SplitChoice(Settings):
         0.15
     )
     test_subjects: Annotated[Names, option("Names of the test subjects, instead of --test.", "NAMES")] = ()
-    list_file: Annotated[Path | None, option("Table with the columns subject,split.", "CSV")] = None
+    list_file: Annotated[Path | None, option("Table with the columns subject,split and perhaps kind.", "CSV")] = None
     folds: Annotated[int | None, option("Draw folds 0 to K-1 for cross-validation instead.", "K", ge=2)] = None
 
     @model_validator(mode="after")
@@ -120,6 +120,10 @@ class SplitChoice(Settings):
                 flags = [FLAGS.get(name, f"--{name.replace('_', '-')}") for name in (chosen, other)]
                 raise ValueError(f"{' and '.join(flags)} exclude each other: leave {flags[1]} out")
         return self
+
+    def kinds(self) -> dict[str, str]:
+        """Return the kind of each subject for which the list names one."""
+        return {} if self.list_file is None else kinds_from_list(self.list_file)
 
     def of(self, found: Sequence[FoundSubject]) -> dict[str, str]:
         """Return the split of each subject."""

@@ -52,12 +52,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do: the subjects, the options, the split and patient of each, and everything that determines the images."""
+    """What to do: the subjects, the options, the split, patient and kind of each, and everything that determines the images."""
 
     found: tuple[FoundSubject, ...]
     options: PreparationOptions
     provenance: dict[str, Any]
-    people: dict[str, tuple[str, str]]
+    people: dict[str, tuple[str, str, str | None]]
     request: dict[str, Any]
 
     @classmethod
@@ -67,8 +67,8 @@ class Plan:
         if options.white_matter is not None:  # one method for all subjects, also after an interruption
             method: WhiteMatter = "estimate" if synthseg_for(options.white_matter) is None else "synthseg"
             options = replace(options, white_matter=method)
-        splits, patients = options.splits.of(found), patients_in(found)
-        people = {name: (split, patients[name]) for name, split in splits.items()}
+        splits, patients, kinds = options.splits.of(found), patients_in(found), options.splits.kinds()
+        people = {name: (split, patients[name], kinds.get(name)) for name, split in splits.items()}
         return cls(tuple(found), options, provenance, people, _request(found, options, provenance))
 
     @property
@@ -183,8 +183,8 @@ def _cohort(folder: Path, name: str, converted: Sequence[ConvertedSubject], plan
     for each in converted:
         paths = {name: each.files[name] for name in options.modalities if name in each.files}
         extras = {column: each.files.get(column) for column in EXTRA_COLUMNS}
-        split, patient = plan.people[each.name]
-        subjects.append(Subject(each.name, split, paths, **extras, patient=patient))
+        split, patient, kind = plan.people[each.name]
+        subjects.append(Subject(each.name, split, paths, **extras, patient=patient, kind=kind))
     modalities = tuple(Modality(modality, default_group(modality)) for modality in options.modalities)
     spacing = None if options.spacing_mm is None else (options.spacing_mm,) * 3
     return Cohort(folder, name, modalities, tuple(subjects), spacing, options.resample_to, plan.provenance)
