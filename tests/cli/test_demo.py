@@ -28,7 +28,7 @@ def test_it_simulates_hides_fills_in_measures_and_draws(tmp_path: Path, monkeypa
     assert filled == {"from-t1/t2.nii.gz", "from-t1/flair.nii.gz", "from-t2+flair/t1.nii.gz"}
     with (tmp_path / "out/report/scores.csv").open() as stream:
         methods = {row["method"] for row in csv.DictReader(stream)}
-    assert methods == {"model", "mean-image", "affine-regression"}
+    assert methods == {"model", "mean-image", "affine-regression", "spatial-regression"}
 
 
 def test_overwriting_never_deletes_the_model(tmp_path: Path) -> None:

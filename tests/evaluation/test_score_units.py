@@ -109,7 +109,7 @@ def test_a_model_that_knows_fewer_modalities_has_the_same_reference_rows(
     save_model(tmp_path / "model", model, tiny_description(model, modalities=modalities), "")
     rows = reference_rows(evaluate(tmp_path / "model", cohort, OPTIONS))
     assert rows == {key: reference_rows(first)[key] for key in rows}
-    assert len(rows) == 2 * 3 * 2 * 2
+    assert len(rows) == 2 * 3 * 2 * 3
 
 
 def test_constants_that_a_cohort_gives_for_training_do_not_change_the_units(
@@ -167,7 +167,7 @@ def test_a_model_that_returns_what_it_is_shown_has_no_error(
     description = tiny_description(tiny_model(), intensity=CORE, modalities=modalities, **changes)
     synthesizer = Synthesizer(Copies(InputSpec(MODALITIES, description.image_size)), description, "cpu")
     cache = build_cache(cohort, cohort.subjects, CacheSettings(spacing_mm=1.0, image_size=None), tmp_path)
-    reading = Reading(synthesizer, cohort, cache, References.fitted(cache, [0, 1]), SynthesisOptions(), None)
+    reading = Reading(synthesizer, cohort, cache, References.of(cache, [0, 1], [None, None]), SynthesisOptions(), None)
     shown = [each for each in score_subject(reading, 2).scores if each.method == "model" and each.kind == "shown"]
     assert len(shown) == 12
     assert min(each.psnr_db for each in shown) > least_db
@@ -186,7 +186,7 @@ def scored(cohort: Cohort, folder: Path, constant: float) -> Scored:
     synthesizer = Synthesizer(Answers(spec, constant), ModelDescription(**dict(description)), "cpu")
     settings = CacheSettings(spacing_mm=1.0, image_size=None)
     cache = build_cache(cohort, cohort.subjects, settings, folder)
-    reading = Reading(synthesizer, cohort, cache, References.fitted(cache, [0, 1]), SynthesisOptions(), None)
+    reading = Reading(synthesizer, cohort, cache, References.of(cache, [0, 1], [None, None]), SynthesisOptions(), None)
     return score_subject(reading, 2)
 
 

@@ -14,7 +14,7 @@ from tiny_models import save_tiny_model, write_tiny_cohort
 from anymod.cohorts import Cohort
 from anymod.errors import ModelFolderError
 from anymod.evaluation import Evaluation, EvaluationOptions, calibrate, evaluate, write_report
-from anymod.models import REFERENCES, StoredReferences, patterns_of, read_references, write_references
+from anymod.models import REFERENCES, StoredReferences, read_references, write_references
 from anymod.slices import CacheSettings, build_cache
 from anymod.slices.references import References
 
@@ -33,17 +33,9 @@ def model(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model folder with the references of the cohort's training subjects."""
     folder = tmp_path_factory.mktemp("models")
     cache = build_cache(cohort, cohort.subjects[:2], CacheSettings(spacing_mm=1.0, image_size=None), folder / "cache")
-    fitted = References.fitted(cache, [0, 1])
-    stored = StoredReferences(
-        anymod="0",
-        cohort="tiny",
-        subjects=2,
-        modalities=cache.modalities,
-        constants=fitted.units.constants,
-        patterns=patterns_of(fitted.moments),
-    )
+    fitted = References.of(cache, [0, 1], [None, None]).fitted
     save_tiny_model(folder / "model")
-    write_references(folder / "model", stored)
+    write_references(folder / "model", StoredReferences.of("tiny", fitted))
     return folder / "model"
 
 
@@ -95,10 +87,12 @@ def broken(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
         lambda text: text[:100],
         lambda text: "[]",
         broken(lambda content: content["constants"].__setitem__(0, float("nan"))),
-        broken(lambda content: content["patterns"][0]["sums"].pop()),
-        broken(lambda content: content["patterns"][0].update(present=[0, 9])),
+        broken(lambda content: content["kinds"][0]["patterns"][0]["sums"].pop()),
+        broken(lambda content: content["kinds"][0]["patterns"][0].update(present=[0, 9])),
+        broken(lambda content: content["kinds"][0]["patterns"][-1]["present"].reverse()),
+        broken(lambda content: content["kinds"].clear()),
         broken(lambda content: content["constants"].pop()),
-        broken(lambda content: content.update(subjects=0)),
+        broken(lambda content: content["kinds"][0].update(subjects=0)),
     ],
 )
 def test_broken_references_are_one_line_that_names_the_file(

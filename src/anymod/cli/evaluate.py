@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluate(Verb):
-    """Synthesizes every modality from every subset of the subject's images. The simple predictors are the mean value of the modality and a
-    voxel-wise affine regression on the shown images, both fitted on the training subjects, or stored with the model where there are none.
-    Scores are in units of the cohort, so that models can be compared.
+    """Synthesizes every modality from every subset of the subject's images. The simple predictors are the mean value of the modality and
+    linear regressions on the shown images, at the same voxel or with its surroundings, all fitted on the training subjects of the same
+    kind, or stored with the model where there are none. Scores are in units of the cohort, so that models can be compared.
 
     --protocol dorent2024 scores slices as the paper's authors do, for comparison with their tables only: one draw at temperature 0.7, no
     simple predictors and no pictures.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from anymod.cohorts import Cohort, Subject
-from anymod.core.regression import TrainingMoments
+from anymod.core.regression import ReferenceMoments
 from anymod.errors import ConfigurationError
 from anymod.evaluation.options import EvaluationOptions
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
@@ -190,10 +190,13 @@ def measured(
         _compare_with_training_images(cache, chosen, synthesizer, options)
         fitted, fitted_on = None, "no subjects"
         if references and training:
-            fitted = References.fitted(cache, [together.index(each.name) for each in training])
+            places = [together.index(each.name) for each in training]
+            fitted = References.of(cache, places, [each.kind for each in training])
             fitted_on = f"{len(training)} subjects of split '{options.training_split}' of cohort '{cohort.name}'"
         elif references:
             fitted, fitted_on = _stored(find_model(model), cache)
+        if fitted is not None:
+            _warn_about_other_kinds(fitted, chosen)
         options = replace(options, device=str(synthesizer.device), backend=synthesizer.backend)
         tasks = []
         for place, subject in ((together.index(each.name), each) for each in chosen):
@@ -211,10 +214,17 @@ def _stored(model: Path, cache: SliceCache) -> tuple[References, str]:
     if stored is None:
         text = "no references: the cohort has no subjects of split '%s', and the model's folder stores none (see --training-split)"
         logger.warning(text, DEFAULT_TRAINING_SPLIT)
-        return References(units, TrainingMoments(len(cache.modalities))), "no subjects"
-    moments = stored.moments_in(dict(zip(cache.modalities, units.constants, strict=True)))
+        return References(units, ReferenceMoments({}, {}, {})), "no subjects"
     logger.info("the cohort has no training subjects: the references are those in the model's folder")
-    return References(units, moments), f"{stored.subjects} subjects of cohort '{stored.cohort}' (stored with the model)"
+    fitted = stored.fitted()
+    count = sum(fitted.subjects.values())
+    return References(units, fitted), f"{count} subjects of cohort '{stored.cohort}' (stored with the model)"
+
+
+def _warn_about_other_kinds(references: References, subjects: Sequence[Subject]) -> None:
+    for kind in sorted({subject.kind or "" for subject in subjects} - {""}):
+        if references.fitted.moments and not references.fitted.of_kind(kind).sums:
+            logger.warning("no training subject is of kind '%s': subjects of this kind have no references", kind)
 
 
 def _compare_with_training_images(

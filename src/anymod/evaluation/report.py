@@ -9,7 +9,8 @@ from typing import Any
 
 from anymod.core.fidelity import DATA_RANGE
 from anymod.evaluation.protocol import PROTOCOL_VERSION, Evaluation
-from anymod.evaluation.scores import AFFINE, MODEL
+from anymod.evaluation.reference_images import MEAN_IMAGE
+from anymod.evaluation.scores import MODEL
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
 from anymod.evaluation.tally import SCALES
 from anymod.figures.examples import Case, draw_example, draw_extremes
@@ -126,7 +127,7 @@ def _overall_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
         return "No cell has a row of every method."
     text, kind = [_table(overall)], overall[0].kind
     for method, mean in differences(evaluation.scores, kind, "psnr_db", evaluation.origin.options.seed).items():
-        if kind == "hidden" or method != AFFINE:  # the regression copies a shown target
+        if kind == "hidden" or method == MEAN_IMAGE:  # the regressions copy a shown target
             text.append(f"\nModel minus {method}, same subjects: {format_mean(mean, '+.2f')} dB.")
     return "\n".join(text)
 

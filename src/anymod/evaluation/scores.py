@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from anymod.cohorts import Cohort, read_subject_images
-from anymod.core.regression import TrainingMoments, predict_affine
 from anymod.core.subsets import non_empty_subsets, positions, subset_name
 from anymod.evaluation.predictions import Drawing, score_grid
+from anymod.evaluation.reference_images import AFFINE, MEAN_IMAGE, SPATIAL, ReferenceImages
 from anymod.evaluation.tally import Tally
 from anymod.figures.examples import Example
 from anymod.slices import SliceCache
 from anymod.slices.references import References
 from anymod.synthesis import SynthesisOptions, Synthesizer, slices_at_once
 
-MODEL, MEAN_IMAGE, AFFINE = "model", "mean-image", "affine-regression"
-METHODS = (MODEL, MEAN_IMAGE, AFFINE)
+MODEL = "model"
+METHODS = (MODEL, MEAN_IMAGE, AFFINE, SPATIAL)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class _Truth:
-    """One subject's usable slices in the units of the scores.
+    """One subject's usable slices in the units of the scores, and what the references make of them.
 
     Shapes: planes and foreground are (slice, modality, row, column), of all modalities of the cohort.
     """
@@ -100,6 +100,7 @@ class _Truth:
     slices: list[int]
     shown_most: int
     """Place of the slice with the most foreground."""
+    references: ReferenceImages
 
     @classmethod
     def of(cls, reading: Reading, references: References, subject: int) -> _Truth:
@@ -107,7 +108,10 @@ class _Truth:
         every = slice(0, cache.slice_count(subject))
         planes, foreground = cache.scaled(subject, every, references.units.ranges(record.landmarks))
         most = int(np.argmax(np.array(record.union_fractions)[usable]))
-        return cls(torch.from_numpy(planes[usable]), torch.from_numpy(foreground[usable]), usable.tolist(), most)
+        constants = dict(zip(cache.modalities, references.units.constants, strict=True))
+        kind = reading.cohort.subject(cache.subjects[subject]).kind
+        made = ReferenceImages.of(references.fitted, kind, constants, planes, foreground, usable.tolist())
+        return cls(torch.from_numpy(planes[usable]), torch.from_numpy(foreground[usable]), usable.tolist(), most, made)
 
 
 def score_subject(reading: Reading, subject: int) -> Scored:
@@ -142,7 +146,7 @@ def score_subject(reading: Reading, subject: int) -> Scored:
         name = subset_name(subset, every)
         example.predictions[name] = dict(zip(names, usable[:, truth.shown_most].clone().numpy(), strict=True))
         for target, place, image in zip(names, places, usable, strict=True):
-            for method, tally in _tallies(references.moments, truth, shown, place, image).items():
+            for method, tally in _tallies(truth, shown, place, image).items():
                 if tally.voxels:
                     kind: Literal["hidden", "shown"] = "shown" if shown >> place & 1 else "hidden"
                     about = (cache.subjects[subject], name, target, kind, method)
@@ -150,21 +154,13 @@ def score_subject(reading: Reading, subject: int) -> Scored:
     return Scored(scores, example, dict(zip(names, drawing.factors(), strict=True)))
 
 
-def _tallies(moments: TrainingMoments, truth: _Truth, shown: int, target: int, drawn: Tensor) -> dict[str, Tally]:
+def _tallies(truth: _Truth, shown: int, target: int, drawn: Tensor) -> dict[str, Tally]:
     """Return the tally of each method for one subset (a bit mask) and target (a place), both among the cohort's modalities."""
-    mean, coefficients = moments.mean(target), moments.regression(shown, target)
     region = truth.foreground[:, list(positions(shown))].any(1) & truth.foreground[:, target]
-    tallies = {MODEL: Tally()}
-    tallies |= {MEAN_IMAGE: Tally()} if mean is not None else {}
-    tallies |= {AFFINE: Tally()} if coefficients is not None else {}
-    size = slices_at_once(math.prod(drawn.shape[1:]))
-    for start in range(0, len(drawn), size):
-        chunk = slice(start, start + size)
-        predictions = {MODEL: drawn[chunk]}
-        if mean is not None:
-            predictions[MEAN_IMAGE] = torch.full_like(drawn[chunk], mean)
-        if coefficients is not None:
-            predictions[AFFINE] = predict_affine(coefficients, shown, truth.planes[chunk])
-        for method, prediction in predictions.items():
-            tallies[method].add(prediction, truth.planes[chunk, target], region[chunk])
+    size, tallies = slices_at_once(math.prod(drawn.shape[1:])), {}
+    for method, prediction in {MODEL: drawn, **truth.references.predictions(shown, target)}.items():
+        tallies[method] = Tally()
+        for start in range(0, len(drawn), size):
+            chunk = slice(start, start + size)
+            tallies[method].add(prediction[chunk], truth.planes[chunk, target], region[chunk])
     return tallies

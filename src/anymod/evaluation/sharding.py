@@ -44,7 +44,7 @@ def request_of(model: str | Path, cohort: Cohort, options: EvaluationOptions, co
     """Return what all shards must have in common."""
     left_out = {"device", "backend", "workers", "scheduler", "threads", "figures", "draws"}
     chosen = {each.name: getattr(options, each.name) for each in fields(options) if each.name not in left_out}
-    subjects = [[each.name, each.split, each.files] for each in cohort.subjects]
+    subjects = [[each.name, each.split, each.kind, each.files] for each in cohort.subjects]
     draws = options.draws.draws()
     return {"model": model_digest(Path(model)), "cohort": subjects, "options": chosen, "draws": draws, "shards": count}
 

@@ -30,7 +30,6 @@ from .mmhvae_settings import (
 from .references import (
     REFERENCES as REFERENCES,
     StoredReferences as StoredReferences,
-    patterns_of as patterns_of,
     read_references as read_references,
     write_references as write_references,
 )

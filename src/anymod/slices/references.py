@@ -1,30 +1,41 @@
-"""What the reference predictors need of training subjects: the units of scores, and moments of the images in these units."""
+"""What the reference predictors need of training subjects: the units of scores, and moments of the images, for each kind of subject."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anymod.core.regression import TrainingMoments
+from anymod.core.features import NEIGHBOURS, surroundings
+from anymod.core.regression import ReferenceMoments, TrainingMoments
 from anymod.progress import track
 from anymod.slices.score_units import ScoreUnits
 from anymod.slices.store import SliceCache
 
+SLICES_AT_ONCE = 16
+
 
 @dataclass(frozen=True)
 class References:
-    """Units of the scores, and moments of the training images in these units, both in the order of the slices' modalities."""
+    """Units of the scores, in the order of the slices' modalities, and what the reference predictors are fitted on."""
 
     units: ScoreUnits
-    moments: TrainingMoments
+    fitted: ReferenceMoments
 
     @classmethod
-    def fitted(cls, cache: SliceCache, subjects: Sequence[int]) -> References:
+    def of(cls, cache: SliceCache, subjects: Sequence[int], kinds: Sequence[str | None]) -> References:
         """Return the units that follow from the training subjects (indices), and the moments over all of their usable slices."""
         landmarks = [record.landmarks for record in cache.records]
-        units, moments = ScoreUnits.measured(landmarks, subjects), TrainingMoments(len(cache.modalities))
-        for subject in track(subjects, "fitting references", len(subjects)):
-            ranges = units.ranges(landmarks[subject])
-            for place in cache.usable(subject).tolist():
-                moments.add(*cache.scaled(subject, slice(place, place + 1), ranges))
-        return cls(units, moments)
+        units = ScoreUnits.measured(landmarks, subjects)
+        moments: dict[str | None, TrainingMoments] = {}
+        for subject, kind in track(list(zip(subjects, kinds, strict=True)), "fitting references", len(subjects)):
+            ranges, usable = units.ranges(landmarks[subject]), set(cache.usable(subject).tolist())
+            total = moments.setdefault(kind, TrainingMoments(len(cache.modalities)))
+            count = cache.slice_count(subject)
+            for start in range(0, count, SLICES_AT_ONCE):
+                first, last = max(0, start - NEIGHBOURS), min(count, start + SLICES_AT_ONCE + NEIGHBOURS)
+                planes, foreground = cache.scaled(subject, slice(first, last), ranges)
+                chosen = [place - first for place in range(start, start + SLICES_AT_ONCE) if place in usable]
+                if chosen:
+                    total.add(surroundings(planes, foreground)[:, chosen], foreground[chosen])
+        constants = dict(zip(cache.modalities, units.constants, strict=True))
+        return cls(units, ReferenceMoments(constants, moments, {kind: list(kinds).count(kind) for kind in moments}))

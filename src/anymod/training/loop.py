@@ -244,7 +244,9 @@ class Run:
 
     @cached_property
     def _references(self) -> References:
-        return References.fitted(self.cache, self.cache.of_split("train"))
+        places = self.cache.of_split("train")
+        kinds = [self.cohort.subject(self.cache.subjects[place]).kind for place in places]
+        return References.of(self.cache, places, kinds)
 
     def _write_model(self, quality: float | None) -> None:
         """Write the model folder, unless the recipe selects the best model and this one is not better."""

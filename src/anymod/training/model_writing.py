@@ -12,7 +12,6 @@ from anymod.models import (
     ModelModality,
     Network,
     StoredReferences,
-    patterns_of,
     save_model,
     write_references,
 )
@@ -78,15 +77,7 @@ def write_model(folder: Path, model: Network, finished: FinishedTraining) -> Non
         training=training,
     )
     write_typical(folder, [look for index in train if (look := cache.records[index].look) is not None])
-    stored = StoredReferences(
-        anymod=__version__,
-        cohort=cohort.name,
-        subjects=len(train),
-        modalities=cache.modalities,
-        constants=finished.references.units.constants,
-        patterns=patterns_of(finished.references.moments),
-    )
-    write_references(folder, stored)
+    write_references(folder, StoredReferences.of(cohort.name, finished.references.fitted))
     save_model(folder, model, description, card(description, len(train)))
 
 
