@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import yaml
 from asymmetric_heads import patient
 from phantom_cohort import make_recipe
 from tiny_models import save_tiny_model, tiny_model
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from anymod.cli import app
 from anymod.cohorts import Cohort, Modality, Subject, read_cohort, write_cohort
+from anymod.models import read_references
 from anymod.slices import CacheSettings, build_cache
 from anymod.slices.references import References
 from anymod.slices.typical import TYPICAL, read_typical
@@ -68,12 +70,17 @@ def test_a_calibrated_copy_knows_its_training_images(place: Path) -> None:
     assert "give --report or --cohort" in few.stderr
 
 
-def test_a_training_writes_the_same_file(place: Path, tmp_path: Path) -> None:
+def test_a_training_writes_the_same_files(place: Path, tmp_path: Path) -> None:
     cohort = read_cohort(place / "training")
     cache = build_cache(cohort, cohort.of_split("train"), SETTINGS, tmp_path / "cache")
-    references = References.fitted(cache, range(len(TRAINING)))
+    references = References.of(cache, range(len(TRAINING)), [None] * len(TRAINING))
     write_model(tmp_path / "model", tiny_model(), FinishedTraining(make_recipe(), cohort, cache, references, 1, None))
     assert (tmp_path / "model" / TYPICAL).read_bytes() == (place / "model" / TYPICAL).read_bytes()
+    trained, learnt = (yaml.safe_load((each / "model/model.yaml").read_text()) for each in (tmp_path, place))
+    assert trained["training"]["images"] == learnt["training"]["images"]
+    stored = read_references(place / "model")
+    assert stored is not None
+    assert (stored.modalities[:2], [each.subjects for each in stored.kinds]) == (("t1", "t2"), [len(TRAINING)])
 
 
 def test_slices_without_looks_are_made_again(place: Path, tmp_path: Path) -> None:

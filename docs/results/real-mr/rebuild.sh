@@ -4,12 +4,12 @@
 set -euo pipefail
 data=$1 out=$2
 here=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$out"
-# Split 0 takes part in nothing: the licence of brats2013-0001 forbids weights that ship.
-anymod prepare --raw "$data" --subject-from 'mr-*-contrasts/{subject}/*' --mask-pattern 'mr-*-contrasts/*/mask.nii.gz' \
-  --label-pattern 'mr-*-contrasts/*/seg.nii.gz' --pattern t1='mr-*-contrasts/*/t1.nii.gz' --pattern cet1='mr-*-contrasts/*/cet1.nii.gz' \
-  --pattern t2='mr-*-contrasts/*/t2.nii.gz' --pattern flair='mr-*-contrasts/*/flair.nii.gz' \
-  --split-list "$here/split.csv" --out "$out/cohort"
+mkdir -p "$out/raw"
+tail -n +2 "$here/split.csv" | while IFS=, read -r subject _; do  # DATA may hold other subjects
+  ln -sfn "$(realpath "$data"/mr-*-contrasts/"$subject")" "$out/raw/$subject"
+done
+anymod prepare --raw "$out/raw" --label-pattern '**/seg.nii.gz' --pattern t1='**/t1.nii.gz' --pattern cet1='**/cet1.nii.gz' \
+  --pattern t2='**/t2.nii.gz' --pattern flair='**/flair.nii.gz' --split-list "$here/split.csv" --out "$out/cohort"
 anymod evaluate --model "$here/model" --cohort "$out/cohort" --split test --mirror --out "$out/report"
 python "$here/errors.py" --cohort "$out/cohort" > "$out/errors.md"
 python "$here/lesions.py" --cohort "$out/cohort" --out "$out/pictures" > "$out/lesions.md"

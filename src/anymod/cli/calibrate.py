@@ -13,7 +13,8 @@ from anymod.configuration import option
 @dataclass(frozen=True)
 class Calibrate(Verb):
     """With --report, the copy knows the errors in a report of anymod evaluate; its standard deviations (anymod synthesize --samples)
-    include them. With --cohort, it knows what its training images look like, so that others are noticed; anymod train writes that too.
+    include them. With --cohort, it knows its training images: what they look like, so that others are noticed, and what the simple
+    predictors of anymod evaluate need. anymod train writes that, too.
 
     Example:
       anymod calibrate --model run/model --report report --out calibrated
@@ -36,7 +37,7 @@ class Calibrate(Verb):
     def run(self) -> None:
         """Write the copy and print what it knows."""
         if self.cohort is not None:
-            self._learn_typical(self.cohort)
+            self._learn_images(self.cohort)
         if self.report is not None:
             self._calibrate(self.report)
 
@@ -49,10 +50,10 @@ class Calibrate(Verb):
             lines.append(f"{shown}: " + ", ".join(f"{target} {error:.3f}" for target, error in errors.items()))
         print_result(calibration.model_dump(mode="json"), "\n".join(lines), as_json=self.json)
 
-    def _learn_typical(self, cohort: Path) -> None:
+    def _learn_images(self, cohort: Path) -> None:
         from anymod.cohorts import read_cohort
-        from anymod.synthesis.typical import learn_typical  # loads torch
+        from anymod.evaluation.training_images import learn_training_images  # loads torch
 
-        count = learn_typical(self.model, read_cohort(cohort), self.out, overwrite=self.overwrite)
-        text = f"{self.out} says what the images of {count} training subjects look like"
+        count = learn_training_images(self.model, read_cohort(cohort), self.out, overwrite=self.overwrite)
+        text = f"{self.out} knows the images of {count} training subjects"
         print_result({"subjects": count}, text, as_json=self.json)

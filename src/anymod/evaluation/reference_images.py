@@ -53,7 +53,7 @@ class ReferenceImages:
             if name in own:
                 images[:, known.index(name)] = gain * (planes[:, place] + 1) - 1
                 present[:, known.index(name)] = foreground[:, place]
-        inside: Array = foreground[usable].any(1)
+        inside = np.any(foreground[usable], axis=1)
         made = surroundings(images, present)[:, usable][:, inside] if known else np.empty((0, inside.sum()), np.float32)
         places = tuple(known.index(name) if name in own else None for name in constants)
         return cls(fitted.of_kind(kind), places, tuple(gains), inside, made)
