@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-from anymod.core.features import surroundings
+from anymod.core.features import slice_features, surroundings
 from anymod.core.regression import RIDGE, ReferenceMoments, Regression, TrainingMoments
 
 
-def draws(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-0.8, 0.8, shape).astype(np.float32)
+def draws(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 1.6 - 0.8
 
 
-def moments_of(
-    planes: np.ndarray, foreground: np.ndarray | None = None, slices: slice = slice(None)
-) -> TrainingMoments:
+def features(planes: Tensor) -> Tensor:
+    """Return the features (f, voxel) of slices that are all foreground."""
+    return slice_features(planes, torch.ones_like(planes, dtype=torch.bool)).transpose(0, 1).flatten(1)
+
+
+def moments_of(planes: Tensor, foreground: Tensor | None = None, slices: slice = slice(None)) -> TrainingMoments:
     """Return the moments of some of the slices (slice, modality, row, column)."""
-    inside = np.ones_like(planes, bool) if foreground is None else foreground
+    inside = torch.ones_like(planes, dtype=torch.bool) if foreground is None else foreground
     moments = TrainingMoments(planes.shape[1])
-    moments.add(surroundings(planes, inside)[:, slices], inside[slices])
+    moments.add(slice_features(planes, inside)[slices], inside[slices])
     return moments
 
 
@@ -34,15 +39,14 @@ def test_known_coefficients_are_recovered() -> None:
     fit = moments_of(images).affine(0b011, 2)
     np.testing.assert_allclose(coefficients(fit), [0.1, 0.5, -0.25], atol=1e-6)
     assert fit is not None
-    made = fit.predict(surroundings(images, np.ones_like(images, bool)))
-    np.testing.assert_allclose(made, images[:, 2], atol=1e-5)
+    torch.testing.assert_close(fit.predict(features(images)), images[:, 2].flatten(), atol=1e-5, rtol=0)
 
 
 def test_the_sums_of_several_batches_give_the_least_squares_solution_of_all_voxels() -> None:
     foreground, images = draws(4, 2, 6, 6, seed=1) > -0.5, draws(4, 2, 6, 6, seed=2)
     first, second = (moments_of(images, foreground, part) for part in (slice(0, 1), slice(1, 4)))
     both = foreground.all(1)
-    x, y = images[:, 0][both].astype(float), images[:, 1][both].astype(float)
+    x, y = images[:, 0][both].double().numpy(), images[:, 1][both].double().numpy()
     expected = np.linalg.lstsq(np.stack([np.ones_like(x), x], 1), y, rcond=None)[0]
     np.testing.assert_allclose(coefficients((first + second).affine(0b01, 1)), expected, rtol=1e-6)
 
@@ -51,13 +55,12 @@ def test_the_spatial_regression_is_the_ridge_solution_of_standardized_features()
     """Solved here as least squares with one more equation, sqrt(n RIDGE) w = 0, for each feature."""
     images = draws(3, 2, 8, 8)
     images[:, 1] = images[:, 0] ** 2 + 0.1 * images[:, 1]
-    made = surroundings(images, np.ones_like(images, bool))
     fit = moments_of(images).spatial(0b01, 1)
     assert fit is not None
-    features, target = made[list(fit.places)].reshape(len(fit.places), -1).T.astype(float), images[:, 1].ravel()
-    assert features.shape[1] == 8
-    means, deviations = features.mean(0), features.std(0)
-    rows = np.concatenate([(features - means) / deviations, np.sqrt(len(features) * RIDGE) * np.eye(8)])
+    made, target = features(images)[list(fit.places)].double().numpy().T, images[:, 1].flatten().double().numpy()
+    assert made.shape[1] == 8
+    means, deviations = made.mean(0), made.std(0)
+    rows = np.concatenate([(made - means) / deviations, np.sqrt(len(made) * RIDGE) * np.eye(8)])
     right = np.concatenate([target - target.mean(), np.zeros(8)])
     expected = np.linalg.lstsq(rows, right, rcond=None)[0] / deviations
     np.testing.assert_allclose(fit.coefficients, expected, rtol=1e-4, atol=1e-6)
@@ -65,13 +68,12 @@ def test_the_spatial_regression_is_the_ridge_solution_of_standardized_features()
 
 
 def test_the_spatial_regression_sees_what_the_affine_one_cannot() -> None:
-    images, blurred = draws(4, 2, 20, 20), np.ones((4, 2, 20, 20), bool)
-    images[:, 1] = 2 * surroundings(images, blurred)[2 * 4]  # the mean over 9 x 9 pixels
-    moments, made = moments_of(images), surroundings(images, blurred)
-    errors = []
+    images = draws(4, 2, 20, 20)
+    images[:, 1] = 2 * features(images)[2 * 4].reshape(4, 20, 20)  # the mean over 9 x 9 pixels
+    moments, errors = moments_of(images), []
     for fit in (moments.affine(0b01, 1), moments.spatial(0b01, 1)):
         assert fit is not None
-        errors.append(np.square(fit.predict(made) - images[:, 1]).mean())
+        errors.append((fit.predict(features(images)) - images[:, 1].flatten()).square().mean())
     assert errors[1] < 0.2 * errors[0]
 
 
@@ -85,7 +87,7 @@ def test_a_shown_target_is_its_own_best_predictor() -> None:
 
 
 def test_what_no_training_subject_has_together_cannot_be_fitted() -> None:
-    foreground = np.zeros((2, 3, 4, 4), bool)
+    foreground = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
     foreground[0, 0] = foreground[1, 1] = True  # nobody has both, nobody has the third
     moments = moments_of(draws(2, 3, 4, 4), foreground)
     assert moments.affine(0b01, 1) is None
@@ -95,7 +97,7 @@ def test_what_no_training_subject_has_together_cannot_be_fitted() -> None:
 
 
 def test_subjects_that_lack_an_image_still_count_for_the_others() -> None:
-    images, foreground = draws(2, 3, 8, 8), np.ones((2, 3, 8, 8), bool)
+    images, foreground = draws(2, 3, 8, 8), torch.ones(2, 3, 8, 8, dtype=torch.bool)
     images[:, 1] = 0.2 + 0.5 * images[:, 0]
     foreground[0, 2] = False
     both = moments_of(images, foreground)
@@ -110,13 +112,12 @@ def test_a_constant_input_does_not_upset_the_solver() -> None:
     moments = moments_of(images)
     for fit in (moments.affine(0b01, 1), moments.spatial(0b01, 1)):
         assert fit is not None
-        made = fit.predict(surroundings(images, np.ones_like(images, bool)))
-        assert made.mean() == pytest.approx(float(images[:, 1].mean()), abs=1e-5)
+        assert float(fit.predict(features(images)).mean()) == pytest.approx(float(images[:, 1].mean()), abs=1e-5)
 
 
 def test_predictions_stay_in_the_range_of_images() -> None:
     fit = Regression((0,), 0.0, np.array([5.0]))
-    assert fit.predict(np.array([[-1.0, 0.1, 1.0]], np.float32)).tolist() == [-1.0, 0.5, 1.0]
+    assert fit.predict(torch.tensor([[-1.0, 0.1, 1.0]])).tolist() == [-1.0, 0.5, 1.0]
 
 
 def test_a_kind_of_subjects_is_fitted_on_its_own_and_on_those_without_a_kind() -> None:
@@ -127,3 +128,13 @@ def test_a_kind_of_subjects_is_fitted_on_its_own_and_on_those_without_a_kind() -
     sums = each["a"].sums[1] + each[None].sums[1]
     np.testing.assert_array_equal(fitted.of_kind("a").sums[1], sums)
     assert ReferenceMoments({"t1": 0.5}, {"a": each["a"]}, {"a": 1}).of_kind("b").sums == {}
+
+
+def test_targets_that_differ_from_the_inputs_have_rows_of_their_own() -> None:
+    images, targets = draws(2, 2, 1, 6, 6), draws(2, 2, 6, 6, seed=1)
+    targets[:, 1] = 0.3 - 0.5 * images[:, 0, 0]
+    inside = torch.ones_like(images, dtype=torch.bool)
+    moments = TrainingMoments(2, distances=False, targets_apart=True)
+    moments.add(torch.cat([surroundings(images, inside), targets], dim=1), inside[:, :, 0])
+    np.testing.assert_allclose(coefficients(moments.affine(0b01, 1)), [0.3, -0.5], atol=1e-6)
+    assert moments.mean(1) == pytest.approx(float(targets[:, 1].mean()))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 from tiny_models import save_tiny_model, write_tiny_cohort
+from torch import Tensor
 
-from anymod.core.features import surroundings
+from anymod.core.features import slice_features
 from anymod.core.regression import ReferenceMoments, TrainingMoments
 from anymod.evaluation import EvaluationOptions, evaluate
 from anymod.evaluation.reference_images import AFFINE, MEAN_IMAGE, SPATIAL, ReferenceImages
@@ -17,32 +18,30 @@ from anymod.evaluation.reference_images import AFFINE, MEAN_IMAGE, SPATIAL, Refe
 ALL = ("t1", "t2", "flair")
 
 
-def images(modalities: int, seed: int) -> np.ndarray:
+def images(modalities: int, seed: int) -> Tensor:
     """Return two slices whose last modality follows from the first and its square."""
-    made = np.random.default_rng(seed).uniform(-0.7, 0.1, (2, modalities, 9, 8)).astype(np.float32)
+    made = torch.rand(2, modalities, 9, 8, generator=torch.Generator().manual_seed(seed)) * 0.8 - 0.7
     made[:, -1] = made[:, 0] ** 2 + 0.3 * made[:, 0]
     return made
 
 
 def test_in_other_units_and_order_the_same_images_are_made() -> None:
-    training, planes, inside = images(2, 0), images(2, 1), np.ones((2, 2, 9, 8), bool)
+    training, planes, inside = images(2, 0), images(2, 1), torch.ones(2, 2, 9, 8, dtype=torch.bool)
     moments = TrainingMoments(2)
-    moments.add(surroundings(training, inside), inside)
+    moments.add(slice_features(training, inside), inside)
     own = {"t1": 0.4, "t2": 0.2}
     fitted = ReferenceMoments(own, {None: moments}, {None: 1})
     expected = ReferenceImages.of(fitted, None, own, planes, inside, [0, 1]).predictions(0b01, 1)
     assert list(expected) == [MEAN_IMAGE, AFFINE, SPATIAL]
-    assert (
-        np.square(expected[SPATIAL].numpy() - planes[:, 1]).mean()
-        < np.square(expected[AFFINE].numpy() - planes[:, 1]).mean()
-    )
+    errors = {name: float((image - planes[:, 1]).square().mean()) for name, image in expected.items()}
+    assert errors[SPATIAL] < errors[AFFINE] < errors[MEAN_IMAGE]
     # Twice the constant is twice the distance to the dark end; the scores know another modality.
     constants = {"t2": 0.3, "pd": 0.5, "t1": 0.2}
-    other = np.stack([1.5 * (planes[:, 1] + 1) - 1, planes[:, 0], 0.5 * (planes[:, 0] + 1) - 1], 1)
-    turned = np.ones_like(other, bool)
+    other = torch.stack([1.5 * (planes[:, 1] + 1) - 1, planes[:, 0], 0.5 * (planes[:, 0] + 1) - 1], dim=1)
+    turned = torch.ones_like(other, dtype=torch.bool)
     made = ReferenceImages.of(fitted, None, constants, other, turned, [0, 1])
     for method, image in made.predictions(0b100, 0).items():
-        np.testing.assert_allclose(image, 1.5 * (expected[method] + 1) - 1, atol=1e-5)
+        torch.testing.assert_close(image, 1.5 * (expected[method] + 1) - 1, atol=1e-5, rtol=0)
     assert list(made.predictions(0b010, 0)) == [MEAN_IMAGE]  # nothing is known about images of pd
     assert made.predictions(0b001, 1) == {}
 

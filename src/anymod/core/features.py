@@ -5,48 +5,73 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, uniform_filter
+import torch
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from anymod.arrays import Array
+from anymod.types import Images
 
-BOXES = ((1, 3, 3), (1, 9, 9), (3, 21, 21))  # slices, rows, columns
-NEIGHBOURS = 1  # slices on each side that the widest box sees
+BOXES = (3, 9)  # pixels
+SLAB = 21  # pixels, over the slice and its neighbours
+NEIGHBOURS = 1  # on each side
+POWERS_AND_MEANS = 3 + len(BOXES) + 1  # features of one modality
 FAR = 20  # pixels that make a distance of 1
-EMPTY = 1e-3  # share of a box below which it holds no foreground: one voxel of the widest is 7e-4
-KINDS = 5 + len(BOXES)  # for each modality: value, square, cube, means, distance, its square
+EMPTY = 1e-6  # keeps the mean of an empty box finite
 
 
-def needed_modalities(count: int) -> list[int]:
-    """Return, for each feature of `count` modalities, a bit mask of those that it is made of; the first `count` are their values."""
-    pairs = [1 << first | 1 << second for first, second in combinations(range(count), 2)]
-    return [1 << modality for modality in range(count)] * KINDS + pairs
+def needed_modalities(count: int, *, distances: bool = True) -> list[int]:
+    """Return, for each feature of `count` modalities, a bit mask of those that it is made of; the first `count` are their values.
 
-
-def surroundings(planes: Array, foreground: Array) -> Array:
-    """Return the features (f, slice, row, column) of neighbouring slices and their foreground (slice, modality, row, column).
-
-    For each modality: its value, square and cube, means over boxes within the foreground, and the distance to the background of the slice;
-    for each pair of modalities the product of their values. Outside of a modality's foreground its features are arbitrary.
+    The features are those of `surroundings`, then those of `border_distances`.
     """
-    inside = foreground.swapaxes(0, 1)
-    here = np.where(inside, planes.swapaxes(0, 1), 0).astype(np.float32)
-    distance = np.array([[_distance(plane) for plane in modality] for modality in inside], np.float32) / FAR
-    pairs = combinations(range(len(here)), 2)
-    products = [here[first] * here[second] for first, second in pairs]
-    means = [_mean(here, inside, box) for box in BOXES]
-    features = np.concatenate([here, here**2, here**3, *means, distance, distance**2])
-    return np.concatenate([features, products]) if products else features
+    each = [1 << modality for modality in range(count)]
+    pairs = [1 << first | 1 << second for first, second in combinations(range(count), 2)]
+    return each * POWERS_AND_MEANS + pairs + (each * 2 if distances else [])
 
 
-def _mean(values: Array, inside: Array, box: tuple[int, int, int]) -> Array:
-    """Return the mean over the foreground in a box around each voxel, 0 where there is none."""
-    sums, shares = (
-        np.stack([uniform_filter(each, box, np.float32, mode="constant") for each in images])
-        for images in (values, inside.astype(np.float32))
-    )
-    return np.divide(sums, shares, out=np.zeros_like(sums), where=shares > EMPTY / 2)
+def surroundings(images: Images, inside: Tensor) -> Tensor:
+    """Return the features (b, f, h, w) of the middle slices of images and their foreground (bool), both (b, m, c, h, w).
+
+    For each modality: its value, square and cube, and means over boxes within the foreground, the widest with one neighbour on each side;
+    for each pair of modalities the product of their values. Outside of a modality's foreground its features are arbitrary but finite.
+    """
+    middle = images.shape[2] // 2
+    near = slice(max(0, middle - NEIGHBOURS), middle + NEIGHBOURS + 1)
+    values, weights = torch.where(inside, images, 0.0), inside.to(images.dtype)
+    here = values[:, :, middle]
+    means = [_mean(here, weights[:, :, middle], width) for width in BOXES]
+    means.append(_mean(values[:, :, near].sum(2), weights[:, :, near].sum(2), SLAB))
+    pairs = combinations(range(here.shape[1]), 2)
+    products = [here[:, [first]] * here[:, [second]] for first, second in pairs]
+    return torch.cat([here, here**2, here**3, *means, *products], dim=1)
 
 
-def _distance(inside: Array) -> Array:
-    """Return the distance of each pixel to the background; beyond the edge of a slice is background."""
-    return np.asarray(distance_transform_edt(np.pad(inside, 1)))[1:-1, 1:-1]
+def border_distances(inside: Tensor) -> Tensor:
+    """Return each foreground's (b, m, h, w) distances to the background of the slice, then their squares: (b, 2 m, h, w)."""
+    planes = np.pad(inside.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)))  # beyond the edge of a slice is background
+    distances = [[distance_transform_edt(plane)[1:-1, 1:-1] for plane in row] for row in planes]
+    found = torch.from_numpy(np.array(distances, np.float32).reshape(inside.shape)) / FAR
+    return torch.cat([found, found**2], dim=1)
+
+
+def _mean(values: Tensor, weights: Tensor, width: int) -> Tensor:
+    return _box(values, width) / (_box(weights, width) + EMPTY)
+
+
+def _box(planes: Tensor, width: int) -> Tensor:
+    along_rows = avg_pool2d(planes, (width, 1), stride=1, padding=(width // 2, 0))
+    return avg_pool2d(along_rows, (1, width), stride=1, padding=(0, width // 2))
+
+
+def slice_features(planes: Tensor, foreground: Tensor) -> Tensor:
+    """Return all features (slice, f, row, column) of neighbouring slices and their foreground, both (slice, modality, row, column)."""
+    windows = [_with_neighbours(each, empty) for each, empty in ((planes, -1.0), (foreground, False))]
+    return torch.cat([surroundings(*windows), border_distances(foreground)], dim=1)
+
+
+def _with_neighbours(slices: Tensor, empty: float | bool) -> Tensor:
+    """Return (slice, modality, 1 + 2 NEIGHBOURS, row, column), empty beyond the first and the last slice."""
+    beyond = torch.full_like(slices[:NEIGHBOURS], empty)
+    padded = torch.cat([beyond, slices, beyond])
+    return torch.stack([padded[shift : shift + len(slices)] for shift in range(1 + 2 * NEIGHBOURS)], dim=2)

@@ -7,11 +7,12 @@ whose foreground contains the voxel. A regression from a subset adds the pattern
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 
 import numpy as np
+from torch import Tensor
 
 from anymod.arrays import Array
 from anymod.core.features import needed_modalities
@@ -19,6 +20,8 @@ from anymod.core.subsets import positions
 
 RIDGE = 0.01
 """Added to the variance of standardized features, which nearly repeat one another: +0.65 dB in cross-validation on 11 subjects."""
+
+CONSTANT = 1e-5  # of its mean: a feature that varies less, in single precision, says nothing
 
 
 @dataclass(frozen=True)
@@ -29,49 +32,55 @@ class Regression:
     intercept: float
     coefficients: Array
 
-    def predict(self, features: Array) -> Array:
-        """Return predictions (...), clipped to [-1, 1], from features (f, ...)."""
-        made = np.full(features.shape[1:], self.intercept, np.float32)
-        for place, coefficient in zip(self.places, self.coefficients, strict=True):
-            made += np.float32(coefficient) * features[place]
-        return made.clip(-1, 1)
+    def predict(self, features: Tensor) -> Tensor:
+        """Return predictions (n), clipped to [-1, 1], from features (f, n)."""
+        return (features.new_tensor(self.coefficients) @ features[list(self.places)] + self.intercept).clamp(-1, 1)
 
 
 @dataclass
 class TrainingMoments:
     """Sums over the foreground voxels of the training subjects.
 
-    `sums` maps a pattern (bit m: the voxel is foreground of modality m) to the matrix (1 + F, 1 + F) of summed products of 1 and the
-    features of `anymod.core.features`, of which the first are the M scaled images; 0 for whatever needs a modality out of the pattern.
+    `sums` maps a pattern (bit m: the voxel is foreground of modality m) to the matrix (1 + F, 1 + F) of summed products of 1 and F rows of
+    numbers, each made of the modalities in `needs` (bit masks): features of `anymod.core.features`, of which the first are the M scaled
+    images, and, if they differ from these, the M targets last. It is 0 for whatever needs a modality out of the pattern.
     """
 
     modality_count: int
     sums: dict[int, Array] = field(default_factory=dict)
+    distances: bool = True
+    targets_apart: bool = False
 
-    def add(self, features: Array, foreground: Array) -> None:
-        """Add the voxels of some slices: features (f, slice, row, column) and foreground (bool) (slice, modality, row, column)."""
-        inside = foreground.swapaxes(0, 1).reshape(self.modality_count, -1)
-        values, needs = features.reshape(len(features), -1), np.array(needed_modalities(self.modality_count))
+    @property
+    def needs(self) -> list[int]:
+        """For each row, the modalities that it is made of."""
+        targets = [1 << place for place in range(self.modality_count)] if self.targets_apart else []
+        return needed_modalities(self.modality_count, distances=self.distances) + targets
+
+    def add(self, rows: Tensor, foreground: Tensor) -> None:
+        """Add the voxels of some slices: their rows (slice, f, row, column) and foreground (bool) (slice, modality, row, column)."""
+        values, inside = (each.transpose(0, 1).flatten(1).numpy() for each in (rows, foreground))
+        needs = np.array(self.needs)
         patterns = (inside * (1 << np.arange(self.modality_count))[:, None]).sum(0)
         for pattern in np.unique(patterns[patterns > 0]).tolist():
-            rows = np.flatnonzero(needs & ~pattern == 0)
-            chosen = values[np.ix_(rows, np.flatnonzero(patterns == pattern))].astype(np.float64)
+            known = np.flatnonzero(needs & ~pattern == 0)
+            chosen = values[np.ix_(known, np.flatnonzero(patterns == pattern))].astype(np.float64)
             moments = np.concatenate([np.ones((1, chosen.shape[1])), chosen])
-            places = np.concatenate([[0], 1 + rows])
+            places = np.concatenate([[0], 1 + known])
             total = self.sums.setdefault(pattern, np.zeros((1 + len(needs),) * 2))
             total[np.ix_(places, places)] += moments @ moments.T
 
     def __add__(self, other: TrainingMoments) -> TrainingMoments:
         """Return the moments of both sets of subjects."""
-        zeros = np.zeros((1 + len(needed_modalities(self.modality_count)),) * 2)
+        zeros = np.zeros((1 + len(self.needs),) * 2)
         patterns = self.sums.keys() | other.sums.keys()
         sums = {each: self.sums.get(each, zeros) + other.sums.get(each, zeros) for each in patterns}
-        return TrainingMoments(self.modality_count, sums)
+        return replace(self, sums=sums)
 
     def mean(self, target: int) -> float | None:
         """Return the mean of a target over its foreground voxels; None if no training subject has it."""
         total = self._of(1 << target)
-        return None if total is None else float(total[0, 1 + target] / total[0, 0])
+        return None if total is None else float(total[0, self._target(target)] / total[0, 0])
 
     def affine(self, shown: int, target: int) -> Regression | None:
         """Return the least-squares regression on the values of the shown modalities (a bit mask); None without training voxels.
@@ -82,7 +91,7 @@ class TrainingMoments:
 
     def spatial(self, shown: int, target: int) -> Regression | None:
         """Return the ridge regression on all features of the shown modalities, fitted to the same voxels as `affine`."""
-        needs = np.array(needed_modalities(self.modality_count))
+        needs = np.array(needed_modalities(self.modality_count, distances=self.distances))
         return self._regression(shown, target, np.flatnonzero(needs & ~shown == 0).tolist(), RIDGE)
 
     def _regression(self, shown: int, target: int, places: Sequence[int], ridge: float) -> Regression | None:
@@ -93,12 +102,14 @@ class TrainingMoments:
         means = total[0] / total[0, 0]
         covariance = total / total[0, 0] - np.outer(means, means)
         deviations = np.sqrt(np.diag(covariance)[rows].clip(min=0))
-        deviations[deviations < np.finfo(np.float32).eps * np.abs(means[rows])] = 1.0  # a constant feature says nothing
-        deviations[deviations == 0] = 1.0
+        deviations[deviations <= CONSTANT * np.abs(means[rows])] = 1.0
         normal = covariance[np.ix_(rows, rows)] / np.outer(deviations, deviations) + ridge * np.eye(len(rows))
-        right = covariance[rows, 1 + target] / deviations
+        right = covariance[rows, self._target(target)] / deviations
         coefficients = np.linalg.lstsq(normal, right, rcond=None)[0] / deviations
-        return Regression(tuple(places), float(means[1 + target] - coefficients @ means[rows]), coefficients)
+        return Regression(tuple(places), float(means[self._target(target)] - coefficients @ means[rows]), coefficients)
+
+    def _target(self, place: int) -> int:
+        return 1 + place if not self.targets_apart else 1 + len(self.needs) - self.modality_count + place
 
     def _of(self, needed: int) -> Array | None:
         """Return the sums over all voxels that are foreground of every modality in `needed` (a bit mask)."""

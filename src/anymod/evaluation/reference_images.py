@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from anymod.arrays import Array
-from anymod.core.features import surroundings
+from anymod.core.features import slice_features
 from anymod.core.regression import ReferenceMoments, TrainingMoments
 from anymod.core.subsets import positions
 
@@ -28,8 +26,8 @@ class ReferenceImages:
     moments: TrainingMoments
     places: tuple[int | None, ...]
     gains: tuple[float, ...]
-    inside: Array
-    features: Array
+    inside: Tensor
+    features: Tensor
 
     @classmethod
     def of(
@@ -37,8 +35,8 @@ class ReferenceImages:
         fitted: ReferenceMoments,
         kind: str | None,
         constants: Mapping[str, float],
-        planes: Array,
-        foreground: Array,
+        planes: Tensor,
+        foreground: Tensor,
         usable: Sequence[int],
     ) -> ReferenceImages:
         """Return those of all slices of a subject of a kind (slice, modality, row, column), of which `usable` are predicted.
@@ -48,24 +46,27 @@ class ReferenceImages:
         own, known = fitted.constants, list(fitted.constants)
         gains = [own.get(name, constant) / constant for name, constant in constants.items()]
         shape = (len(planes), len(known), *planes.shape[2:])
-        images, present = np.full(shape, -1, np.float32), np.zeros(shape, bool)
+        images, present = torch.full(shape, -1.0), torch.zeros(shape, dtype=torch.bool)
         for place, (name, gain) in enumerate(zip(constants, gains, strict=True)):
             if name in own:
                 images[:, known.index(name)] = gain * (planes[:, place] + 1) - 1
                 present[:, known.index(name)] = foreground[:, place]
-        inside = np.any(foreground[usable], axis=1)
-        made = surroundings(images, present)[:, usable][:, inside] if known else np.empty((0, inside.sum()), np.float32)
+        inside = foreground[usable].any(1)
+        made = (
+            slice_features(images, present)[usable] if known else planes.new_empty((len(inside), 0, *inside.shape[1:]))
+        )
+        features = made.transpose(0, 1)[:, inside]
         places = tuple(known.index(name) if name in own else None for name in constants)
-        return cls(fitted.of_kind(kind), places, tuple(gains), inside, made)
+        return cls(fitted.of_kind(kind), places, tuple(gains), inside, features)
 
     def predictions(self, shown: int, target: int) -> dict[str, Tensor]:
         """Return the images (slice, row, column) of each predictor from a subset (a bit mask), without those that cannot be fitted."""
         places, place = [self.places[each] for each in positions(shown)], self.places[target]
         if place is None:
             return {}
-        found: dict[str, Array] = {}
+        found: dict[str, Tensor] = {}
         if (mean := self.moments.mean(place)) is not None:
-            found[MEAN_IMAGE] = np.full(self.features.shape[1:], mean, np.float32)
+            found[MEAN_IMAGE] = torch.full(self.features.shape[1:], mean)
         known = [each for each in places if each is not None]
         if len(known) == len(places):
             mask = sum(1 << each for each in known)
@@ -73,7 +74,7 @@ class ReferenceImages:
             found |= {name: fit.predict(self.features) for name, fit in fits.items() if fit is not None}
         return {name: self._scored(values, target) for name, values in found.items()}
 
-    def _scored(self, values: Array, target: int) -> Tensor:
-        image = np.full(self.inside.shape, -1, np.float32)
-        image[self.inside] = ((values + 1) / self.gains[target] - 1).clip(-1, 1)
-        return torch.from_numpy(image)
+    def _scored(self, values: Tensor, target: int) -> Tensor:
+        image = torch.full(self.inside.shape, -1.0)
+        image[self.inside] = ((values + 1) / self.gains[target] - 1).clamp(-1, 1)
+        return image

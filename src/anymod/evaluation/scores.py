@@ -106,12 +106,14 @@ class _Truth:
     def of(cls, reading: Reading, references: References, subject: int) -> _Truth:
         cache, record, usable = reading.cache, reading.cache.records[subject], reading.cache.usable(subject)
         every = slice(0, cache.slice_count(subject))
-        planes, foreground = cache.scaled(subject, every, references.units.ranges(record.landmarks))
+        planes, foreground = map(
+            torch.from_numpy, cache.scaled(subject, every, references.units.ranges(record.landmarks))
+        )
         most = int(np.argmax(np.array(record.union_fractions)[usable]))
         constants = dict(zip(cache.modalities, references.units.constants, strict=True))
         kind = reading.cohort.subject(cache.subjects[subject]).kind
         made = ReferenceImages.of(references.fitted, kind, constants, planes, foreground, usable.tolist())
-        return cls(torch.from_numpy(planes[usable]), torch.from_numpy(foreground[usable]), usable.tolist(), most, made)
+        return cls(planes[usable], foreground[usable], usable.tolist(), most, made)
 
 
 def score_subject(reading: Reading, subject: int) -> Scored:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anymod.core.features import NEIGHBOURS, surroundings
+import torch
+
+from anymod.core.features import NEIGHBOURS, slice_features
 from anymod.core.regression import ReferenceMoments, TrainingMoments
 from anymod.progress import track
 from anymod.slices.score_units import ScoreUnits
@@ -33,9 +35,10 @@ class References:
             count = cache.slice_count(subject)
             for start in range(0, count, SLICES_AT_ONCE):
                 first, last = max(0, start - NEIGHBOURS), min(count, start + SLICES_AT_ONCE + NEIGHBOURS)
-                planes, foreground = cache.scaled(subject, slice(first, last), ranges)
+                scaled = cache.scaled(subject, slice(first, last), ranges)
+                planes, foreground = map(torch.from_numpy, scaled)
                 chosen = [place - first for place in range(start, start + SLICES_AT_ONCE) if place in usable]
                 if chosen:
-                    total.add(surroundings(planes, foreground)[:, chosen], foreground[chosen])
+                    total.add(slice_features(planes, foreground)[chosen], foreground[chosen])
         constants = dict(zip(cache.modalities, units.constants, strict=True))
         return cls(units, ReferenceMoments(constants, moments, {kind: list(kinds).count(kind) for kind in moments}))
