@@ -34,7 +34,7 @@ def help_of(name: str) -> str:
 
 
 def test_the_verbs_are_these_in_the_order_of_use() -> None:
-    listed = "info demo simulate prepare check train synthesize impute evaluate calibrate export import-weights"
+    listed = "info demo simulate prepare check train synthesize impute evaluate crossvalidate calibrate export import-weights"
     text = CliRunner().invoke(app, ["--help"]).stdout.partition("Commands:\n")[2]
     assert re.findall(r"^  ([a-z-]+)  ", text, re.MULTILINE) == list(COMMANDS) == listed.split()
 

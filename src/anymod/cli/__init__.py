@@ -36,6 +36,7 @@ SUMMARIES = {
     "synthesize": "Synthesize the missing images of one subject.",
     "impute": "Synthesize the missing images of a whole cohort.",
     "evaluate": "Score a model on a cohort and compare it with simple predictors.",
+    "crossvalidate": "Train and score each fold of a cohort.",
     "calibrate": "Calibrate a model's uncertainty on subjects it has not seen.",
     "export": "Write a model as one graph for programs without torch.",
     "import-weights": "Make a model folder from the paper's published weights.",

@@ -119,7 +119,7 @@ class TrainingMoments:
 
 @dataclass(frozen=True)
 class ReferenceMoments:
-    """Moments of the training images and numbers of subjects, for each kind of subject (None: not told).
+    """Moments of the training images and numbers of subjects, for each kind of subject (None: not known).
 
     `constants` names the modalities of the moments, in order, and gives the constants of their units.
     """

@@ -53,7 +53,7 @@ def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = F
     """
     folder = find_model(model)
     _, description = load_model(folder)  # checks that the folder is complete and unaltered
-    facts, rows = _read_report(report)
+    facts, rows = read_report(report)
     _check_modalities(description, rows, report)
     with _reading(report):
         calibration = calibration_of(facts, rows)
@@ -106,7 +106,7 @@ def _in_order(shown: str, description: ModelDescription) -> str:
     return description.subset_name(parse_subset(shown, description.names))
 
 
-def _read_report(report: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+def read_report(report: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Return the content of `summary.json` and the rows of `scores.csv`; raise ReportError for another protocol or version of it."""
     with _reading(report):
         facts = json.loads(read_text(report / "summary.json"))
