@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from anymod.cohorts import Cohort, Subject
 from anymod.core.regression import ReferenceMoments
 from anymod.errors import ConfigurationError
+from anymod.evaluation.lesions import LesionScore
 from anymod.evaluation.options import EvaluationOptions
 from anymod.evaluation.scores import Example, Reading, Score, score_subject
 from anymod.evaluation.subjects import (
@@ -73,7 +74,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a model on a split, one example per subject, and on which subjects the references were fitted.
+    """The scores of a model on a split and of the lesions there, one example per subject, and on which subjects the references were fitted.
 
     `constants` are those of the units of the scores, `factors` says for each subject and target how many units of the model's images one
     unit of the scores is, and `fingerprints` holds the content fingerprints of each subject's images.
@@ -86,6 +87,7 @@ class Evaluation:
     constants: dict[str, float] = field(default_factory=dict)
     factors: dict[str, dict[str, float]] = field(default_factory=dict)
     fingerprints: dict[str, dict[str, str]] = field(default_factory=dict)
+    lesions: list[LesionScore] = field(default_factory=list)
 
     @property
     def spacing_mm(self) -> float:
@@ -145,6 +147,7 @@ def evaluate(
         dict(zip(cache.modalities, constants, strict=True)),
         {each.example.subject: each.factors for each in found.results},
         {example.subject: cache.fingerprints_of(example.subject) for example in examples},
+        [lesion for each in found.results for lesion in each.lesions],
     )
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from anymod.core.fidelity import DATA_RANGE
+from anymod.evaluation.lesions import BRIGHT, RING_MM, VISIBLE, lesion_table
 from anymod.evaluation.protocol import PROTOCOL_VERSION, Evaluation
 from anymod.evaluation.reference_images import MEAN_IMAGE
-from anymod.evaluation.scores import MODEL
+from anymod.evaluation.scores import METHODS, MODEL
 from anymod.evaluation.summary import ALL, METRICS, SummaryLine, differences, summarize
 from anymod.evaluation.tally import SCALES
 from anymod.figures.examples import Case, draw_example, draw_extremes
@@ -31,6 +32,8 @@ def write_report(evaluation: Evaluation, folder: Path, *, figures: int) -> dict[
     rows = [_as_row(line) for line in lines]
     write_rows(folder / "scores.csv", [asdict(score) for score in evaluation.scores])
     write_rows(folder / "summary.csv", rows)
+    if evaluation.lesions:
+        write_rows(folder / "lesions.csv", [asdict(lesion) for lesion in evaluation.lesions])
     write_text(folder / "summary.md", summary_text(evaluation, lines))
     facts = {**evaluation.origin.facts(evaluation.scores), "references_fitted_on": evaluation.training}
     content = {"protocol": "standard", **facts, **_scale_facts(evaluation), "summary": json_rows(rows)}
@@ -102,7 +105,18 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
             parts += [f"## {title}", "", _overall_text(evaluation, chosen), ""]
             parts += ["### By target, over all shown subsets", "", _table(_select(chosen, overall=False)), ""]
             parts += ["### By shown subset", "", _table([line for line in chosen if line.shown != ALL]), ""]
+    if evaluation.lesions:
+        parts += ["## Lesions in hidden targets", "", *_lesion_text(evaluation), ""]
     return "\n".join(parts)
+
+
+def _lesion_text(evaluation: Evaluation) -> list[str]:
+    text = (
+        f"Inside the label map and up to {RING_MM:g} mm around it. Error inside is the root mean squared error. Sign and"
+        f" contrast-to-noise count where the truth and a shown image display the lesion with a contrast-to-noise ratio of {VISIBLE:g}"
+        f" or more. Bright voxels are {BRIGHT:g} standard deviations above the true surroundings."
+    )
+    return [text, "", lesion_table(evaluation.lesions, METHODS, evaluation.origin.options.seed)]
 
 
 def _constants_text(evaluation: Evaluation) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from anymod.cohorts import Cohort, read_subject_images
 from anymod.core.subsets import non_empty_subsets, positions, subset_name
+from anymod.evaluation.lesions import Lesion, LesionScore
 from anymod.evaluation.predictions import Drawing, score_grid
 from anymod.evaluation.reference_images import AFFINE, MEAN_IMAGE, SPATIAL, ReferenceImages
 from anymod.evaluation.tally import Tally
@@ -81,9 +82,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of one subject, its slice with the most foreground as an example, and for each target the model's units per unit of score."""
+    """Scores of one subject and of its lesions, its slice with the most foreground, and each target's model units per unit of score."""
 
     scores: list[Score]
+    lesions: list[LesionScore]
     example: Example
     factors: dict[str, float]
 
@@ -101,6 +103,7 @@ class _Truth:
     shown_most: int
     """Place of the slice with the most foreground."""
     references: ReferenceImages
+    lesion: Lesion
 
     @classmethod
     def of(cls, reading: Reading, references: References, subject: int) -> _Truth:
@@ -113,7 +116,9 @@ class _Truth:
         constants = dict(zip(cache.modalities, references.units.constants, strict=True))
         kind = reading.cohort.subject(cache.subjects[subject]).kind
         made = ReferenceImages.of(references.fitted, kind, constants, planes, foreground, usable.tolist())
-        return cls(planes[usable], foreground[usable], usable.tolist(), most, made)
+        spacing_mm = cache.settings.spacing_mm or reading.synthesizer.description.spacing_mm
+        lesion = Lesion.of(torch.from_numpy(cache.label(subject)), spacing_mm).at(usable.tolist())
+        return cls(planes[usable], foreground[usable], usable.tolist(), most, made, lesion)
 
 
 def score_subject(reading: Reading, subject: int) -> Scored:
@@ -139,6 +144,7 @@ def score_subject(reading: Reading, subject: int) -> Scored:
         {},
     )
     scores: list[Score] = []
+    lesions: list[LesionScore] = []
     subsets = list(dict.fromkeys(sum(1 << place for place in subset) for subset in reading.shown_of(subject)))
     for subset, drawn in drawing.from_subsets(subsets, reading.options):
         usable = torch.from_numpy(drawn[:, truth.slices])
@@ -146,23 +152,27 @@ def score_subject(reading: Reading, subject: int) -> Scored:
         region = truth.foreground[:, list(positions(shown))].any(1)
         usable = torch.where(region, usable, -1.0)
         name = subset_name(subset, every)
+        truly = [(truth.planes[:, place], truth.foreground[:, place]) for place in positions(shown)]
+        displayed = truth.lesion.displayed(*map(list, zip(*truly, strict=True)))
         example.predictions[name] = dict(zip(names, usable[:, truth.shown_most].clone().numpy(), strict=True))
         for target, place, image in zip(names, places, usable, strict=True):
-            for method, tally in _tallies(truth, shown, place, image).items():
+            kind: Literal["hidden", "shown"] = "shown" if shown >> place & 1 else "hidden"
+            counts = region & truth.foreground[:, place]
+            predictions = {MODEL: image, **truth.references.predictions(shown, place)}
+            for method, prediction in predictions.items():
+                about = (cache.subjects[subject], name, target, kind, method)
+                tally = _tally(prediction, truth.planes[:, place], counts)
                 if tally.voxels:
-                    kind: Literal["hidden", "shown"] = "shown" if shown >> place & 1 else "hidden"
-                    about = (cache.subjects[subject], name, target, kind, method)
                     scores.append(Score(*about, **tally.values()))  # type: ignore[arg-type]
-    return Scored(scores, example, dict(zip(names, drawing.factors(), strict=True)))
+                lesion = truth.lesion.score(about, prediction, truth.planes[:, place], counts, displayed)
+                lesions += [] if lesion is None else [lesion]
+    return Scored(scores, lesions, example, dict(zip(names, drawing.factors(), strict=True)))
 
 
-def _tallies(truth: _Truth, shown: int, target: int, drawn: Tensor) -> dict[str, Tally]:
-    """Return the tally of each method for one subset (a bit mask) and target (a place), both among the cohort's modalities."""
-    region = truth.foreground[:, list(positions(shown))].any(1) & truth.foreground[:, target]
-    size, tallies = slices_at_once(math.prod(drawn.shape[1:])), {}
-    for method, prediction in {MODEL: drawn, **truth.references.predictions(shown, target)}.items():
-        tallies[method] = Tally()
-        for start in range(0, len(drawn), size):
-            chunk = slice(start, start + size)
-            tallies[method].add(prediction[chunk], truth.planes[chunk, target], region[chunk])
-    return tallies
+def _tally(prediction: Tensor, truth: Tensor, region: Tensor) -> Tally:
+    """Return the tally of a predicted volume where it counts, all (slice, row, column)."""
+    tally, size = Tally(), slices_at_once(math.prod(truth.shape[1:]))
+    for start in range(0, len(truth), size):
+        chunk = slice(start, start + size)
+        tally.add(prediction[chunk], truth[chunk], region[chunk])
+    return tally

@@ -11,6 +11,7 @@ from typing import Any
 
 from anymod.cohorts import Cohort
 from anymod.errors import ConfigurationError, OutputError
+from anymod.evaluation.lesions import LesionScore
 from anymod.evaluation.options import EvaluationOptions
 from anymod.evaluation.protocol import Evaluation, Origin
 from anymod.evaluation.scores import Score
@@ -19,7 +20,7 @@ from anymod.reports.tables import json_rows
 from anymod.shards import Part, Shard, finish
 from anymod.synthesis.cohort import model_digest
 
-ELSEWHERE = ("scores", "examples", "origin")
+ELSEWHERE = ("scores", "examples", "origin", "lesions")
 """Fields of an evaluation that are kept in another form, or not at all: pictures need the images."""
 
 
@@ -37,7 +38,9 @@ def finish_evaluation(folder: Path, evaluation: Evaluation, request: dict[str, A
     """Write the exact scores of a shard, and what else its report is made of, into its folder."""
     rest = {each.name: getattr(evaluation, each.name) for each in fields(Evaluation) if each.name not in ELSEWHERE}
     scores = json_rows([asdict(score) for score in evaluation.scores])
-    finish(folder, request, subjects, {"scores": scores, "rest": rest, "backend": evaluation.origin.options.backend})
+    lesions = json_rows([asdict(lesion) for lesion in evaluation.lesions])
+    backend = evaluation.origin.options.backend
+    finish(folder, request, subjects, {"scores": scores, "lesions": lesions, "rest": rest, "backend": backend})
 
 
 def request_of(model: str | Path, cohort: Cohort, options: EvaluationOptions, count: int) -> dict[str, Any]:
@@ -68,7 +71,9 @@ def merged_evaluation(
     rest = parts[0].content["rest"]
     for part in parts[1:]:
         rest = {name: _joined(value, part.content["rest"][name], part.folder) for name, value in rest.items()}
-    return Evaluation(scores=scores, examples=[], origin=origin, **rest)
+    found = sorted((row for part in parts for row in part.content["lesions"]), key=lambda row: place[row["subject"]])
+    lesions = [LesionScore(**_with_nan(row)) for row in found]
+    return Evaluation(scores=scores, examples=[], origin=origin, lesions=lesions, **rest)
 
 
 def _with_nan(row: dict[str, Any]) -> dict[str, Any]:

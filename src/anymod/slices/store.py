@@ -149,6 +149,10 @@ class SliceCache:
             write_scaled(planes[place], raw[place], foreground[place], maps)
         return planes, foreground
 
+    def label(self, subject: int) -> Array:
+        """Return where a subject's label map is not 0, (slice, row, column); nowhere if it has none."""
+        return self._arrays_of(subject).label[0 : self.slice_count(subject)]
+
     def _arrays_of(self, subject: int) -> _SubjectArrays:
         if subject not in self._arrays:
             record = self.records[subject]
