@@ -9,6 +9,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 from small_models import MODALITIES, SMALL, make_batch, make_model, synthesize
+from tiny_models import tiny_description, tiny_model
 
 from anymod.errors import ModalityError, ModelFolderError
 from anymod.files import sha256
@@ -206,3 +207,11 @@ def test_weights_that_are_not_finite_are_refused(folder: Path, number: float) ->
     edit(folder, weights_sha256=sha256(folder / "weights.safetensors"))
     with pytest.raises(ModelFolderError, match=rf"broken weights in {folder}.*'{first}' holds numbers"):
         load_model(folder)
+
+
+def test_training_subjects_are_known_by_their_images_and_those_without_fingerprints_by_name() -> None:
+    training = {"cohort": "ours", "subjects": ["a", "b"], "images": {"a": ["1", "2"]}}
+    description = tiny_description(tiny_model(), training=training)
+    measured = {"a": ["9"], "b": ["8"], "c": ["2", "7"], "d": ["6"]}
+    assert description.trained_on("ours", measured) == ["b", "c"]  # c is the a of the training
+    assert description.trained_on("theirs", measured) == ["c"]

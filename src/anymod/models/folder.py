@@ -110,15 +110,14 @@ class ModelDescription(Settings):
     def trained_on(self, cohort: str, subjects: Mapping[str, Collection[str]]) -> list[str]:
         """Return which subjects the model was trained on, given the content fingerprints of each one's images.
 
-        A subject is recognized by any of its images, whatever it is called. A model of an earlier version knows no fingerprints; its
-        training subjects are recognized by the names of cohort and subject.
+        A subject is recognized by any of its images, whatever it is called. Training subjects of which the model knows no fingerprints, such
+        as those of a model of an earlier version, are recognized by the names of cohort and subject.
         """
-        images = self.training.get("images")
-        if images is None:
-            names = set(self.training.get("subjects", ())) if self.training.get("cohort") == cohort else set()
-            return [name for name in subjects if name in names]
+        images = self.training.get("images", {})
         known = {fingerprint for each in images.values() for fingerprint in each}
-        return [name for name, fingerprints in subjects.items() if not known.isdisjoint(fingerprints)]
+        same = self.training.get("cohort") == cohort
+        names = set(self.training.get("subjects", ())) - set(images) if same else set()
+        return [name for name, found in subjects.items() if name in names or not known.isdisjoint(found)]
 
     def scale(self) -> dict[str, Any]:
         """Return what decides the units of the model's images; models that have the same differ in their constants c_m at most."""
