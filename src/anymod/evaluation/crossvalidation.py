@@ -39,12 +39,11 @@ def cross_validate(
     options: EvaluationOptions,
     *,
     folds: Sequence[int] = (),
-    processes: int = 1,
 ) -> dict[Cell, dict[str, Mean]]:
     """Train and measure each fold that is not measured yet, then write and return the differences between model and references.
 
-    `out` gets `fold-K/run` (as of `train`) and `fold-K/report` (as of `evaluate`) for each fold, `scores.csv` and `summary.md` of all, and
-    `differences.csv`. The same call goes on where one was stopped. `folds` names some only.
+    `out` gets `fold-K/run` (as of `train`) and `fold-K/report` (as of `evaluate`) for each fold, `summary.md` and
+    `differences.csv`, both over all folds that are measured. The same call goes on where one was stopped. `folds` names some only.
 
     Raises CohortError if the cohort has no such folds, OutputError if a report in `out` was made with another model or other options.
     """
@@ -55,13 +54,13 @@ def cross_validate(
     if not chosen:
         remedy = "draw folds with `anymod prepare --folds`, or write fold numbers as splits"
         raise CohortError("no folds", cohort.root / "subjects.csv", "no split is a number", remedy)
-    scores = []
     for fold in chosen:
         logger.info("fold %d of %s", fold, ", ".join(map(str, there)))
         place, held = out / f"fold-{fold}", cohort.held_out(fold)
-        train(recipe, held, place / "run", resume=True, device=options.device, processes=processes)
+        train(recipe, held, place / "run", resume=True, device=options.device)
         _measure(place / "run/model", held, options, place / "report")
-        scores += _read_scores(place / "report")
+    reports = [out / f"fold-{fold}" / "report" for fold in there]
+    scores = [score for report in reports if report.exists() for score in _read_scores(report)]
     found = differences(scores, options.seed)
     write_rows(out / DIFFERENCES, [_as_row(cell, means) for cell, means in _ordered(found, cohort.modality_names)])
     write_text(out / "summary.md", summary_text(found, cohort, len({score.subject for score in scores})))

@@ -110,8 +110,8 @@ class ModelDescription(Settings):
     def trained_on(self, cohort: str, subjects: Mapping[str, Collection[str]]) -> list[str]:
         """Return which subjects the model was trained on, given the content fingerprints of each one's images.
 
-        A subject is recognized by any of its images, whatever it is called. Training subjects of which the model knows no fingerprints, such
-        as those of a model of an earlier version, are recognized by the names of cohort and subject.
+        A subject is recognized by any of its images, whatever it is called. Training subjects of which the model knows no fingerprints,
+        such as those of a model of an earlier version, are recognized by the names of cohort and subject.
         """
         images = self.training.get("images", {})
         known = {fingerprint for each in images.values() for fingerprint in each}
