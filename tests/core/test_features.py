@@ -31,9 +31,6 @@ def test_each_feature_names_the_modalities_that_it_needs() -> None:
         inside[:, modality] = False
         differs = (slice_features(planes, inside) != made).flatten(2).any(2)[0].tolist()
         assert differs == [bool(need >> modality & 1) for need in needs]
-    assert surroundings(planes[:, :, None], everywhere(planes[:, :, None])).shape[1] == len(
-        needed_modalities(3, distances=False)
-    )
 
 
 def test_the_first_features_are_powers_and_the_last_products() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anymod.core.features import slice_features, surroundings
+from anymod.core.features import slice_features
 from anymod.core.regression import RIDGE, ReferenceMoments, Regression, TrainingMoments
 
 
@@ -128,13 +128,3 @@ def test_a_kind_of_subjects_is_fitted_on_its_own_and_on_those_without_a_kind() -
     sums = each["a"].sums[1] + each[None].sums[1]
     np.testing.assert_array_equal(fitted.of_kind("a").sums[1], sums)
     assert ReferenceMoments({"t1": 0.5}, {"a": each["a"]}, {"a": 1}).of_kind("b").sums == {}
-
-
-def test_targets_that_differ_from_the_inputs_have_rows_of_their_own() -> None:
-    images, targets = draws(2, 2, 1, 6, 6), draws(2, 2, 6, 6, seed=1)
-    targets[:, 1] = 0.3 - 0.5 * images[:, 0, 0]
-    inside = torch.ones_like(images, dtype=torch.bool)
-    moments = TrainingMoments(2, distances=False, targets_apart=True)
-    moments.add(torch.cat([surroundings(images, inside), targets], dim=1), inside[:, :, 0])
-    np.testing.assert_allclose(coefficients(moments.affine(0b01, 1)), [0.3, -0.5], atol=1e-6)
-    assert moments.mean(1) == pytest.approx(float(targets[:, 1].mean()))

@@ -7,7 +7,7 @@ whose foreground contains the voxel. A regression from a subset adds the pattern
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
@@ -41,26 +41,17 @@ class Regression:
 class TrainingMoments:
     """Sums over the foreground voxels of the training subjects.
 
-    `sums` maps a pattern (bit m: the voxel is foreground of modality m) to the matrix (1 + F, 1 + F) of summed products of 1 and F rows of
-    numbers, each made of the modalities in `needs` (bit masks): features of `anymod.core.features`, of which the first are the M scaled
-    images, and, if they differ from these, the M targets last. It is 0 for whatever needs a modality out of the pattern.
+    `sums` maps a pattern (bit m: the voxel is foreground of modality m) to the matrix (1 + F, 1 + F) of summed products of 1 and the
+    features of `anymod.core.features`, of which the first are the M scaled images; 0 for whatever needs a modality out of the pattern.
     """
 
     modality_count: int
     sums: dict[int, Array] = field(default_factory=dict)
-    distances: bool = True
-    targets_apart: bool = False
 
-    @property
-    def needs(self) -> list[int]:
-        """For each row, the modalities that it is made of."""
-        targets = [1 << place for place in range(self.modality_count)] if self.targets_apart else []
-        return needed_modalities(self.modality_count, distances=self.distances) + targets
-
-    def add(self, rows: Tensor, foreground: Tensor) -> None:
-        """Add the voxels of some slices: their rows (slice, f, row, column) and foreground (bool) (slice, modality, row, column)."""
-        values, inside = (each.transpose(0, 1).flatten(1).numpy() for each in (rows, foreground))
-        needs = np.array(self.needs)
+    def add(self, features: Tensor, foreground: Tensor) -> None:
+        """Add the voxels of some slices: features (slice, f, row, column) and foreground (bool) (slice, modality, row, column)."""
+        values, inside = (each.transpose(0, 1).flatten(1).numpy() for each in (features, foreground))
+        needs = np.array(needed_modalities(self.modality_count))
         patterns = (inside * (1 << np.arange(self.modality_count))[:, None]).sum(0)
         for pattern in np.unique(patterns[patterns > 0]).tolist():
             known = np.flatnonzero(needs & ~pattern == 0)
@@ -72,15 +63,15 @@ class TrainingMoments:
 
     def __add__(self, other: TrainingMoments) -> TrainingMoments:
         """Return the moments of both sets of subjects."""
-        zeros = np.zeros((1 + len(self.needs),) * 2)
+        zeros = np.zeros((1 + len(needed_modalities(self.modality_count)),) * 2)
         patterns = self.sums.keys() | other.sums.keys()
         sums = {each: self.sums.get(each, zeros) + other.sums.get(each, zeros) for each in patterns}
-        return replace(self, sums=sums)
+        return TrainingMoments(self.modality_count, sums)
 
     def mean(self, target: int) -> float | None:
         """Return the mean of a target over its foreground voxels; None if no training subject has it."""
         total = self._of(1 << target)
-        return None if total is None else float(total[0, self._target(target)] / total[0, 0])
+        return None if total is None else float(total[0, 1 + target] / total[0, 0])
 
     def affine(self, shown: int, target: int) -> Regression | None:
         """Return the least-squares regression on the values of the shown modalities (a bit mask); None without training voxels.
@@ -91,7 +82,7 @@ class TrainingMoments:
 
     def spatial(self, shown: int, target: int) -> Regression | None:
         """Return the ridge regression on all features of the shown modalities, fitted to the same voxels as `affine`."""
-        needs = np.array(needed_modalities(self.modality_count, distances=self.distances))
+        needs = np.array(needed_modalities(self.modality_count))
         return self._regression(shown, target, np.flatnonzero(needs & ~shown == 0).tolist(), RIDGE)
 
     def _regression(self, shown: int, target: int, places: Sequence[int], ridge: float) -> Regression | None:
@@ -104,12 +95,9 @@ class TrainingMoments:
         deviations = np.sqrt(np.diag(covariance)[rows].clip(min=0))
         deviations[deviations <= CONSTANT * np.abs(means[rows])] = 1.0
         normal = covariance[np.ix_(rows, rows)] / np.outer(deviations, deviations) + ridge * np.eye(len(rows))
-        right = covariance[rows, self._target(target)] / deviations
+        right = covariance[rows, 1 + target] / deviations
         coefficients = np.linalg.lstsq(normal, right, rcond=None)[0] / deviations
-        return Regression(tuple(places), float(means[self._target(target)] - coefficients @ means[rows]), coefficients)
-
-    def _target(self, place: int) -> int:
-        return 1 + place if not self.targets_apart else 1 + len(self.needs) - self.modality_count + place
+        return Regression(tuple(places), float(means[1 + target] - coefficients @ means[rows]), coefficients)
 
     def _of(self, needed: int) -> Array | None:
         """Return the sums over all voxels that are foreground of every modality in `needed` (a bit mask)."""

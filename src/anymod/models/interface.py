@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -147,9 +147,6 @@ class Network(nn.Module, ABC):
         Images are encoded once for all draws, yet only one draw is held in memory. The end of the iteration carries the gradients that
         the draws have left in the encoding on to the encoders.
         """
-
-    def see(self, batches: Iterable[Batch]) -> None:
-        """Learn from training slices what needs no steps; called once, before the first step. Most networks learn nothing here."""
 
     @abstractmethod
     def graph(self) -> nn.Module:

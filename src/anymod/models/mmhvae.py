@@ -6,7 +6,7 @@ down where a level carries latents (deviation A8). Encoders and image heads belo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -20,7 +20,6 @@ from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.gaussians import DiagonalGaussian, standard_gaussian
 from anymod.core.noise import Draw, Noise
 from anymod.core.objectives import mean_over_observed
-from anymod.models.guide import Guide
 from anymod.models.interface import Draws, InputSpec, Losses, Network, Part, Run, Synthesizes
 from anymod.models.levels import PRODUCT_OF_EXPERTS, Fusion, Level
 from anymod.models.mmhvae_graphs import Assembled, WholeGraph, make_part
@@ -59,8 +58,6 @@ class Encoded:
     row: Tensor
     modality: Tensor
     shown: Tensor
-    features: Tensor | None = None
-    """What the guide sees of the shown images, (b, f, h, w)."""
 
     def select(self, shown: Tensor) -> Encoded:
         """Return only what `shown` (b, m) shows; raise ValueError where it was not encoded or a row shows nothing."""
@@ -92,15 +89,7 @@ class Encoded:
     def decode(self, shown: Shown, targets: Sequence[int], draw: Draw) -> TargetPlanes:
         """See `Encoding`."""
         finest = self.network.descend(self.select(shown), shown, draw)
-        images = torch.stack([self.network.heads[target](finest) for target in targets], dim=1)
-        return self.guided(images, shown, targets)
-
-    def guided(self, images: Tensor, shown: Shown, targets: Sequence[int], wanted: Tensor | None = None) -> Tensor:
-        """Return the images that the heads made, mixed with the guide's, if the network has one."""
-        guide = self.network.guide
-        if guide is None or self.features is None:
-            return images
-        return guide.mixed(images, self.features, shown, targets, wanted)
+        return torch.stack([self.network.heads[target](finest) for target in targets], dim=1)
 
     def cut(self) -> Encoded:
         """Return the same maps as leaves, in which gradients gather."""
@@ -160,7 +149,6 @@ class MMHVAE(Network):
             ImageHead(coming, settings.head_channels, settings.head_blocks, settings.head_kernel, settings.unshuffle)
             for _ in modalities
         )
-        self.guide = Guide(len(modalities), settings.guide_share) if settings.guide_share else None
         scale_means(self.top.emit, settings.expert_gain)
         for step in self._steps_down():
             if step.expert is not None:
@@ -179,13 +167,7 @@ class MMHVAE(Network):
         if not packed:
             raise ValueError("at least one image must be shown")
         maps = [torch.cat(depth) for depth in zip(*packed, strict=True)]
-        features = None if self.guide is None else self.guide.features(images, shown)
-        return Encoded(self, maps, torch.cat(rows), torch.cat(numbers), shown, features)
-
-    def see(self, batches: Iterable[Batch]) -> None:
-        """See `Network`: fits the guide."""
-        if self.guide is not None:
-            self.guide.fit(batches)
+        return Encoded(self, maps, torch.cat(rows), torch.cat(numbers), shown)
 
     def descend(
         self,
@@ -239,9 +221,7 @@ class MMHVAE(Network):
             nats[level.number] = self.fusion.divergence(level, shown).flatten(1).sum(1).mean() / pixels
 
         finest = self.descend(encoded, shown, Draw(1.0, noise), visit=visit)
-        made = self._wanted_images(finest, draws.wanted)
-        made = encoded.guided(made, shown, range(len(self.heads)), draws.wanted)
-        images = masked(made, shown_foreground(batch.foreground, shown))
+        images = masked(self._wanted_images(finest, draws.wanted), shown_foreground(batch.foreground, shown))
         # No gradient of an error is finite where a target is not, not even one that counts for nothing.
         targets = torch.where(batch.observed[:, :, None, None], batch.targets_of(shown), -1.0)
         counts = batch.foreground | shown[:, :, None, None]
@@ -265,7 +245,7 @@ class MMHVAE(Network):
 
     def assembled(self, run: Callable[[str], Run]) -> Synthesizes:
         """Return a model that runs the descent, and the encoders and heads it needs."""
-        return Assembled(self.spec, self.settings, run, self.guide)
+        return Assembled(self.spec, self.settings, run)
 
     def _steps_down(self) -> list[Step]:
         """Return the steps from the second coarsest level to the finest (a ModuleList does not know its members' type)."""

@@ -16,7 +16,6 @@ from anymod.arrays import Array
 from anymod.core.experts import product_by_sums
 from anymod.core.gaussians import DiagonalGaussian
 from anymod.core.noise import Draw
-from anymod.models.guide import Guide
 from anymod.models.interface import InputSpec, Part, Run
 from anymod.models.mmhvae_settings import MMHVAESettings
 from anymod.types import Images, Shown, TargetPlanes
@@ -102,18 +101,14 @@ class WholeGraph(nn.Module):
         folded = without_weight_norm(model)
         self.encoders = nn.ModuleList(EncoderGraph(folded, number) for number in range(len(folded.encoders)))
         self.decoder = DecoderGraph(folded)
-        self.heads, self.guide = folded.heads, folded.guide
+        self.heads = folded.heads
 
     def forward(self, images: Tensor, shown: Tensor) -> Tensor:
         """Return every modality's image."""
-        given = images
         images = torch.where(shown[:, :, None, None, None], images, -1.0)
         maps = [encoder(images[:, number]) for number, encoder in enumerate(self.encoders)]
         finest = self.decoder([torch.stack(each, dim=1) for each in zip(*maps, strict=True)], shown)
-        made = torch.stack([head(finest) for head in self.heads], dim=1)
-        if self.guide is None:
-            return made
-        return self.guide.mixed(made, self.guide.features(given, shown), shown, range(len(self.heads)))
+        return torch.stack([head(finest) for head in self.heads], dim=1)
 
 
 def make_part(model: MMHVAE, name: str) -> Part:
@@ -167,16 +162,15 @@ class Assembled:
     spec: InputSpec
     settings: MMHVAESettings
     run: Callable[[str], Run]
-    guide: Guide | None = None
 
     def encode(self, images: Images, shown: Shown) -> AssembledEncoding:
         """Return the maps of what any row shows."""
         self.spec.check(images)
         values = torch.where(shown[:, :, None, None, None], images, -1.0).numpy()
         some = shown.any(0).nonzero()[:, 0].tolist()
-        maps = {number: self.run(f"encoder-{number}")(values[:, number]) for number in some}
-        features = None if self.guide is None else self.guide.features(images, shown)
-        return AssembledEncoding(self, maps, shown, features)
+        return AssembledEncoding(
+            self, {number: self.run(f"encoder-{number}")(values[:, number]) for number in some}, shown
+        )
 
     def noise(self, draw: Draw, finest: Sequence[int]) -> list[Array]:
         """Return the noise of every level that carries latents, coarsest first; zeros for the mean."""
@@ -195,7 +189,6 @@ class AssembledEncoding:
     model: Assembled
     maps: dict[int, list[Array]]
     shown: Tensor
-    features: Tensor | None
 
     def decode(self, shown: Shown, targets: Sequence[int], draw: Draw) -> TargetPlanes:
         """See `Encoding`."""
@@ -209,7 +202,4 @@ class AssembledEncoding:
         inputs += [np.array(draw.temperature, np.float32), *self.model.noise(draw, inputs[0].shape)]
         finest = self.model.run("descent")(*inputs)[0]
         planes = [self.model.run(f"head-{target}")(finest)[0] for target in targets]
-        images = torch.from_numpy(np.stack(planes, axis=1))
-        if self.model.guide is None or self.features is None:
-            return images
-        return self.model.guide.mixed(images, self.features, shown, targets)
+        return torch.from_numpy(np.stack(planes, axis=1))

@@ -55,13 +55,6 @@ class MMHVAESettings(NetworkSettings):
         description="means and log-variances stay within +- this (deviation A3), before expert_log_variance is added",
     )
 
-    guide_share: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="share of a linear regression in every hidden image (deviation A20); the paper: 0",
-    )
-
     @model_validator(mode="after")
     def _fits(self) -> MMHVAESettings:
         if any(width < 2 or width % 2 for width in self.widths):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -63,14 +63,6 @@ class BatchPlan:
         labelled = _draw(self._labelled_pairs, self.seed, "labelled slices", step, self._labelled)
         drawn = _draw(self._pairs, self.seed, "slices", step, self._any)
         return np.concatenate([labelled[0], drawn[0]]), np.concatenate([labelled[1], drawn[1]])
-
-    def sample(self, most: int) -> Iterator[tuple[Array, Array]]:
-        """Yield batches of (subject indices, slice indices) until all slices have come once, or a random `most` of them."""
-        count = min(most, len(self._pairs))
-        subjects, positions = _draw(self._pairs, self.seed, "sample", 0, count)
-        for start in range(0, count, self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            yield subjects[batch], positions[batch]
 
     def real_slices(self, step: int, modality: int, count: int) -> tuple[Array, Array]:
         """Return (subject indices, slice indices), each (count,), of slices whose subjects have the modality (an index).

@@ -37,7 +37,6 @@ from anymod.training.step import Adversary, Update, discriminators_step, model_s
 from anymod.training.validation import ValidationSlices, validate
 
 SCORE_UNITS = "cohort"  # of the best validation score; checkpoints of earlier versions hold it in units of their recipe
-MOST_SEEN = 2000  # slices that the network sees before the first step
 CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
 
 logger = logging.getLogger(__name__)
@@ -274,8 +273,5 @@ def resume(run: Run) -> None:
     state = load_state(run.out / CHECKPOINTS)
     if state is not None:
         run.load(state)
-        return
-    if run.recipe.training.start_from is not None:
+    elif run.recipe.training.start_from is not None:
         run.started_from = take_weights(run.model, run.recipe, run.cohort.modality_names)
-    context, device = run.recipe.model.settings.context_slices, run.share.device
-    run.model.see(run.cache.read(*rows, context).to(device) for rows in run.plan.sample(MOST_SEEN))

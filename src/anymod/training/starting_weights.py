@@ -16,8 +16,7 @@ FIELD = "training.start_from"
 def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> str:
     """Give `model` the weights of the recipe's `start_from` and return their SHA-256.
 
-    That model may see fewer neighbouring slices: weights for the new ones begin at zero, so the network computes the same at first. It
-    may also lack a guide, which is fitted anew in any case.
+    That model may see fewer neighbouring slices: weights for the new ones begin at zero, so the network computes the same at first.
     Raises ModelFolderError where there is no such model, ConfigurationError where its modalities or its shape differ.
     """
     source, description = load_model(str(recipe.training.start_from))
@@ -26,11 +25,9 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> s
         raise ConfigurationError("unusable model", FIELD, why, "give the cohort the same modalities in the same order")
     mine = recipe.model.settings.model_dump(mode="json")
     theirs = type(recipe.model.settings).model_validate(description.settings, strict=False).model_dump(mode="json")
-    can_grow = {"context_slices", "guide_share"}
+    fewer = theirs["context_slices"] < mine["context_slices"]
     differing = [
-        name
-        for name, value in mine.items()
-        if theirs[name] != value and not (name in can_grow and theirs[name] < value)
+        name for name, value in mine.items() if theirs[name] != value and not (name == "context_slices" and fewer)
     ]
     if newer_name(description.architecture) != recipe.model.architecture or differing:
         why = f"{', '.join(differing) or 'the architecture'} of that model differ from the recipe's"
@@ -38,8 +35,7 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> s
     if description.orientation != "RAS":
         why = f"its slices run to {description.orientation}, those of a training to RAS"
         raise ConfigurationError("unusable model", FIELD, why, "import it again with --orientation RAS")
-    own = model.state_dict()
-    model.load_state_dict(own | _with_more_context(source.state_dict(), own))
+    model.load_state_dict(_with_more_context(source.state_dict(), model.state_dict()))
     return description.weights_sha256
 
 
