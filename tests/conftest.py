@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 # The same examples in every run, and few of them; a slow machine is no failure.
-settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=20)
 settings.load_profile("repeatable")
 
 
