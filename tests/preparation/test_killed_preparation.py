@@ -17,7 +17,7 @@ from anymod.cohorts import read_cohort
 from anymod.preparation import PreparationOptions, find_subjects, prepare_cohort
 from anymod.volumes import read_volume
 
-SUBJECTS, KILLS = 4, 2
+SUBJECTS = 4
 
 
 def begin(raw: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -26,10 +26,9 @@ def begin(raw: Path, out: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
-def wait_for_files(process: subprocess.Popen[bytes], folder: Path, count: int) -> None:
-    """Return when the process has ended, or when that many files, finished or not, lie below the folder."""
-    while process.poll() is None and sum(1 for path in folder.rglob("*") if path.is_file()) < count:
-        time.sleep(0.002)
+def files_in(folder: Path) -> int:
+    """Return how many files, finished or not, lie below the folder."""
+    return sum(1 for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.slow
@@ -42,18 +41,23 @@ def test_a_killed_preparation_can_be_continued(tmp_path: Path, write_image: Call
     found = find_subjects(raw, {"t1": "**/t1.nii.gz", "t2": "**/t2.nii.gz"})
     undisturbed = prepare_cohort(found, PreparationOptions(("t1", "t2")), tmp_path / "undisturbed", {}).cohort
     out = tmp_path / "cohort"
-    killed, most = 0, 3 * SUBJECTS  # two images and a record each
-    for points in sorted(generator.integers(2, most, KILLS).tolist()):
+    unfinished, killed = tmp_path / ".unfinished-cohort", 0
+    somewhere = int(generator.integers(2, 3 * SUBJECTS))  # two images and a record each
+    checking = (unfinished / "cohort.yaml").exists
+    for begun in (lambda: files_in(unfinished) >= somewhere, checking):
         process = begin(raw, out)
-        wait_for_files(process, tmp_path / ".unfinished-cohort", points)
+        while process.poll() is None and not begun():
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.wait()
         killed += process.returncode == -signal.SIGKILL
-        for path in (tmp_path / ".unfinished-cohort").rglob("*.nii.gz"):
+        for path in unfinished.rglob("*.nii.gz"):
             if not path.name.startswith(".writing-"):
                 read_volume(path)  # a file with its final name is complete
-    assert killed
+    assert killed == 2
+    assert not out.exists()
     assert begin(raw, out).wait() == 0
     assert read_cohort(out).fingerprint() == undisturbed.fingerprint()
     assert not list(tmp_path.glob(".unfinished-*"))
     assert not list(out.rglob(".*"))
+    assert "4 subjects, 0 problems" in (out / "report.html").read_text()

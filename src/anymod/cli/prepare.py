@@ -40,8 +40,8 @@ class Prepare(Verb):
     overwrite: Overwrite = False
 
     def run(self) -> None:
-        """Write the cohort, check it, and print what was found."""
-        from anymod.preparation import check_cohort, merge_source, prepare_source, prepare_source_shard, write_report
+        """Write the cohort and print what was found."""
+        from anymod.preparation import REPORT, merge_source, prepare_source, prepare_source_shard
 
         given = (self.source, self.options, self.out)
         if self.sharing.shard is not None:
@@ -52,11 +52,10 @@ class Prepare(Verb):
         else:
             prepared = prepare_source(*given, overwrite=self.overwrite)
         say("\n".join([prepared.table(), *prepared.notes]))
-        report = check_cohort(self.out, self.options.workers, self.options.scheduler)
-        for finding in report.all_findings:
+        for finding in prepared.report.all_findings:
             say(finding.line())
-        say(f"cohort: {self.out}\npictures: {write_report(report, self.out)}")
-        problem = report.error(self.out)
+        say(f"cohort: {self.out}\npictures: {self.out / REPORT}")
+        problem = prepared.report.error(self.out)
         if problem is not None and not prepared.left_out:
             raise problem
         end_with(prepared.left_out)

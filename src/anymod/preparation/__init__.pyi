@@ -6,7 +6,7 @@ from .folder_source import (
     find_subjects as find_subjects,
     unused_folders as unused_folders,
 )
-from .html_report import write_report as write_report
+from .html_report import REPORT as REPORT, write_report as write_report
 from .options import PreparationOptions as PreparationOptions, Source as Source, SplitChoice as SplitChoice
 from .pipeline import Prepared as Prepared, prepare_cohort as prepare_cohort
 from .sources import (

@@ -1,4 +1,4 @@
-"""Preparation of a cohort from found subjects: they are converted one by one and split, in a folder renamed when it is complete."""
+"""Preparation of a cohort from found subjects: converted one by one, split and checked, in a folder that is renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from anymod.executors import STOPPING, Outcomes, for_each_subject, subject_execu
 from anymod.files import states_of, write_text
 from anymod.folders import continued_folder
 from anymod.preparation.aligning import REGISTRATION, write_table
+from anymod.preparation.checking import check_cohort
 from anymod.preparation.converting import ConversionTask, ConvertedSubject, convert_subject
-from anymod.preparation.findings import text_table
+from anymod.preparation.findings import CheckReport, text_table
 from anymod.preparation.folder_source import FoundSubject, patients_in
+from anymod.preparation.html_report import write_report
 from anymod.preparation.options import PreparationOptions, WhiteMatter
 from anymod.preparation.white_matter import synthseg_for
 
@@ -30,11 +32,12 @@ SOURCES = "sources.csv"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared cohort: the subjects that were found, the reasons why some were left out, and a line for each file not used."""
+    """A prepared cohort: the subjects that were found, why some were left out, what its check found, and a line for each file not used."""
 
     cohort: Cohort
     found: tuple[FoundSubject, ...]
     left_out: dict[str, str]
+    report: CheckReport
     notes: tuple[str, ...] = ()
 
     def table(self) -> str:
@@ -94,30 +97,31 @@ def prepare_cohort(
         AnymodError: No subject can be used (with `strict`: one cannot), the splits cannot be drawn, or `out` cannot be written.
     """
     plan = Plan.of(found, options, provenance)
-    with (
-        continued_folder(out, plan.request, overwrite=overwrite, keep=plan.keep) as building,
-        subject_executor(options.workers, options.scheduler) as executor,
-    ):
-        outcomes = convert_subjects(plan, plan.found, building, executor)
+    with continued_folder(out, plan.request, overwrite=overwrite, keep=plan.keep) as building:
+        with subject_executor(options.workers, options.scheduler) as executor:
+            outcomes = convert_subjects(plan, plan.found, building, executor)
         if outcomes.failures and not outcomes.results:
             raise outcomes.error()
-        write_prepared(plan, building, out.absolute().name, list(outcomes.results.values()))
-    return prepared_cohort(plan, out, outcomes.reasons())
+        report = write_prepared(plan, building, out.absolute().name, list(outcomes.results.values()))
+    return prepared_cohort(plan, out, outcomes.reasons(), report)
 
 
-def write_prepared(plan: Plan, folder: Path, name: str, converted: Sequence[ConvertedSubject]) -> None:
-    """Write the tables of a cohort into the folder that has its images."""
+def write_prepared(plan: Plan, folder: Path, name: str, converted: Sequence[ConvertedSubject]) -> CheckReport:
+    """Write the tables of a cohort and the report of its check into the folder that has its images; return what was found."""
     _write_sources(folder, converted)
     if plan.options.register is not None:
         write_table([row for each in converted for row in each.alignments], folder)
     write_cohort(_cohort(folder, name, converted, plan), folder)
+    report = check_cohort(folder, plan.options.workers, plan.options.scheduler)
+    write_report(report, folder)
+    return report
 
 
-def prepared_cohort(plan: Plan, out: Path, left_out: dict[str, str]) -> Prepared:
+def prepared_cohort(plan: Plan, out: Path, left_out: dict[str, str], report: CheckReport) -> Prepared:
     """Return the cohort in `out` with what there is to say about it."""
     cohort = read_cohort(out)
     notes = (f"groups: {cohort.groups}; change them in cohort.yaml if they are wrong", *_notes_on_visits(plan.found))
-    return Prepared(cohort, plan.found, left_out, notes)
+    return Prepared(cohort, plan.found, left_out, report, notes)
 
 
 def _notes_on_visits(found: Sequence[FoundSubject]) -> list[str]:

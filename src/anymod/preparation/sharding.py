@@ -54,6 +54,7 @@ def merge_prepared(plan: Plan, out: Path, count: int, *, overwrite: bool = False
                 gather(part, place, building)
         if left_out:
             write_json(building / FAILURES, {"failures": left_out})
-        write_prepared(plan, building, out.absolute().name, [converted[name] for name in names if name in converted])
+        in_order = [converted[name] for name in names if name in converted]
+        report = write_prepared(plan, building, out.absolute().name, in_order)
     discard(parts)
-    return prepared_cohort(plan, out, left_out)
+    return prepared_cohort(plan, out, left_out, report)
