@@ -13,5 +13,6 @@ Planes = Float[Tensor, "b m h w"]  # one channel: the slice itself
 TargetPlanes = Float[Tensor, "b t h w"]
 Masks = Bool[Tensor, "b m h w"]
 RowMasks = Bool[Tensor, "b h w"]
+RowFlags = Bool[Tensor, "b"]
 Shown = Bool[Tensor, "b m"]
 ShownPerDraw = Bool[Tensor, "k b m"]

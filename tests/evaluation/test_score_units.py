@@ -156,6 +156,7 @@ class Copies:
         ({}, 60),
         ({"image_size": (32, 48)}, 60),
         ({"orientation": "LPS"}, 60),
+        ({"slice_axis": "all"}, 60),
         ({"spacing_mm": 1.5}, 20),  # coarser than the scores
     ],
 )

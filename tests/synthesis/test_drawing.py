@@ -89,6 +89,17 @@ def test_a_mirrored_head_gives_the_mirrored_image() -> None:
     torch.testing.assert_close(other, both.flip(2))
 
 
+def test_the_mirror_image_of_sagittal_slices_has_the_neighbours_exchanged() -> None:
+    images = torch.rand(2, 3, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    shown = torch.tensor([[True, True, False], [True, False, False]])
+    model = tiny_model(context_slices=1)
+    plain = encoded(model, images, shown).decode(shown, (0, 2), MEAN)
+    turned = encoded(model, images.flip(2), shown).decode(shown, (0, 2), MEAN)
+    both = encoded(model, images, shown, mirror=True, axis="sagittal").decode(shown, (0, 2), MEAN)
+    torch.testing.assert_close(both, (plain + turned) / 2)
+    assert not torch.allclose(both, plain)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 from tiny_models import GRID, MODALITIES, head, tiny_description, tiny_model
+from torch import Tensor
 
 from anymod.cohorts import SubjectImages
+from anymod.core.noise import Draw
 from anymod.engines import resolve_device
 from anymod.errors import ConfigurationError, GridError, ModalityError, VolumeError
-from anymod.models import ModelModality
+from anymod.models import InputSpec, ModelModality
 from anymod.synthesis import SynthesisOptions, Synthesizer
 from anymod.volumes import Grid, Volume, orient
 
@@ -92,6 +95,37 @@ def test_harmonized_images_are_on_their_common_scale_but_ultrasound_on_its_own()
     units = Synthesizer(tiny_model(), description).synthesize(images, SynthesisOptions(MODALITIES)).units
     assert units["t2"] == (0.0, 200.0) and units["flair"] == (0.0, 300.0)
     assert units["t1"][0] == pytest.approx(image.data[image.data > 0].min())
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A model that answers with a hundredth of its slices' rows and columns."""
+
+    spec: InputSpec
+    size: tuple[int, ...] = ()
+
+    def encode(self, images: Tensor, shown: Tensor) -> Sizes:
+        return replace(self, size=tuple(images.shape[-2:]))
+
+    def decode(self, shown: Tensor, targets: Sequence[int], draw: Draw) -> Tensor:
+        return torch.full((len(shown), len(targets), *self.size), sum(self.size) / 100)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (32 + 20 + 20) / 3),  # 16 x 16 axial, 16 x 4 coronal, 4 x 16 sagittal
+        ({"mirror": True}, (32 + 20 + 20) / 3),
+        ({"temperature": 0.7}, 32),
+    ],
+)
+def test_the_mean_over_the_axes_that_a_model_has_learnt(options: dict[str, object], expected: float) -> None:
+    description = tiny_description(tiny_model(), slice_axis="all")
+    synthesizer = Synthesizer(Sizes(InputSpec(MODALITIES, (16, 16), stride=4)), description)
+    image = synthesizer.synthesize({"t1": head(0)}, SynthesisOptions(("t2",), **options)).images["t2"].data
+    inside = head(0).data > 0
+    assert (image[~inside] == 0).all()
+    np.testing.assert_allclose(image[inside], 200 * (expected / 100 + 255 / 256) / (1 + 255 / 256), rtol=1e-5)
 
 
 def test_a_shown_targets_background_is_its_own(synthesizer: Synthesizer) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from anymod.types import Images, Masks, Planes, RowMasks, Shown
+from anymod.types import Images, Masks, Planes, RowFlags, RowMasks, Shown
 
-TENSORS = ("images", "targets", "foreground", "observed", "label", "shown_targets")
+TENSORS = ("images", "targets", "foreground", "observed", "label", "shown_targets", "sagittal")
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,10 @@ class Batch:
     """B slices of M modalities, each with C = 1 + 2 · context slices: its neighbours, and the slice itself in the middle.
 
     Shapes: images (b, m, c, h, w), targets (b, m, h, w), foreground (b, m, h, w), observed (b, m), label (b, h, w), which is true where
-    the subject's label map is not 0. In-plane axes are (right, anterior): h increases to the patient's right, w to the front. Inputs are
-    in [-255/256, 1] in the foreground, targets in [-1, 1]; both are exactly -1 outside the foreground and in modalities that the subject
-    lacks. `subjects` are the names of the rows' subjects.
+    the subject's label map is not 0. In an axial slice h increases to the patient's right and w to the front, in a coronal one to the
+    right and to the head, in a sagittal one to the head and to the front. Inputs are in [-255/256, 1] in the foreground, targets in
+    [-1, 1]; both are exactly -1 outside the foreground and in modalities that the subject lacks. `subjects` are the names of the rows'
+    subjects.
     """
 
     images: Images
@@ -31,6 +32,8 @@ class Batch:
     subjects: tuple[str, ...]
     shown_targets: Planes | None = None
     """Targets of shown modalities, (b, m, h, w); None: the same targets as for hidden ones."""
+    sagittal: RowFlags | None = None
+    """Which rows are sagittal slices, (b,), whose neighbours lie to the left and to the right; None: none of them."""
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on `device`."""

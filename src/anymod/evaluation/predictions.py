@@ -13,6 +13,7 @@ from anymod.cohorts import Modality, SubjectImages
 from anymod.core.foregrounds import with_content
 from anymod.core.subsets import as_row
 from anymod.slices import CacheSettings
+from anymod.slices.axes import Stack
 from anymod.slices.model_input import ModelGrid, ModelInput
 from anymod.slices.slicing import white_matter_anchor
 from anymod.synthesis import SynthesisOptions, Synthesizer, cache_settings, draw_images, encoded, slices_at_once
@@ -67,13 +68,21 @@ class Drawing:
     @torch.inference_mode()
     def _draw(self, subsets: Sequence[int], options: SynthesisOptions) -> dict[int, Array]:
         """Return the images (target, slice, row, column) from each subset, in the model's units and on its grid."""
-        inside = self.seen.union
+        stacks = self.synthesizer.stacks(self.seen, options)
+        drawn = self._draw_stack(stacks[0], subsets, options)
+        for stack in stacks[1:]:
+            for subset, images in self._draw_stack(stack, subsets, options).items():
+                drawn[subset] += stack.as_axial(images)
+        return {subset: images / len(stacks) for subset, images in drawn.items()}
+
+    def _draw_stack(self, stack: Stack, subsets: Sequence[int], options: SynthesisOptions) -> dict[int, Array]:
+        inside = stack.seen.union
         drawn = {subset: np.full((len(self.targets), *inside.shape), -1, np.float32) for subset in subsets}
         slices = np.flatnonzero(inside.any((1, 2)))
         size = options.chunk or slices_at_once(inside[0].size)
         for chunk in (slices[start : start + size] for start in range(0, len(slices), size)):
-            images, observed, foreground = self.synthesizer.rows(self.seen, chunk)
-            encoding = encoded(self.synthesizer.model, images, observed, mirror=options.mirror)
+            images, observed, foreground = self.synthesizer.rows(stack.seen, chunk)
+            encoding = encoded(self.synthesizer.model, images, observed, mirror=options.mirror, axis=stack.axis)
             for subset, planes in drawn.items():
                 row = torch.tensor(as_row(subset, observed.shape[1]), device=observed.device)
                 shown = with_content(row.expand(len(chunk), -1), foreground)

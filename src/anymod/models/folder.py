@@ -77,7 +77,9 @@ class ModelDescription(Settings):
     modalities: tuple[ModelModality, ...] = Field(min_length=1, max_length=16)
     spacing_mm: float = Field(ge=0.01, le=100, description="of the model's isotropic grid")
     image_size: tuple[Pixels, Pixels] = Field(description="rows and columns of a training slice")
-    slice_axis: Literal["axial"] = "axial"
+    slice_axis: Literal["axial", "all"] = Field(
+        default="axial", description="slices that the network has learnt: axial, or those along each axis"
+    )
     orientation: Literal["RAS", "LPS"] = Field(default="RAS", description="directions of rows, columns and slices")
     intensity: IntensityRule
     targets: Literal["percentile", "harmonized"]

@@ -114,12 +114,9 @@ def _pull_matrix(angle: float, size: Array, shift: Array, shape: tuple[int, int]
 
 
 def _move(batch: Batch, draws: _Draws) -> Batch:
-    """Return the batch mirrored across the h axis (left and right of the patient) and moved, row by row."""
-    images, targets, foreground, label = (
-        torch.where(_column(draws.mirrored, tensor), tensor.flip(-2), tensor)
-        for tensor in (batch.images, batch.targets, batch.foreground, batch.label)
-    )
-    changed = replace(batch, images=images, targets=targets, foreground=foreground, label=label)
+    """Return the batch with left and right exchanged, and moved, row by row."""
+    changed = _mirrored(batch, draws.mirrored)
+    images, targets, foreground, label = changed.images, changed.targets, changed.foreground, changed.label
     if not bool(draws.moved.any()):
         return changed
     rows, (height, width) = draws.moved, images.shape[-2:]
@@ -132,6 +129,18 @@ def _move(batch: Batch, draws: _Draws) -> Batch:
     foreground[rows] = foreground_there
     label[rows] = _sample_mask(label[rows, None], grid)[:, 0]
     return changed
+
+
+def _mirrored(batch: Batch, rows: Tensor) -> Batch:
+    """Return the batch with left and right exchanged in some rows: across the h axis, or in a sagittal slice between its neighbours."""
+    sagittal = torch.zeros_like(rows) if batch.sagittal is None else batch.sagittal
+    across = rows & ~sagittal
+    images, targets, foreground, label = (
+        torch.where(_column(across, tensor), tensor.flip(-2), tensor)
+        for tensor in (batch.images, batch.targets, batch.foreground, batch.label)
+    )
+    images = torch.where(_column(rows & sagittal, images), images.flip(2), images)
+    return replace(batch, images=images, targets=targets, foreground=foreground, label=label)
 
 
 def _sample(planes: Tensor, grid: Tensor) -> Tensor:

@@ -115,13 +115,15 @@ def input_maps(
     return np.stack([linear_maps([pair and IntensityRange(*pair) for pair in pairs]) for pairs in each_slice])
 
 
-def write_row(out: Array, planes: Planes, foreground: Planes, maps: Array, position: int) -> tuple[Array, Array]:
-    """Write one slice between its neighbours into `out` (m, c, h, w), scaled by maps (s, m, 3); the first and last slice repeat.
+def write_row(
+    out: Array, planes: Planes, foreground: Planes, maps: Array, position: int, stack: range
+) -> tuple[Array, Array]:
+    """Write one slice between its neighbours into `out` (m, c, h, w), scaled by maps (s, m, 3); a stack's first and last slice repeat.
 
     Returns the slice itself, raw, and its foreground, both (m, h, w).
     """
     reach = out.shape[1] // 2
-    places = np.clip(np.arange(position - reach, position + reach + 1), 0, len(maps) - 1).tolist()
+    places = np.clip(np.arange(position - reach, position + reach + 1), stack.start, stack.stop - 1).tolist()
     first, last = places[0], places[-1]
     raw, inside = planes[first : last + 1], foreground[first : last + 1]
     for channel, place in enumerate(places):

@@ -12,6 +12,8 @@ from anymod.slices.looks import Look
 from anymod.slices.score_units import Landmarks
 from anymod.volumes import IntensityRule
 
+SliceAxis = Literal["axial", "all"]
+
 IMAGES, FOREGROUND, LABEL, RECORD = "images.npy", "foreground.npy", "label.npy", "subject.json"
 ARRAYS = (IMAGES, FOREGROUND, LABEL)
 
@@ -26,6 +28,8 @@ class CacheSettings(Settings):
     image_size: tuple[int, int] | None
     """Voxels of a slice, (rows, columns), cut or padded about the centre of the foreground; None: as many as hold the foreground."""
     intensity: IntensityRule = IntensityRule()
+    slice_axis: SliceAxis = "axial"
+    """Slices along one axis of the head, or along each of the three."""
     targets: Literal["percentile", "harmonized"] = "percentile"
     """What targets show: the input's rule over the volume, or the tissue map's white matter at one constant (docs/method.md section 9)."""
     min_foreground: float = Field(default=0.02, ge=0, le=1)
@@ -33,7 +37,10 @@ class CacheSettings(Settings):
 
 
 class SubjectSlices(Settings):
-    """What is known of one subject's slices; tuples run over modalities or, where said so, over slices first."""
+    """What is known of one subject's slices; tuples run over modalities or, where said so, over slices first.
+
+    Slices are counted through its stacks: axial ones, then, where the settings ask for them, coronal and sagittal ones.
+    """
 
     name: str
     key: str
@@ -51,7 +58,9 @@ class SubjectSlices(Settings):
     labelled: tuple[bool, ...]
     """Slices: whether the subject's label map marks something there (never where it has none)."""
     cut_off: float
-    """Fraction of the foreground that lies outside the slices."""
+    """Fraction of the foreground that lies outside the slices, in the stack that loses most."""
+    stacks: tuple[int, ...] = ()
+    """Slices in each stack; () in a record of an earlier version, which has axial slices only."""
     look: Look | None = None
     """Of all images; None in a record of an earlier version."""
     landmarks: tuple[Landmarks | None, ...] = ()
@@ -63,3 +72,12 @@ class SubjectSlices(Settings):
     def observed(self) -> tuple[bool, ...]:
         """Which modalities the subject has."""
         return tuple(scale is not None for scale in self.scales)
+
+    def stack_of(self, position: int) -> tuple[int, range]:
+        """Return which stack a slice lies in (0 is axial), and the positions of that stack's slices."""
+        start = 0
+        for number, count in enumerate(self.stacks or (len(self.union_fractions),)):
+            if position < start + count:
+                return number, range(start, start + count)
+            start += count
+        raise IndexError(f"{self.name} has {start} slices, not {position + 1}")

@@ -18,6 +18,7 @@ from anymod.configuration import read_yaml, validate
 from anymod.errors import CohortError, OutputError
 from anymod.files import write_json
 from anymod.folders import replaced_folder
+from anymod.slices.axes import along, axes_of
 from anymod.slices.intensities import Anchor
 from anymod.slices.looks import Look
 from anymod.slices.model_input import RULE, model_input
@@ -57,17 +58,25 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
     images = read_subject_images(task.cohort, task.subject)
     white_matter = tuple(_white_matter(task, images, modality) for modality in task.cohort.modalities)
     turned = images.turned("RAS")
-    seen = model_input(images, {each.name: each.group for each in task.cohort.modalities}, task.settings)
+    axial = model_input(images, {each.name: each.group for each in task.cohort.modalities}, task.settings)
+    size, rule = axial.planes.shape[-2:], task.settings.intensity
+    stacks = [along(axial, axis, size, rule) for axis in axes_of(task.settings.slice_axis)]
+    planes, foreground, label = (
+        np.concatenate(each) for each in zip(*((one.planes, one.foreground, one.label) for one in stacks), strict=True)
+    )
     record = SubjectSlices(
         name=task.subject.name,
         key=key,
-        scales=seen.scales,
-        slice_ranges=seen.slice_ranges,
+        scales=axial.scales,
+        slice_ranges=None
+        if axial.slice_ranges is None
+        else tuple(each for one in stacks for each in one.slice_ranges or ()),
         white_matter=white_matter,
-        foreground_fractions=tuple(tuple(row) for row in seen.foreground.mean((2, 3)).round(6).tolist()),
-        union_fractions=tuple(seen.union.mean((1, 2)).round(6).tolist()),
-        labelled=tuple(bool(plane.any()) for plane in seen.label),
-        cut_off=seen.cut_off,
+        foreground_fractions=tuple(tuple(row) for row in foreground.mean((2, 3)).round(6).tolist()),
+        union_fractions=tuple(foreground.any(1).mean((1, 2)).round(6).tolist()),
+        labelled=tuple(bool(plane.any()) for plane in label),
+        cut_off=max(one.cut_off for one in stacks),
+        stacks=tuple(len(one.planes) for one in stacks),
         look=Look.of(turned),
         landmarks=tuple(
             Landmarks.of(turned.volumes[each.name], turned.foregrounds[each.name], each.group)
@@ -80,7 +89,7 @@ def slice_subject(task: SlicingTask) -> SubjectSlices:
             for each in task.cohort.modalities
         ),
     )
-    _write(target, record, (seen.planes, seen.foreground, seen.label))
+    _write(target, record, (planes, foreground, label))
     return record
 
 
@@ -96,6 +105,8 @@ def slices_key(task: SlicingTask) -> str:
     """Return a SHA-256 over the subject's files and all else that shapes its arrays."""
     # min_foreground chooses among slices when they are used, so it shapes no array.
     settings = task.settings.model_dump(mode="json", exclude={"min_foreground"})
+    if task.settings.slice_axis == "axial":
+        del settings["slice_axis"]  # as before there were others: slices of then are still good
     groups = [(modality.name, modality.group) for modality in task.cohort.modalities]
     parts = [RULE, settings, groups, task.cohort.subject_fingerprint(task.subject)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

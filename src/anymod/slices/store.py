@@ -20,12 +20,14 @@ from anymod.slices.records import ARRAYS, CacheSettings, SubjectSlices
 from anymod.volumes import IntensityRange
 from anymod.volumes.intensity import TARGET_FLOOR
 
+SAGITTAL = 2  # number of the stack
+
 
 @dataclass(frozen=True)
 class SliceCache:
     """The slices of some subjects of a cohort in one folder; made by `build_cache`, opened by `open_cache`.
 
-    Raw intensities on the model's grid, float32, (slice, modality, right, anterior), three files for each subject, of which
+    Raw intensities on the model's grid, float32, (slice, modality, row, column), three files for each subject, of which
     only the slices asked for are read: no file stays open, so that a slice costs the same in a cohort of any size.
     `harmonized_medians` holds c_m for each modality, None where neither inputs nor targets are scaled by white matter or core.
     """
@@ -58,11 +60,11 @@ class SliceCache:
         return tuple(index for index, split in enumerate(self.splits) if split in splits)
 
     def slice_count(self, subject: int) -> int:
-        """Return how many slices a subject (an index) has, usable or not."""
-        return len(self.records[subject].union_fractions)
+        """Return how many axial slices a subject (an index) has, usable or not; they are its first."""
+        return len(self.records[subject].stack_of(0)[1])
 
     def usable(self, subject: int, modality: int | None = None) -> Array:
-        """Return the slices of a subject with enough foreground: in any modality, or in one (indices)."""
+        """Return the slices of a subject, of all stacks, with enough foreground: in any modality, or in one (indices)."""
         record = self.records[subject]
         own = record.union_fractions if modality is None else [row[modality] for row in record.foreground_fractions]
         fractions = np.array(own)
@@ -108,7 +110,7 @@ class SliceCache:
     def read(self, subjects: Array | Sequence[int], slices: Array | Sequence[int], context: int) -> Batch:
         """Return rows (subjects[i], slices[i]), both indices, with `context` neighbours on either side.
 
-        Beyond a volume's first and last slice these repeat. Where slices have no common size, all rows are of one subject.
+        Beyond a stack's first and last slice these repeat. Where slices have no common size, all rows are of one subject.
         """
         modalities = len(self.modalities)
         height, width = self.settings.image_size or self._arrays_of(int(subjects[0])).images.shape[-2:]
@@ -118,9 +120,12 @@ class SliceCache:
         foreground = np.empty((rows, modalities, height, width), dtype=bool)
         observed = np.empty((rows, modalities), dtype=bool)
         label = np.empty((rows, height, width), dtype=bool)
+        sagittal = np.empty(rows, dtype=bool)
         for row, (subject, position) in enumerate(zip(map(int, subjects), map(int, slices), strict=True)):
             arrays = self._arrays_of(subject)
-            raw, inside = write_row(images[row], arrays.images, arrays.foreground, arrays.input_maps, position)
+            number, stack = self.records[subject].stack_of(position)
+            sagittal[row] = number == SAGITTAL
+            raw, inside = write_row(images[row], arrays.images, arrays.foreground, arrays.input_maps, position, stack)
             foreground[row] = inside
             label[row] = arrays.label[position : position + 1][0]
             observed[row] = self.records[subject].observed
@@ -135,6 +140,7 @@ class SliceCache:
             torch.from_numpy(observed),
             torch.from_numpy(label),
             tuple(self.records[int(subject)].name for subject in subjects),
+            sagittal=torch.from_numpy(sagittal),
         )
 
     def scaled(self, subject: int, slices: slice, ranges: Sequence[IntensityRange | None]) -> tuple[Array, Array]:
@@ -158,7 +164,7 @@ class SliceCache:
             record = self.records[subject]
             volume = [self.input_range(subject, modality) for modality in range(len(self.modalities))]
             targets = [self.target_range(subject, modality) for modality in range(len(self.modalities))]
-            maps = input_maps(volume, record.slice_ranges, self.slice_count(subject))
+            maps = input_maps(volume, record.slice_ranges, len(record.union_fractions))
             same = record.slice_ranges is None and targets == volume
             images, foreground, label = (_StoredArray.of(self.folder / record.name / name) for name in ARRAYS)
             self._arrays[subject] = _SubjectArrays(

@@ -10,25 +10,37 @@ from torch import Tensor
 
 from anymod.core.noise import Draw, Noise, shared_noise
 from anymod.models import Encoding, Synthesizes
+from anymod.slices.axes import Axis
 from anymod.synthesis.options import SynthesisOptions
 
 
 @dataclass(frozen=True)
 class WithMirrorImage:
-    """Encodings of a head and of its mirror image; decoded images are the mean of both, the second mirrored back."""
+    """Encodings of a head and of its mirror image; decoded images are the mean of both, the second mirrored back.
+
+    In sagittal slices the mirror image has the neighbours exchanged, and nothing has to be mirrored back.
+    """
 
     head: Encoding
     mirrored: Encoding
+    axis: Axis
 
     def decode(self, shown: Tensor, targets: Sequence[int], draw: Draw) -> Tensor:
         """See `Encoding`."""
-        return (self.head.decode(shown, targets, draw) + self.mirrored.decode(shown, targets, draw).flip(-2)) / 2
+        mirrored = self.mirrored.decode(shown, targets, draw)
+        return (
+            self.head.decode(shown, targets, draw) + (mirrored if self.axis == "sagittal" else mirrored.flip(-2))
+        ) / 2
 
 
-def encoded(model: Synthesizes, images: Tensor, shown: Tensor, *, mirror: bool = False) -> Encoding:
-    """Return the encoding of `images` (b, m, c, h, w), with `mirror` together with that of their mirror images."""
+def encoded(
+    model: Synthesizes, images: Tensor, shown: Tensor, *, mirror: bool = False, axis: Axis = "axial"
+) -> Encoding:
+    """Return the encoding of `images` (b, m, c, h, w), slices along an axis, with `mirror` together with that of their mirror images."""
     encoding = model.encode(images, shown)
-    return WithMirrorImage(encoding, model.encode(images.flip(-2), shown)) if mirror else encoding
+    if not mirror or (axis == "sagittal" and images.shape[2] == 1):  # a sagittal slice alone is its own mirror image
+        return encoding
+    return WithMirrorImage(encoding, model.encode(images.flip(2 if axis == "sagittal" else -2), shown), axis)
 
 
 def draw_images(

@@ -20,6 +20,7 @@ from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
 from anymod.models import ModelDescription, Synthesizes, find_model, load_model
 from anymod.slices import CacheSettings
+from anymod.slices.axes import Stack, axes_of
 from anymod.slices.intensities import Anchor, input_maps, write_row
 from anymod.slices.looks import Look
 from anymod.slices.model_input import ModelInput, model_input
@@ -199,13 +200,34 @@ class Synthesizer:
         self, seen: ModelInput, targets: tuple[str, ...], options: SynthesisOptions
     ) -> tuple[Array, Array | None]:
         """Return means and, of several samples, standard deviations: scaled, (target, slice, h, w), background -1 and 0."""
-        inside = seen.union
+        stacks = self.stacks(seen, options)
+        means, deviations = self._draw_stack(stacks[0], targets, options)
+        for stack in stacks[1:]:
+            means += stack.as_axial(self._draw_stack(stack, targets, options)[0])
+        means /= len(stacks)
+        return means, deviations
+
+    def stacks(self, seen: ModelInput, options: SynthesisOptions) -> list[Stack]:
+        """Return the slices whose images are averaged: axial ones, with those of the other axes if the model has learnt them.
+
+        Random draws are made along one axis: the mean of several would hide a part of their variance.
+        """
+        axes = axes_of(self.description.slice_axis if options.temperature == 0 else "axial")
+        if len(axes) == 1:
+            return [Stack("axial", seen, seen.planes.shape[-2:])]
+        stride, rule = self.model.spec.stride, self.description.intensity
+        return [Stack.of(seen, axis, stride, rule) for axis in axes]
+
+    def _draw_stack(
+        self, stack: Stack, targets: tuple[str, ...], options: SynthesisOptions
+    ) -> tuple[Array, Array | None]:
+        seen, inside = stack.seen, stack.seen.union
         means = np.full((len(targets), *inside.shape), -1.0, dtype=np.float32)
         deviations = np.zeros_like(means) if options.samples > 1 else None
         positions = tuple(self.description.position(name) for name in targets)
         for slices in _chunks(np.flatnonzero(inside.any((1, 2))), inside.shape[1] * inside.shape[2], options.chunk):
             images, shown, foreground = self.rows(seen, slices)
-            encoding = encoded(self.model, images, shown, mirror=options.mirror)
+            encoding = encoded(self.model, images, shown, mirror=options.mirror, axis=stack.axis)
             mean, deviation = draw_images(
                 encoding, with_content(shown, foreground), positions, options, slices.tolist()
             )
@@ -223,7 +245,7 @@ class Synthesizer:
             (len(slices), modalities, 1 + 2 * self.model.spec.context_slices, height, width), dtype=np.float32
         )
         for row, position in enumerate(slices.tolist()):
-            write_row(images[row], seen.planes, seen.foreground, maps, position)
+            write_row(images[row], seen.planes, seen.foreground, maps, position, range(count))
         shown = torch.tensor([scale is not None for scale in seen.scales]).expand(len(slices), -1)
         foreground = torch.from_numpy(seen.foreground[slices])
         return torch.from_numpy(images).to(self.device), shown.to(self.device), foreground.to(self.device)

@@ -72,6 +72,7 @@ def write_model(folder: Path, model: Network, finished: FinishedTraining) -> Non
         modalities=modalities,
         spacing_mm=recipe.data.spacing_mm,
         image_size=recipe.model.settings.image_size,
+        slice_axis=recipe.data.slice_axis,
         intensity=recipe.data.intensity,
         targets=recipe.data.targets,
         training=training,

@@ -12,6 +12,7 @@ from anymod.configuration import Settings, apply_assignments, merged, read_yaml,
 from anymod.errors import ConfigurationError
 from anymod.models import Model, default_model
 from anymod.slices import AugmentationSettings, CacheSettings
+from anymod.slices.records import SliceAxis
 from anymod.volumes import IntensityRule
 
 OLDER_NAMES = {
@@ -35,6 +36,10 @@ class DataSection(Settings):
 
     spacing_mm: float = Field(
         default=2.0, ge=0.01, le=100, description="of the isotropic grid that images are resampled to, in mm"
+    )
+    slice_axis: SliceAxis = Field(
+        default="axial",
+        description="slices that the network sees: axial, or all (also coronal and sagittal; a synthesis is the mean of the three)",
     )
     intensity: IntensityRule = IntensityRule()
     targets: Literal["percentile", "harmonized"] = "percentile"
@@ -138,6 +143,8 @@ class Recipe(Settings):
             raise ValueError(
                 "objective.shown_targets as_shown compares on the scale of the input: choose data.targets percentile"
             )
+        if self.data.slice_axis == "all" and self.model.settings.top == "vector":
+            raise ValueError("data.slice_axis all makes slices of several sizes: choose model.settings.top map")
         smallest = LEAST_JUDGED * 2**self.training.discriminator_depth
         size = self.model.settings.image_size
         if self.objective.adversarial_weight > 0 and min(size) < smallest:
@@ -153,6 +160,7 @@ class Recipe(Settings):
         return CacheSettings(
             spacing_mm=self.data.spacing_mm,
             image_size=self.model.settings.image_size,
+            slice_axis=self.data.slice_axis,
             intensity=self.data.intensity,
             targets=self.data.targets,
             min_foreground=self.data.min_foreground,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anymod.arrays import Array
 from anymod.core.batch import Batch
 from anymod.core.fidelity import psnr
 from anymod.core.foregrounds import masked, shown_foreground
@@ -27,7 +28,7 @@ PICTURE_ROWS = 4
 
 @dataclass(frozen=True)
 class ValidationSlices:
-    """Fixed slices of the validation subjects with the subset that each row shows; every validation uses the same."""
+    """Fixed axial slices of the validation subjects with the subset that each row shows; every validation uses the same."""
 
     cache: SliceCache
     subjects: tuple[int, ...]
@@ -38,10 +39,14 @@ class ValidationSlices:
         return [
             (subject, int(position), number)
             for subject in self.subjects
-            for position in _spread(self.cache.usable(subject))
+            for position in _spread(self._axial(subject))
             for number, observed in enumerate(self.cache.records[subject].observed)
             if observed
         ]
+
+    def _axial(self, subject: int) -> Array:
+        usable = self.cache.usable(subject)
+        return usable[usable < self.cache.slice_count(subject)]
 
     def factors(self) -> dict[str, list[float]]:
         """Return for each subject how many units of the scores are one unit of each modality's targets; 0 for an absent modality.
