@@ -74,7 +74,7 @@ def test_a_cohort_without_folds_is_refused(cohort: Cohort, tmp_path: Path) -> No
 
 
 def score(subject: str, shown: str, method: str, psnr: float) -> Score:
-    return Score(subject, shown, "t2", "hidden", method, psnr, 0.5, 0.5, 0.1, psnr, 0.1, 1.0, 9)
+    return Score(subject, shown, "t2", "hidden", method, psnr, 0.5, 0.5, 0.1, 0.3, 0.5, 0.2, psnr, 0.1, 1.0, 9)
 
 
 def test_each_subject_counts_once_in_a_difference() -> None:

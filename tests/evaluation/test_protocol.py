@@ -101,7 +101,8 @@ def test_the_report_holds_all_rows_tables_and_pictures(evaluation: Evaluation, t
         rows = list(csv.DictReader(stream))
     assert len(rows) == len(evaluation.scores)
     assert list(rows[0])[:9] == ["subject", "shown", "target", "kind", "method", "psnr_db", "ssim", "ms_ssim", "mae"]
-    assert list(rows[0])[9:] == ["structure_psnr_db", "spectrum_error", "through_plane", "slices"]
+    assert list(rows[0])[9:12] == ["lpips", "haarpsi", "gmsd"]
+    assert list(rows[0])[12:] == ["structure_psnr_db", "spectrum_error", "through_plane", "slices"]
     with (tmp_path / "summary.csv").open() as stream:
         lines = list(csv.DictReader(stream))
     assert float(lines[0]["psnr_db_low"]) <= float(lines[0]["psnr_db"]) <= float(lines[0]["psnr_db_high"])

@@ -17,7 +17,7 @@ from anymod.figures import Example
 
 def score(subject: str, shown: str, target: str, psnr: float, method: str = "model") -> Score:
     kind = "shown" if target in shown.split("+") else "hidden"
-    return Score(subject, shown, target, kind, method, psnr, 0.5, 0.5, 0.1, psnr, 0.1, 1.0, 3)
+    return Score(subject, shown, target, kind, method, psnr, 0.5, 0.5, 0.1, 0.3, 0.5, 0.2, psnr, 0.1, 1.0, 3)
 
 
 SCORES = [

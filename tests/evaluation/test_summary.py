@@ -12,7 +12,9 @@ from anymod.evaluation.summary import ALL, SummaryLine, comparable, differences,
 
 def score(subject: str, shown: str, target: str, method: str, psnr_db: float) -> Score:
     kind = "shown" if target in shown.split("+") else "hidden"
-    return Score(subject, shown, target, kind, method, float(psnr_db), 0.5, 0.5, 0.1, float(psnr_db), 0.4, 0.9, 10)
+    return Score(
+        subject, shown, target, kind, method, float(psnr_db), 0.5, 0.5, 0.1, 0.3, 0.5, 0.2, float(psnr_db), 0.4, 0.9, 10
+    )
 
 
 def both(subject: str, shown: str, target: str, model: float, reference: float) -> list[Score]:

@@ -25,7 +25,7 @@ from anymod.reports.tables import format_mean, markdown_table, write_rows
 from anymod.training import Recipe, train
 
 DIFFERENCES = "differences.csv"
-SHOWN_METRICS = ("psnr_db", "ssim")
+SHOWN_METRICS = ("psnr_db", "ssim", "lpips")
 Cell = tuple[str, str, str, str]
 """Shown subset (or `all`), target (or `all`), kind and reference."""
 
@@ -83,7 +83,7 @@ def _measure(model: Path, cohort: Cohort, options: EvaluationOptions, report: Pa
 def _read_scores(report: Path) -> list[Score]:
     kinds = {each.name: {"float": float, "int": int}.get(str(each.type), str) for each in fields(Score)}
     _, rows = read_report(report)
-    return [Score(**{name: kinds[name](value or "nan") for name, value in row.items()}) for row in rows]
+    return [Score(**{name: kind(row.get(name) or "nan") for name, kind in kinds.items()}) for row in rows]
 
 
 def differences(scores: Iterable[Score], seed: int) -> dict[Cell, dict[str, Mean]]:

@@ -19,6 +19,8 @@ from anymod.files import write_json, write_text
 from anymod.reports.intervals import INTERVALS
 from anymod.reports.tables import format_mean, json_rows, markdown_table, write_rows
 
+PRINTED = ("psnr_db", "ssim", "lpips", "structure_psnr_db", "spectrum_error")
+"""Columns that fit on a terminal."""
 KINDS = {"hidden": "Hidden targets (synthesized from other modalities)", "shown": "Shown targets (reconstructed)"}
 
 
@@ -96,7 +98,8 @@ def summary_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
         " the PSNR after the best affine map of a volume's intensities; the difference to PSNR is an error of scale. Spectrum error is the"
         " largest relative deviation of the power spectrum within slices, up to half the Nyquist frequency (0: as fine as the truth)."
         " Through plane is the change from slice to slice divided by the true one (1: as in the truth; larger: slices do not fit together)."
-        " Higher is better, except for MAE, spectrum error and through plane.",
+        " LPIPS (AlexNet, version 0.1, every fourth slice), HaarPSI and GMSD say how different two slices look. Higher is better, except"
+        " for MAE, LPIPS, GMSD, spectrum error and through plane.",
         "",
     ]
     for kind, title in KINDS.items():
@@ -130,16 +133,17 @@ def printed_text(evaluation: Evaluation) -> str:
     for kind, title in KINDS.items():
         chosen = [line for line in lines if line.kind == kind]
         if chosen:
-            parts += [f"\n{title}", _overall_text(evaluation, chosen), "", _table(_select(chosen, overall=False))]
+            overall = _overall_text(evaluation, chosen, PRINTED)
+            parts += [f"\n{title}", overall, "", _table(_select(chosen, overall=False), PRINTED)]
     return "\n".join(parts)
 
 
-def _overall_text(evaluation: Evaluation, lines: Sequence[SummaryLine]) -> str:
+def _overall_text(evaluation: Evaluation, lines: Sequence[SummaryLine], metrics: Sequence[str] = tuple(METRICS)) -> str:
     """Return the table over all subsets and targets of one kind, and the differences between the model and its references."""
     overall = _select(lines, overall=True)
     if not overall:
         return "No cell has a row of every method."
-    text, kind = [_table(overall)], overall[0].kind
+    text, kind = [_table(overall, metrics)], overall[0].kind
     for method, mean in differences(evaluation.scores, kind, "psnr_db", evaluation.origin.options.seed).items():
         if kind == "hidden" or method == MEAN_IMAGE:  # the regressions copy a shown target
             text.append(f"\nModel minus {method}, same subjects: {format_mean(mean, '+.2f')} dB.")
@@ -154,13 +158,13 @@ def _select(lines: Sequence[SummaryLine], *, overall: bool) -> list[SummaryLine]
     return [line for line in lines if line.shown == ALL and (line.target == ALL) == overall]
 
 
-def _table(lines: Sequence[SummaryLine]) -> str:
+def _table(lines: Sequence[SummaryLine], metrics: Sequence[str] = tuple(METRICS)) -> str:
     """Return a Markdown table without the columns `shown` and `target` where they are `all` in every line."""
     labels = [name for name in ("shown", "target") if any(getattr(line, name) != ALL for line in lines)] + ["method"]
-    header = [*labels, *(title for title, _ in METRICS.values()), "subjects"]
+    header = [*labels, *(METRICS[metric][0] for metric in metrics), "subjects"]
     rows = []
     for line in lines:
-        cells = [format_mean(line.means[metric], spec) for metric, (_, spec) in METRICS.items()]
+        cells = [format_mean(line.means[metric], METRICS[metric][1]) for metric in metrics]
         rows.append([*(getattr(line, name) for name in labels), *cells, str(line.means["psnr_db"].count)])
     return markdown_table(header, rows, len(labels))
 

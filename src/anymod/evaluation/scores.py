@@ -31,6 +31,7 @@ class Score:
 
     Intensities lie in [-1, 1], in the units of `anymod.slices.score_units`, which are the same for every model.
 
+    `lpips` is measured on every fourth slice, `haarpsi` and `gmsd` on all (`anymod.core.perception`).
     `structure_psnr_db` is the PSNR after the best affine map of the volume's intensities. It separates errors of structure from errors
     of scale, which is arbitrary in MR. `spectrum_error` is the largest relative deviation of the power spectrum within slices from the
     true one, up to half the Nyquist frequency. `through_plane` is the mean change between neighbouring slices divided by the true one
@@ -46,6 +47,9 @@ class Score:
     ssim: float
     ms_ssim: float
     mae: float
+    lpips: float
+    haarpsi: float
+    gmsd: float
     structure_psnr_db: float
     spectrum_error: float
     through_plane: float

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import pad
 
 from anymod.core.fidelity import ms_ssim, psnr, scaled_margin, ssim
+from anymod.core.perception import gmsd, haarpsi, lpips
 from anymod.core.texture import BANDS, radial_power, through_plane_change
+from anymod.resources import LPIPS
 
 SCALES = 3  # of MS-SSIM, for images of any size: a head of 2 mm voxels has no room for more
+LPIPS_STEP = 4  # slices: neighbours look alike, and one comparison takes about 10 ms
 SMALLEST_VARIANCE = 1e-12  # a prediction with less is constant, and an affine map cannot improve it
+
+
+@lru_cache(maxsize=1)
+def lpips_weights() -> dict[str, Tensor]:
+    """Return the bundled weights of LPIPS, float32."""
+    return {name: tensor.float() for name, tensor in load_file(LPIPS).items()}
 
 
 @dataclass
@@ -26,6 +37,9 @@ class Tally:
     slices: int = 0
     similarity: float = 0.0
     multi_scale_similarity: float = 0.0
+    wavelet_similarity: float = 0.0
+    gradient_deviation: float = 0.0
+    perceived: list[float] = field(default_factory=list)
     predicted: float = 0.0
     true: float = 0.0
     predicted_squared: float = 0.0
@@ -60,11 +74,16 @@ class Tally:
         self.predicted_squared += float(predicted.square().sum())
         self.true_squared += float(true.square().sum())
         self.product += float((predicted * true).sum())
+        for place in range(-self.slices % LPIPS_STEP, count, LPIPS_STEP):
+            one = slice(place, place + 1)
+            self.perceived.append(lpips(prediction[one], truth[one], inside[one], lpips_weights()))
         self.slices += count
         around = (scaled_margin(SCALES),) * 4
         wide = pad(prediction, around, value=-1.0), pad(truth, around, value=-1.0), pad(inside, around)
         self.similarity += count * ssim(*wide)
         self.multi_scale_similarity += count * ms_ssim(*wide, scales=SCALES)
+        self.wavelet_similarity += count * haarpsi(*wide)
+        self.gradient_deviation += count * gmsd(*wide)
         self.predicted_power += radial_power(prediction, inside)
         self.true_power += radial_power(truth, inside)
 
@@ -83,6 +102,9 @@ class Tally:
             "ssim": self.similarity / self.slices,
             "ms_ssim": self.multi_scale_similarity / self.slices,
             "mae": self.absolute_error / self.voxels,
+            "lpips": sum(self.perceived) / len(self.perceived),
+            "haarpsi": self.wavelet_similarity / self.slices,
+            "gmsd": self.gradient_deviation / self.slices,
             "structure_psnr_db": psnr(self._unexplained()),
             "spectrum_error": self._spectrum_error(),
             "through_plane": self.predicted_change / self.true_change if self.true_change > 0 else math.nan,
