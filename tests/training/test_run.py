@@ -29,6 +29,7 @@ from anymod.processes import Terminated
 from anymod.slices import open_cache
 from anymod.slices.references import References
 from anymod.training import loop, train, validation
+from anymod.training.recipe import Recipe
 from anymod.volumes import content_fingerprint, read_volume
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -285,9 +286,23 @@ def test_a_device_that_is_not_there_is_one_line(cohort: Cohort, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
-def test_half_precision_trains(cohort: Cohort, tmp_path: Path) -> None:
-    train(make_recipe(precision="bf16-mixed", steps=3), cohort, tmp_path / "run", device="cpu")
+def test_slices_along_all_axes_train_in_half_precision(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(precision="bf16-mixed", steps=3)
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"slice_axis": "all"})})
+    train(recipe, cohort, tmp_path / "run", device="cpu")
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
+    assert load_model(tmp_path / "run/model")[1].slice_axis == "all"
+    axial, everything = (len(open_cache(run / "cache").usable(0)) for run in (finished, tmp_path / "run"))
+    assert everything > 2 * axial
+    references, same = (read_references(run / "model") for run in (finished, tmp_path / "run"))
+    assert references == same  # of axial slices
+
+
+def test_slices_along_all_axes_need_a_network_for_any_size() -> None:
+    content = make_recipe().model_dump(mode="json")
+    content["model"]["settings"]["top"], content["data"]["slice_axis"] = "vector", "all"
+    with pytest.raises(ValueError, match="choose model.settings.top map"):
+        Recipe.model_validate(content, strict=False)
 
 
 def test_a_finished_run_is_not_touched_unasked(cohort: Cohort, finished: Path) -> None:

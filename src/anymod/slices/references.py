@@ -25,7 +25,7 @@ class References:
 
     @classmethod
     def of(cls, cache: SliceCache, subjects: Sequence[int], kinds: Sequence[str | None]) -> References:
-        """Return the units that follow from the training subjects (indices), and the moments over all of their usable slices."""
+        """Return the units that follow from the training subjects (indices), and the moments over all of their usable axial slices."""
         landmarks = [record.landmarks for record in cache.records]
         units = ScoreUnits.measured(landmarks, subjects)
         moments: dict[str | None, TrainingMoments] = {}
@@ -37,7 +37,7 @@ class References:
                 first, last = max(0, start - NEIGHBOURS), min(count, start + SLICES_AT_ONCE + NEIGHBOURS)
                 scaled = cache.scaled(subject, slice(first, last), ranges)
                 planes, foreground = map(torch.from_numpy, scaled)
-                chosen = [place - first for place in range(start, start + SLICES_AT_ONCE) if place in usable]
+                chosen = [place - first for place in range(start, min(count, start + SLICES_AT_ONCE)) if place in usable]
                 if chosen:
                     total.add(slice_features(planes, foreground)[chosen], foreground[chosen])
         constants = dict(zip(cache.modalities, units.constants, strict=True))
