@@ -20,14 +20,14 @@ def training_step(model: Any, flags: Any, size: tuple[int, int], optimizer: Any 
     from anymod.core.noise import noise_of_rows
     from anymod.models import Draws
     from anymod.training.adversary import build_discriminators
-    from anymod.training.step import Adversary, Update, model_step
+    from anymod.training.step import Judges, Update, model_step
 
     draws, rows, modalities = flags.shape
     images = torch.rand(rows, modalities, 1, *size) * 1.99 - 0.99
     foreground = torch.ones(rows, modalities, *size, dtype=torch.bool)
     observed = torch.ones(rows, modalities, dtype=torch.bool)
     batch = Batch(images, images[:, :, 0], foreground, observed, foreground[:, 0], ("phantom",) * rows)
-    silent = Adversary(build_discriminators(modalities, 2, 1), 0.0, everything=False)
+    silent = Judges(build_discriminators(modalities, 2, 1), 0.0, everything=False)
     noise = noise_of_rows(torch.Generator().manual_seed(0), slice(0, rows), rows)
     asked = Draws(flags, [noise] * draws, observed, step=0)
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.0)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anymod.core.perception import gmsd, haarpsi, lpips
-from anymod.evaluation.tally import lpips_weights
+from anymod.models.perception import lpips_weights
 
 Measure = Callable[[Tensor, Tensor, Tensor], float]
 

@@ -301,7 +301,7 @@ def test_slices_along_all_axes_train_in_half_precision(cohort: Cohort, finished:
 def test_slices_along_all_axes_need_a_network_for_any_size() -> None:
     content = make_recipe().model_dump(mode="json")
     content["model"]["settings"]["top"], content["data"]["slice_axis"] = "vector", "all"
-    with pytest.raises(ValueError, match="choose model.settings.top map"):
+    with pytest.raises(ValueError, match=r"choose model\.settings\.top map"):
         Recipe.model_validate(content, strict=False)
 
 

@@ -14,10 +14,10 @@ from anymod.core.noise import shared_noise
 from anymod.errors import DivergenceError
 from anymod.models import MMHVAE, Draws, MMHVAESettings
 from anymod.training.adversary import build_discriminators
-from anymod.training.step import Adversary, Update, model_step
+from anymod.training.step import Judges, Update, model_step
 
 SMALL = MMHVAESettings(widths=(4, 6), image_size=(16, 16), unshuffle=2, head_channels=3, head_blocks=0)
-SILENT = Adversary(build_discriminators(2, 4, 1), 0.0, everything=False)
+SILENT = Judges(build_discriminators(2, 4, 1), 0.0, everything=False)
 
 
 def update(average=None) -> Update:
@@ -98,7 +98,7 @@ def test_what_is_not_finite_is_refused_before_the_weights_change(bad: float) -> 
 
 
 def test_the_report_names_every_term_and_level() -> None:
-    model, adversary = small_model(), Adversary(SILENT.discriminators, 0.5, True)
+    model, adversary = small_model(), Judges(SILENT.discriminators, 0.5, True)
     draws = draws_of(torch.tensor([[[True, False], [True, False]]]))
     report = model_step(model, torch.optim.Adamax(model.parameters()), small_batch(), draws, adversary, update())
     assert set(report.terms) == {"reconstruction", "divergence", "adversary", "nats_level_1", "nats_level_2"}

@@ -57,7 +57,7 @@ def lpips(prediction: Stack, target: Stack, foreground: Foreground, weights: Map
     """Return the learned perceptual image patch similarity with AlexNet (Zhang et al. 2018, version 0.1): 0 for equal images, else more.
 
     Grey is shown as three equal colours. Each slice is cut to the box around its foreground, so that the amount of background does not
-    matter, and enlarged by background to SMALLEST_SIDE pixels where it is smaller.
+    matter.
 
     Args:
         prediction: Images in [-1, 1].
@@ -74,7 +74,10 @@ def lpips(prediction: Stack, target: Stack, foreground: Foreground, weights: Map
 
 
 def lpips_of_slices(prediction: Stack, target: Stack, weights: Mapping[str, Tensor]) -> Float[Tensor, " slice"]:
-    """Return the LPIPS of each slice, background and all."""
+    """Return the LPIPS of each slice, background and all, enlarged by background to SMALLEST_SIDE pixels; gradients pass through it."""
+    missing = [max(0, SMALLEST_SIDE - side) for side in target.shape[:0:-1]]
+    around = [part for each in missing for part in (each // 2, each - each // 2)]
+    prediction, target = (pad(images, around, value=-1.0) for images in (prediction, target))
     total = torch.zeros(len(target), dtype=torch.float64)
     for layer, pair in enumerate(zip(_features(prediction, weights), _features(target, weights), strict=True)):
         first, second = (normalize(maps, dim=1, eps=1e-10) for maps in pair)
@@ -97,12 +100,11 @@ def _features(images: Stack, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
 
 
 def _cut(image: Tensor, foreground: Tensor) -> Tensor:
-    """Return an image (h, w) cut to the box around its foreground, with background where that is small."""
+    """Return an image (h, w) cut to the box around its foreground."""
     for axis in (0, 1):
         there = foreground.any(1 - axis).nonzero()[:, 0]
         image = image.narrow(axis, int(there[0]), int(there[-1] - there[0]) + 1)
-    missing = [max(0, SMALLEST_SIDE - side) for side in image.shape[::-1]]
-    return pad(image, [part for each in missing for part in (each // 2, each - each // 2)], value=-1.0)
+    return image
 
 
 def _bytes(images: Stack, foreground: Foreground) -> Stack:

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import pad
 
 from anymod.core.fidelity import ms_ssim, psnr, scaled_margin, ssim
 from anymod.core.perception import gmsd, haarpsi, lpips
 from anymod.core.texture import BANDS, radial_power, through_plane_change
-from anymod.resources import LPIPS
+from anymod.models.perception import lpips_weights
 
 SCALES = 3  # of MS-SSIM, for images of any size: a head of 2 mm voxels has no room for more
 LPIPS_STEP = 4  # slices: neighbours look alike, and one comparison takes about 10 ms
 SMALLEST_VARIANCE = 1e-12  # a prediction with less is constant, and an affine map cannot improve it
-
-
-@lru_cache(maxsize=1)
-def lpips_weights() -> dict[str, Tensor]:
-    """Return the bundled weights of LPIPS, float32."""
-    return {name: tensor.float() for name, tensor in load_file(LPIPS).items()}
 
 
 @dataclass

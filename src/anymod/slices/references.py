@@ -37,7 +37,9 @@ class References:
                 first, last = max(0, start - NEIGHBOURS), min(count, start + SLICES_AT_ONCE + NEIGHBOURS)
                 scaled = cache.scaled(subject, slice(first, last), ranges)
                 planes, foreground = map(torch.from_numpy, scaled)
-                chosen = [place - first for place in range(start, min(count, start + SLICES_AT_ONCE)) if place in usable]
+                chosen = [
+                    place - first for place in range(start, min(count, start + SLICES_AT_ONCE)) if place in usable
+                ]
                 if chosen:
                     total.add(slice_features(planes, foreground)[chosen], foreground[chosen])
         constants = dict(zip(cache.modalities, units.constants, strict=True))

@@ -33,7 +33,7 @@ from anymod.training.recipe import Recipe
 from anymod.training.records import Records
 from anymod.training.schedules import adversarial_weight, discriminators_learn, learning_rate, subsets_of_step
 from anymod.training.starting_weights import take_weights
-from anymod.training.step import Adversary, Update, discriminators_step, model_step
+from anymod.training.step import Judges, Update, discriminators_step, model_step
 from anymod.training.validation import ValidationSlices, validate
 
 SCORE_UNITS = "cohort"  # of the best validation score; checkpoints of earlier versions hold it in units of their recipe
@@ -185,12 +185,15 @@ class Run:
             group["lr"] = rate
         learns = discriminators_learn(step, recipe.objective)
         weight = adversarial_weight(step, recipe.objective)
-        adversary = Adversary(self.discriminators, weight, recipe.objective.adversarial_subsets == "all")
+        objective = recipe.objective
+        judges = Judges(
+            self.discriminators, weight, objective.adversarial_subsets == "all", objective.perceptual_weight
+        )
         shown = self._shown(step)[:, rows].to(self.share.device)
         noises = [self._noise(step, draw, rows) for draw in range(len(shown))]
         update = self._update(step)
         wanted = torch.ones_like(batch.observed) if learns else batch.observed
-        report = model_step(self.model, self.optimizer, batch, Draws(shown, noises, wanted, step), adversary, update)
+        report = model_step(self.model, self.optimizer, batch, Draws(shown, noises, wanted, step), judges, update)
         self.averaged.update_parameters(self.model)
         values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": rate}
         if learns:

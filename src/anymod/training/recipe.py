@@ -79,6 +79,11 @@ class ObjectiveSection(Settings):
     mixed_ticket: bool = Field(
         default=True, description="also draw subsets across groups (method, section 8); paper: false"
     )
+    perceptual_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="of the mean LPIPS of hidden targets: sharper images for a larger squared error; 0.1 is much",
+    )
     adversarial_weight: float = Field(
         default=0.0, ge=0, description="of the adversarial term; published code: 0.1 or 0.05 on this scale"
     )

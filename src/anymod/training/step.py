@@ -13,6 +13,7 @@ from anymod.core.batch import Batch
 from anymod.errors import DivergenceError
 from anymod.models import Draws, Network
 from anymod.training.adversary import discriminators_term, fakes_of, judged_rows, model_term
+from anymod.training.perception import perceptual_term
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,15 @@ class Update:
 
 
 @dataclass(frozen=True)
-class Adversary:
-    """The discriminators, the weight of their term, and whether the images of every subset are judged."""
+class Judges:
+    """Who judges images besides the model's own loss: discriminators, with the weight of their term and whether the images of every subset
+    are judged, and a network that compares hidden images with the true ones, with its weight.
+    """
 
     discriminators: nn.ModuleList
     weight: float
     everything: bool
+    perceptual_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class StepReport:
 
 
 def model_step(
-    model: Network, optimizer: torch.optim.Optimizer, batch: Batch, draws: Draws, adversary: Adversary, update: Update
+    model: Network, optimizer: torch.optim.Optimizer, batch: Batch, draws: Draws, judges: Judges, update: Update
 ) -> StepReport:
     """Update the model once. Each draw goes backward before the next, so peak memory is one draw plus the encoders."""
     optimizer.zero_grad(set_to_none=True)
@@ -102,9 +106,11 @@ def model_step(
         with update.autocast():
             losses = next(of_draws)
             terms = dict(losses.terms)
-            if adversary.weight > 0:
-                rows = judged_rows(shown, batch.observed, everything=adversary.everything)
-                terms["adversary"] = adversary.weight * model_term(adversary.discriminators, losses.images, rows)
+            if judges.weight > 0:
+                rows = judged_rows(shown, batch.observed, everything=judges.everything)
+                terms["adversary"] = judges.weight * model_term(judges.discriminators, losses.images, rows)
+            if judges.perceptual_weight > 0:
+                terms["perception"] = judges.perceptual_weight * perceptual_term(losses.images, batch, shown)
         (torch.stack(list(terms.values())).sum() / count).backward()
         _add(totals, terms, count)
         _add(measured, losses.measured, count)

@@ -1,0 +1,22 @@
+"""How unlike the hidden images look: the distance of LPIPS between synthetic and real slices, as a term of the loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from anymod.core.batch import Batch
+from anymod.core.foregrounds import shown_foreground
+from anymod.core.perception import lpips_of_slices
+from anymod.models.perception import lpips_weights
+from anymod.types import Planes, Shown
+
+
+def perceptual_term(images: Planes, batch: Batch, shown: Shown) -> Tensor:
+    """Return the mean LPIPS of the images of hidden targets inside their own foreground; 0 where the batch hides nothing."""
+    inside = batch.foreground & shown_foreground(batch.foreground, shown)[:, None]
+    rows = batch.observed & ~shown & inside.flatten(2).any(2)
+    if not bool(rows.any()):
+        return images.new_zeros(())
+    pair = [torch.where(inside[rows], each[rows], -1.0) for each in (images, batch.targets)]
+    return lpips_of_slices(pair[0], pair[1], lpips_weights(images.device)).mean().float()
