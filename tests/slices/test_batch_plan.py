@@ -132,6 +132,13 @@ def test_a_labelled_share_without_labels_is_refused() -> None:
     assert BatchPlan(cache_of([(9, 0)]), 8, seed=0).slices_per_epoch == 9
 
 
+def test_real_slices_are_those_of_real_subjects() -> None:
+    plan = BatchPlan(cache_of([(9, 0), (6, 3), (4, 2)]), 4, seed=0, real=[1])
+    assert set(plan.real_slices(0, 0, 12)[0]) == {1}
+    assert {int(subject) for step in range(9) for subject in plan.rows(step)[0]} == {0, 1, 2}
+    assert len(BatchPlan(cache_of([(9, 0)]), 4, seed=0, real=[]).real_slices(0, 0, 3)[0]) == 0
+
+
 def test_plan_without_usable_slices_is_refused() -> None:
     with pytest.raises(CohortError, match="no usable slices"):
         BatchPlan(cache_of([(0, 0)]), 4, seed=0)

@@ -56,7 +56,11 @@ def test_real_slices_are_observed_and_not_empty() -> None:
     targets = torch.arange(9.0).reshape(3, 3, 1, 1)
     foreground = OBSERVED[:, :, None, None].clone()
     foreground[0, 0] = False
-    assert [real.flatten().tolist() for real in real_of(targets, OBSERVED, foreground)] == [[3.0, 6.0], [1.0, 4.0], []]
+    everyone = torch.tensor([True] * 3)
+    found = real_of(targets, OBSERVED, foreground, everyone)
+    assert [real.flatten().tolist() for real in found] == [[3.0, 6.0], [1.0, 4.0], []]
+    found = real_of(targets, OBSERVED, foreground, torch.tensor([True, False, True]))  # the second row is simulated
+    assert [real.flatten().tolist() for real in found] == [[6.0], [1.0], []]
 
 
 def test_discriminators_are_scored_where_there_are_real_slices_and_fakes() -> None:

@@ -330,6 +330,28 @@ def test_nan_stops_with_step_subjects_and_term(cohort: Cohort, tmp_path: Path, m
         train(make_recipe(), cohort, tmp_path / "run", device="cpu")
 
 
+def test_discriminators_learn_from_real_subjects_only(cohort: Cohort, tmp_path: Path) -> None:
+    kinds = {"a": "simulated", "b": "scan"}
+    mixed = replace(cohort, subjects=tuple(replace(each, kind=kinds.get(each.name)) for each in cohort.subjects))
+    recipe = make_recipe(steps=3, validate_every=9)
+    recipe = recipe.model_copy(update={"objective": recipe.objective.model_copy(update={"real_kinds": ["scan"]})})
+    seen, real_of = set(), loop.real_of
+    with pytest.MonkeyPatch.context() as patch:
+
+        def noted(targets: torch.Tensor, *rest: torch.Tensor) -> list[torch.Tensor]:
+            seen.add(int(rest[-1].sum()))
+            return real_of(targets, *rest)
+
+        patch.setattr(loop, "real_of", noted)
+        train(recipe, mixed, tmp_path / "run", device="cpu")
+    run = next((tmp_path / "run").glob("metrics.csv"))
+    assert first_row(run)["reconstruction"] > 0
+    assert seen and max(seen) < 4  # of the four slices in a batch
+    wrong = recipe.model_copy(update={"objective": recipe.objective.model_copy(update={"real_kinds": ["photograph"]})})
+    with pytest.raises(ConfigurationError, match=r"no such subject in objective\.real_kinds.*scan, simulated"):
+        train(wrong, mixed, tmp_path / "other", device="cpu")
+
+
 def test_batches_that_processes_cannot_share_are_refused(cohort: Cohort, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="batch_size"):
         train(make_recipe(), cohort, tmp_path / "run", processes=3, device="cpu")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -21,7 +21,7 @@ class BatchPlan:
     slice comes once an epoch, and the batch that an epoch ends in goes on with the next. With `labelled_share` that share of each batch
     comes before them, from the slices that label maps mark, in random orders of their own: rare findings are seen more often.
     `repeats` maps globs of subjects' names to how often their slices come in an epoch instead of once; the first pattern that
-    fits counts.
+    fits counts. `real` holds the subjects (indices) that `real_slices` draws from; by default all.
     """
 
     def __init__(
@@ -32,12 +32,15 @@ class BatchPlan:
         subjects: Sequence[int] | None = None,
         labelled_share: float = 0.0,
         repeats: Mapping[str, int] | None = None,
+        real: Collection[int] | None = None,
     ) -> None:
         self.seed = seed
         chosen = _repeated(cache, range(len(cache.subjects)) if subjects is None else subjects, repeats or {})
         self._pairs = _pairs([(subject, cache.usable(subject)) for subject in chosen])
         self._real_pairs = [
-            _pairs([(subject, cache.usable(subject, modality)) for subject in chosen])
+            _pairs(
+                [(subject, cache.usable(subject, modality)) for subject in chosen if real is None or subject in real]
+            )
             for modality in range(len(cache.modalities))
         ]
         if batch_size < 1:
@@ -67,7 +70,7 @@ class BatchPlan:
     def real_slices(self, step: int, modality: int, count: int) -> tuple[Array, Array]:
         """Return (subject indices, slice indices), each (count,), of slices whose subjects have the modality (an index).
 
-        Only slices where that modality itself has enough foreground. Both are empty where no subject has the modality.
+        Only slices where that modality itself has enough foreground. Both are empty where none of these subjects has the modality.
         """
         pairs = self._real_pairs[modality]
         return _draw(pairs, self.seed, f"real slices of {modality}", step, count if len(pairs) else 0)

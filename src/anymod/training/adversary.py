@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from anymod.core.objectives import adversarial_loss, discriminator_loss
 from anymod.nn.discriminators import Discriminator
-from anymod.types import Masks, Planes, Shown
+from anymod.types import Masks, Planes, RowFlags, Shown
 
 
 def build_discriminators(modalities: int, width: int, depth: int) -> nn.ModuleList:
@@ -52,7 +52,7 @@ def fakes_of(images: Planes, shown: Shown) -> list[Tensor]:
     return [images[~shown[:, number], number].detach() for number in range(images.shape[1])]
 
 
-def real_of(targets: Planes, observed: Shown, foreground: Masks) -> list[Tensor]:
-    """Return, per modality, the real slices (n_m, h, w) in a batch: observed, and not empty."""
-    present = observed & foreground.flatten(2).any(2)
+def real_of(targets: Planes, observed: Shown, foreground: Masks, real: RowFlags) -> list[Tensor]:
+    """Return, per modality, the real slices (n_m, h, w) in a batch: of rows (b,) of real subjects, observed, and not empty."""
+    present = observed & foreground.flatten(2).any(2) & real[:, None]
     return [targets[present[:, number], number] for number in range(targets.shape[1])]

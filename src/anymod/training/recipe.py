@@ -87,6 +87,11 @@ class ObjectiveSection(Settings):
     adversarial_weight: float = Field(
         default=0.0, ge=0, description="of the adversarial term; published code: 0.1 or 0.05 on this scale"
     )
+    real_kinds: list[str] = Field(
+        default=[],
+        description="kinds of subjects (column kind of subjects.csv) whose images the discriminators learn as real, such as [scan]"
+        " in a cohort with simulated ones; empty: all",
+    )
     adversarial_start: int = Field(default=0, ge=0, description="step at which the adversarial term begins to count")
     discriminator_start: int = Field(default=0, ge=0, description="step at which the discriminators begin to learn")
     adversarial_subsets: Literal["partial", "all"] = Field(
