@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,19 +13,25 @@ from anymod.configuration import option
 @dataclass(frozen=True)
 class Calibrate(Verb):
     """With --report, the copy knows the errors in a report of anymod evaluate; its standard deviations (anymod synthesize --samples)
-    include them. With --cohort, it knows its training images: what they look like, so that others are noticed, and what the simple
-    predictors of anymod evaluate need. anymod train writes that, too.
+    include them. With --crossvalidation, it knows how large the error of each voxel is likely to be, and anymod synthesize writes that.
+    With --cohort alone, it knows its training images: what they look like, so that others are noticed, and what the simple predictors of
+    anymod evaluate need. anymod train writes that, too.
 
     Example:
       anymod calibrate --model run/model --report report --out calibrated
     """
 
-    excluding = {"--report": ("--cohort",)}
+    excluding = {"--report": ("--cohort", "--crossvalidation")}
 
     model: Model
     out: Out
     report: Annotated[Path | None, option("Report on subjects that the model was not trained on.", "DIR")] = None
-    cohort: Annotated[Path | None, option("Cohort that the model was trained on.", "DIR")] = None
+    cohort: Annotated[
+        Path | None, option("Cohort that the model was trained on, or that of --crossvalidation.", "DIR")
+    ] = None
+    crossvalidation: Annotated[
+        Path | None, option("What anymod crossvalidate wrote for the same recipe and --cohort.", "DIR")
+    ] = None
     overwrite: Overwrite = False
     json: Json = False
 
@@ -36,7 +42,9 @@ class Calibrate(Verb):
 
     def run(self) -> None:
         """Write the copy and print what it knows."""
-        if self.cohort is not None:
+        if self.cohort is not None and self.crossvalidation is not None:
+            self._learn_errors(self.cohort, self.crossvalidation)
+        elif self.cohort is not None:
             self._learn_images(self.cohort)
         if self.report is not None:
             self._calibrate(self.report)
@@ -49,6 +57,18 @@ class Calibrate(Verb):
         for shown, errors in calibration.errors.items():
             lines.append(f"{shown}: " + ", ".join(f"{target} {error:.3f}" for target, error in errors.items()))
         print_result(calibration.model_dump(mode="json"), "\n".join(lines), as_json=self.json)
+
+    def _learn_errors(self, cohort: Path, crossvalidation: Path) -> None:
+        from anymod.cohorts import read_cohort
+        from anymod.evaluation.voxel_errors import learn_voxel_errors  # loads torch
+
+        errors, coverage = learn_voxel_errors(
+            self.model, crossvalidation, read_cohort(cohort), self.out, overwrite=self.overwrite
+        )
+        lines = [f"{self.out} knows the errors of each voxel, from {len(errors.subjects)} held-out subjects"]
+        lines += [f"{each.where}: {each.one:.0%} within one, {each.two:.0%} within two deviations" for each in coverage]
+        content = {"subjects": list(errors.subjects), "coverage": [asdict(each) for each in coverage]}
+        print_result(content, "\n".join(lines), as_json=self.json)
 
     def _learn_images(self, cohort: Path) -> None:
         from anymod.cohorts import read_cohort

@@ -27,6 +27,7 @@ from anymod.models import (
     CARD,
     DESCRIPTION,
     REFERENCES,
+    VOXEL_ERRORS,
     WEIGHTS,
     Calibration,
     ModelDescription,
@@ -65,11 +66,10 @@ def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = F
     }
     calibration = calibration.model_copy(update={"errors": errors})
     with staged_folder(out, overwrite=overwrite, keep=(folder, report)) as staged:
-        for name in (WEIGHTS, REFERENCES, TYPICAL):
+        for name in (WEIGHTS, REFERENCES, TYPICAL, VOXEL_ERRORS):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, staged / name)
-        card = read_card(folder).partition(f"\n{HEADING}\n")[0]  # without the section of an earlier calibration
-        write_text(staged / CARD, card + _card_lines(calibration))
+        write_text(staged / CARD, with_section(read_card(folder), HEADING, _card_lines(calibration)))
         changed = description.model_copy(update={"calibration": calibration})
         write_yaml(staged / DESCRIPTION, changed.model_dump(mode="json"))
     return calibration
@@ -99,6 +99,13 @@ def calibration_of(facts: Mapping[str, Any], rows: Iterable[Mapping[str, str]]) 
         draws=facts["draws"],
         errors=errors,
     )
+
+
+def with_section(card: str, heading: str, text: str) -> str:
+    """Return a model card with a section of this heading at its end, instead of an earlier one."""
+    before, _, rest = card.partition(f"\n{heading}\n")
+    following = rest.find("\n## ")
+    return before + ("" if following < 0 else rest[following:]) + f"\n{heading}\n" + text
 
 
 def _in_order(shown: str, description: ModelDescription) -> str:
@@ -185,8 +192,6 @@ def _gains(description: ModelDescription, facts: Mapping[str, Any], report: Path
 def _card_lines(calibration: Calibration) -> str:
     draws = ", ".join(f"{name} {value}" for name, value in calibration.draws.items())
     return f"""
-{HEADING}
-
 `model.yaml` holds the root mean squared error of each target from each shown subset, on {len(calibration.subjects)} subjects of
 split "{calibration.split}" of cohort "{calibration.cohort}" (images drawn with {draws}).
 `anymod synthesize --samples` adds it to the standard deviation of the samples. It is one number per image and does not say where

@@ -61,34 +61,9 @@ class Drawing:
         at_once = max(1, LARGEST_BYTES // (4 * len(self.targets) * self.seen.union.size))
         for start in range(0, len(subsets), at_once):
             chosen = subsets[start : start + at_once]
-            drawn = self._draw(chosen, options)
+            drawn = draw_subsets(self.synthesizer, self.seen, self.targets, chosen, options)
             for subset in chosen:
                 yield subset, self._scored(drawn.pop(subset), subset)
-
-    @torch.inference_mode()
-    def _draw(self, subsets: Sequence[int], options: SynthesisOptions) -> dict[int, Array]:
-        """Return the images (target, slice, row, column) from each subset, in the model's units and on its grid."""
-        stacks = self.synthesizer.stacks(self.seen, options)
-        drawn = self._draw_stack(stacks[0], subsets, options)
-        for stack in stacks[1:]:
-            for subset, images in self._draw_stack(stack, subsets, options).items():
-                drawn[subset] += stack.as_axial(images)
-        return {subset: images / len(stacks) for subset, images in drawn.items()}
-
-    def _draw_stack(self, stack: Stack, subsets: Sequence[int], options: SynthesisOptions) -> dict[int, Array]:
-        inside = stack.seen.union
-        drawn = {subset: np.full((len(self.targets), *inside.shape), -1, np.float32) for subset in subsets}
-        slices = np.flatnonzero(inside.any((1, 2)))
-        size = options.chunk or slices_at_once(inside[0].size)
-        for chunk in (slices[start : start + size] for start in range(0, len(slices), size)):
-            images, observed, foreground = self.synthesizer.rows(stack.seen, chunk)
-            encoding = encoded(self.synthesizer.model, images, observed, mirror=options.mirror, axis=stack.axis)
-            for subset, planes in drawn.items():
-                row = torch.tensor(as_row(subset, observed.shape[1]), device=observed.device)
-                shown = with_content(row.expand(len(chunk), -1), foreground)
-                mean, _ = draw_images(encoding, shown, self.targets, options, chunk.tolist())
-                planes[:, chunk] = mean.transpose(0, 1).float().cpu().numpy()
-        return drawn
 
     def _scored(self, drawn: Array, subset: int) -> Array:
         """Return images (target, slice, row, column) in the units and on the grid of the scores; what the model cannot see is -1."""
@@ -98,6 +73,44 @@ class Drawing:
         moved, known = self.seen.view.on_grid(raw, region, self.grid)
         scored = [scale(each, units, known) for each, units in zip(moved, self.score_ranges, strict=True)]
         return np.stack(scored).transpose(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def draw_subsets(
+    synthesizer: Synthesizer,
+    seen: ModelInput,
+    targets: Sequence[int],
+    subsets: Sequence[int],
+    options: SynthesisOptions,
+) -> dict[int, Array]:
+    """Return the images (target, slice, row, column) from each subset (a bit mask), in the model's units and on its grid.
+
+    `seen` holds at least the images of the subsets; `targets` are positions among the model's modalities.
+    """
+    stacks = synthesizer.stacks(seen, options)
+    drawn = _draw_stack(synthesizer, stacks[0], targets, subsets, options)
+    for stack in stacks[1:]:
+        for subset, images in _draw_stack(synthesizer, stack, targets, subsets, options).items():
+            drawn[subset] += stack.as_axial(images)
+    return {subset: images / len(stacks) for subset, images in drawn.items()}
+
+
+def _draw_stack(
+    synthesizer: Synthesizer, stack: Stack, targets: Sequence[int], subsets: Sequence[int], options: SynthesisOptions
+) -> dict[int, Array]:
+    inside = stack.seen.union
+    drawn = {subset: np.full((len(targets), *inside.shape), -1, np.float32) for subset in subsets}
+    slices = np.flatnonzero(inside.any((1, 2)))
+    size = options.chunk or slices_at_once(inside[0].size)
+    for chunk in (slices[start : start + size] for start in range(0, len(slices), size)):
+        images, observed, foreground = synthesizer.rows(stack.seen, chunk)
+        encoding = encoded(synthesizer.model, images, observed, mirror=options.mirror, axis=stack.axis)
+        for subset, planes in drawn.items():
+            row = torch.tensor(as_row(subset, observed.shape[1]), device=observed.device)
+            shown = with_content(row.expand(len(chunk), -1), foreground)
+            mean, _ = draw_images(encoding, shown, tuple(targets), options, chunk.tolist())
+            planes[:, chunk] = mean.transpose(0, 1).float().cpu().numpy()
+    return drawn
 
 
 def score_grid(images: SubjectImages, settings: CacheSettings) -> Grid:

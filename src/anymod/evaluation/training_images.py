@@ -14,6 +14,7 @@ from anymod.folders import staged_folder
 from anymod.models import (
     CARD,
     DESCRIPTION,
+    VOXEL_ERRORS,
     WEIGHTS,
     StoredReferences,
     find_model,
@@ -51,8 +52,9 @@ def learn_training_images(
     images = {name: sorted(cache.fingerprints_of(name).values()) for name in cache.subjects}
     changed = description.model_copy(update={"training": {**description.training, "images": images}})
     with staged_folder(out, overwrite=overwrite, keep=(folder, cohort.root)) as staged:
-        for name in (WEIGHTS, CARD):
-            shutil.copyfile(folder / name, staged / name)
+        for name in (WEIGHTS, CARD, VOXEL_ERRORS):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, staged / name)
         write_yaml(staged / DESCRIPTION, changed.model_dump(mode="json"))
         write_references(staged, StoredReferences.of(cohort.name, references.fitted))
         write_typical(staged, [look for record in cache.records if (look := record.look) is not None])

@@ -13,7 +13,7 @@ from anymod.figures.grid import FRAME, NOTICE, Cell, Colours, Page, Picture, dra
 from anymod.figures.planes import SIDES, THREE_PLANES, three_planes
 from anymod.volumes import Volume
 
-DEVIATION = "Standard deviation: of the samples, plus the expected error where the model is calibrated. "
+DEVIATION = "Standard deviation: of the samples, plus what the model knows of its errors. "
 DEVIATION_TITLE = "standard deviation"
 LEAST_VARIATION = 1e-3  # of the largest deviation
 LABELS = Colours("viridis", 0.0, 4.0)

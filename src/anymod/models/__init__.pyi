@@ -41,3 +41,10 @@ from .registry import (
     default_model as default_model,
     newer_name as newer_name,
 )
+from .voxel_errors import (
+    VOXEL_ERRORS as VOXEL_ERRORS,
+    VoxelError as VoxelError,
+    VoxelErrors as VoxelErrors,
+    read_voxel_errors as read_voxel_errors,
+    write_voxel_errors as write_voxel_errors,
+)

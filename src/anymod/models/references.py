@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from anymod import __version__
 from anymod.arrays import Array
-from anymod.configuration import Settings, validate
+from anymod.configuration import Settings
 from anymod.core.features import needed_modalities
 from anymod.core.regression import ReferenceMoments, TrainingMoments
 from anymod.core.subsets import positions
-from anymod.errors import ModelFolderError
 from anymod.files import write_json
+from anymod.models.stored import read_stored
 
 REFERENCES = "references.json"
 MOST_BYTES = 64_000_000  # four modalities have 0.2 million for each kind of subject, eight 20 million
@@ -117,16 +116,4 @@ def write_references(folder: Path, references: StoredReferences) -> None:
 
 def read_references(folder: Path) -> StoredReferences | None:
     """Return the references of a model folder, None if it has none; raise ModelFolderError if they cannot be read."""
-    path = folder / REFERENCES
-    if not path.exists():
-        return None
-    remedy = "copy the whole model folder again, or remove the file"
-    try:
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            raise ModelFolderError("unreadable references", path, "it is no JSON file of usual size", remedy)
-        content: Any = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFolderError("unreadable references", path, str(error), remedy) from error
-    if not isinstance(content, dict):
-        raise ModelFolderError("unreadable references", path, "its top level is no mapping", remedy)
-    return validate(StoredReferences, content, path, error=ModelFolderError)
+    return read_stored(folder / REFERENCES, StoredReferences, "references", MOST_BYTES)

@@ -18,7 +18,14 @@ from anymod.core.foregrounds import with_content
 from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
 from anymod.errors import ModalityError
-from anymod.models import ModelDescription, Synthesizes, find_model, load_model
+from anymod.models import (
+    ModelDescription,
+    Synthesizes,
+    VoxelErrors,
+    find_model,
+    load_model,
+    read_voxel_errors,
+)
 from anymod.slices import CacheSettings
 from anymod.slices.axes import Stack, axes_of
 from anymod.slices.intensities import Anchor, input_maps, write_row
@@ -27,7 +34,7 @@ from anymod.slices.model_input import ModelInput, model_input
 from anymod.slices.typical import Typical, check_remarks, read_typical, remarks
 from anymod.synthesis.drawing import draw_images, encoded
 from anymod.synthesis.options import SynthesisOptions
-from anymod.volumes import Grid, IntensityRange, Volume, resample, unscale
+from anymod.volumes import Grid, IntensityRange, Volume, resample, scale, unscale
 from anymod.volumes.intensity import TARGET_FLOOR
 
 PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size fit into any memory
@@ -37,9 +44,10 @@ PIXELS_AT_ONCE = 8 * 96 * 96  # of one modality: eight slices of the usual size 
 class Synthesis:
     """The synthetic images of one subject, on the grid of its files.
 
-    `standard_deviations` is empty for a single sample. It is the standard deviation of the samples, which alone is not a calibrated
-    uncertainty (method, section 4); a calibrated model adds the square of `expected_errors` to its square. These are root mean squared
-    errors by target, in raw units, on subjects that the model was not trained on; a target that was not measured from this subset has none.
+    `standard_deviations` are those to expect of each voxel where the model knows them (`anymod calibrate --crossvalidation`). Those of
+    several samples alone are not a calibrated uncertainty (method, section 4); squares are added: of the samples, and of what the model
+    knows of each voxel or else of the image, `expected_errors`. These are root mean squared errors by target, in raw units, on subjects
+    that the model was not trained on; a target that was not measured from this subset has none.
     `units` holds the raw (low, high) of each image's scale, `cut_off` the fraction of the foreground that the model could not see,
     `unusual` what is unlike the model's training images, in a few words each.
     """
@@ -70,9 +78,13 @@ class Synthesizer:
         device: str | torch.device = "cpu",
         backend: Backend = "torch",
         typical: Typical | None = None,
+        voxel_errors: VoxelErrors | None = None,
     ) -> None:
-        """Take a model that lies on `device` already; `backend` says what runs it, `typical` what its training images look like."""
-        self.model, self.description, self.typical = model, description, typical
+        """Take a model that lies on `device` already.
+
+        `backend` says what runs it, `typical` what its training images look like, `voxel_errors` what errors to expect.
+        """
+        self.model, self.description, self.typical, self.voxel_errors = model, description, typical, voxel_errors
         self.device, self.backend = torch.device(device), backend
 
     @classmethod
@@ -83,8 +95,9 @@ class Synthesizer:
         """
         chosen = resolve_device(device)
         network, description = load_model(folder, chosen)
-        model, runs = with_backend(network, description.fingerprint(), backend, chosen)
-        return cls(model, description, chosen, runs, read_typical(find_model(folder)))
+        fingerprint, place = description.fingerprint(), find_model(folder)
+        model, runs = with_backend(network, fingerprint, backend, chosen)
+        return cls(model, description, chosen, runs, read_typical(place), read_voxel_errors(place, fingerprint))
 
     def targets(self, shown: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Return the targets: those wanted, else all that is not shown; raise ModalityError for an unknown one or none at all."""
@@ -153,11 +166,26 @@ class Synthesizer:
             expected = self.description.expected_error(subject.volumes, name)
             if expected is not None:
                 errors[name] = expected * scale.raw_per_scaled
-            if deviations is not None:
-                together = np.hypot(deviations[number], np.float32(expected or 0)) * np.float32(scale.raw_per_scaled)
-                standard_deviations[name] = seen.view.to_own_grid(together, inside, union)
+            each_voxel = self.voxel_deviation(seen, name, means[number])
+            if deviations is not None or each_voxel is not None:
+                known = np.float32(expected or 0) if each_voxel is None else each_voxel
+                together = np.hypot(0 if deviations is None else deviations[number], known)
+                raw = together.astype(np.float32) * np.float32(scale.raw_per_scaled)
+                standard_deviations[name] = seen.view.to_own_grid(raw, inside, union)
         shown = tuple(name for name in self.description.names if name in subject.volumes)
         return Synthesis(images, standard_deviations, shown, own, units, errors, seen.cut_off)
+
+    def voxel_deviation(self, seen: ModelInput, target: str, prediction: Array) -> Array | None:
+        """Return the standard deviation (slice, h, w) to expect of a target's prediction, scaled; None where the model does not know it."""
+        shown = [name for name, scale in zip(self.description.names, seen.scales, strict=True) if scale is not None]
+        if self.voxel_errors is None:
+            return None
+        return self.voxel_errors.deviation(shown, target, prediction, self.shown_planes(seen), seen.union)
+
+    def shown_planes(self, seen: ModelInput) -> list[Array]:
+        """Return the shown images as the network sees them, each (slice, h, w), in the model's order."""
+        ranges = enumerate(self.input_ranges(seen))
+        return [scale(seen.planes[:, place], each, seen.foreground[:, place]) for place, each in ranges if each]
 
     def see(self, subject: SubjectImages) -> ModelInput:
         """Return a subject's images on the grid of the model, large enough for the foreground unless the model takes one size only."""
