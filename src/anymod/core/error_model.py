@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from anymod.arrays import Array
-from anymod.core.features import border_distances
+from anymod.core.features import border_distances, box_mean
 
 WIDTH = 5  # pixels of the box in which variation is measured
 LEAST_VARIATION = 0.01  # of images in [-1, 1]; keeps the logarithm of a constant finite
@@ -34,8 +33,8 @@ def error_features(images: Stacks, inside: Bool[Tensor, "slice h w"]) -> Float[T
     """
     weight = inside.float()
     values = images * weight
-    share = _box(weight) + 1e-6
-    mean, square = _box(values) / share, _box(values * values) / share
+    share = box_mean(weight[None], WIDTH)[0] + 1e-6
+    mean, square = (box_mean(each, WIDTH) / share for each in (values, values * values))
     variation = (square - mean * mean).clamp(min=0).sqrt()
     border = torch.exp(-border_distances(inside[:, None])[:, 0] / BORDER)
     return torch.stack(
@@ -86,8 +85,3 @@ def coverage_factor(ratios: Array, voxels: Array) -> float:
     below = np.cumsum(voxels[order]) / voxels.sum()
     one, two = (float(ratios[order][np.searchsorted(below, share)]) for share in (ONE, TWO))
     return float(np.sqrt(one * two / 2))
-
-
-def _box(planes: Tensor) -> Tensor:
-    along_rows = avg_pool2d(planes, (WIDTH, 1), stride=1, padding=(WIDTH // 2, 0))
-    return avg_pool2d(along_rows, (1, WIDTH), stride=1, padding=(0, WIDTH // 2))

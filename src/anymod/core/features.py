@@ -56,10 +56,11 @@ def border_distances(inside: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, weights: Tensor, width: int) -> Tensor:
-    return _box(values, width) / (_box(weights, width) + EMPTY)
+    return box_mean(values, width) / (box_mean(weights, width) + EMPTY)
 
 
-def _box(planes: Tensor, width: int) -> Tensor:
+def box_mean(planes: Tensor, width: int) -> Tensor:
+    """Return means of planes (b, c, h, w) over boxes of an odd width, with 0 beyond the border."""
     along_rows = avg_pool2d(planes, (width, 1), stride=1, padding=(width // 2, 0))
     return avg_pool2d(along_rows, (1, width), stride=1, padding=(0, width // 2))
 
