@@ -19,4 +19,5 @@ def perceptual_term(images: Planes, batch: Batch, shown: Shown) -> Tensor:
     if not bool(rows.any()):
         return images.new_zeros(())
     pair = [torch.where(inside[rows], each[rows], -1.0) for each in (images, batch.targets)]
-    return lpips_of_slices(pair[0], pair[1], lpips_weights(images.device)).mean().float()
+    with torch.autocast(images.device.type, enabled=False):  # small differences of normalized maps
+        return lpips_of_slices(pair[0].float(), pair[1].float(), lpips_weights(images.device)).mean().float()
