@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,7 @@ def test_one_fold_is_held_out_and_the_others_train() -> None:
     assert [each.split for each in cohort.subjects] == list(splits.values())
     with pytest.raises(CohortError, match="its folds are: 0, 1, 2"):
         cohort.held_out(3)
+    everybody = {each.name: each.split for each in cohort.with_all_folds().subjects}
+    assert everybody == {"a": "train", "b": "train", "c": "train", "v": "validation", "t": "train", "w": "test"}
+    with pytest.raises(CohortError, match="no folds"):
+        replace(cohort, subjects=subjects[3:]).with_all_folds()

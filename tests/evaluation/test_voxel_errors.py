@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from tiny_models import MODALITIES, head, save_tiny_model, write_tiny_cohort
@@ -17,8 +18,9 @@ from anymod.cli import app
 from anymod.cohorts import Cohort, read_cohort, write_cohort
 from anymod.errors import ModelFolderError, ReportError
 from anymod.evaluation.calibration import with_section
-from anymod.evaluation.voxel_errors import Coverage, learn_voxel_errors
-from anymod.models import VOXEL_ERRORS, read_card, read_voxel_errors
+from anymod.evaluation.protocol import PROTOCOL_VERSION
+from anymod.evaluation.voxel_errors import Coverage, Sample, _groups, learn_voxel_errors
+from anymod.models import VOXEL_ERRORS, load_model, read_card, read_voxel_errors
 from anymod.synthesis import SynthesisOptions, Synthesizer
 from anymod.volumes import Volume, content_fingerprint, read_volume, write_volume
 
@@ -48,7 +50,17 @@ def folds(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         training = {"cohort": "tiny", "subjects": list(others), "images": images}
         save_tiny_model(out / f"fold-{fold}/run/model", training=training)
+        write_report_of(out / f"fold-{fold}")
     return out
+
+
+def write_report_of(fold: Path) -> None:
+    """Write as much of a report as says which model it measured."""
+    (fold / "report").mkdir()
+    fingerprint = load_model(fold / "run/model")[1].fingerprint()
+    facts = {"protocol": "standard", "protocol_version": PROTOCOL_VERSION, "model_fingerprint": fingerprint}
+    (fold / "report/summary.json").write_text(json.dumps(facts))
+    (fold / "report/scores.csv").write_text("subject\n")
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +135,47 @@ def test_without_folds_or_with_another_recipe_nothing_is_written(cohort: Cohort,
     model = save_tiny_model(tmp_path / "model", targets="percentile", slice_axis="axial")
     with pytest.raises(ReportError, match="no cross-validation"):
         learn_voxel_errors(model, tmp_path, cohort, tmp_path / "out", device="cpu")
-    fewer = save_tiny_model(tmp_path / "fewer", count=2)
-    with pytest.raises(ReportError, match="another recipe"):
-        learn_voxel_errors(fewer, folds, cohort, tmp_path / "out", device="cpu")
+    for changes, what in (
+        ({"count": 2}, "modalities"),
+        ({"spacing_mm": 2.0}, "spacing_mm"),
+        ({"slice_axis": "all"}, "slice_axis"),
+    ):
+        other = save_tiny_model(tmp_path / what, **changes)
+        with pytest.raises(ReportError, match=f"another recipe.*another {what}|another recipe.*other {what}"):
+            learn_voxel_errors(other, folds, cohort, tmp_path / "out", device="cpu")
+    shutil.copytree(folds, tmp_path / "unfinished")
+    save_tiny_model(tmp_path / "unfinished/fold-0/run/model", spacing_mm=2.0)
+    with pytest.raises(ReportError, match="its report measures another model"):
+        learn_voxel_errors(model, tmp_path / "unfinished", cohort, tmp_path / "out", device="cpu")
     assert not (tmp_path / "out").exists()
+
+
+def test_subjects_are_left_out_in_few_groups() -> None:
+    sample = Sample(np.ones((2, 1)), np.array([0.1, 0.2]), np.ones(2), np.zeros(2, bool))
+    known = {str(number): sample for number in range(23)}
+    groups = _groups(known)
+    assert len(groups) == 10 and {name for group in groups for name in group} == set(known)
+    assert _groups(dict.fromkeys("ab", sample)) == [["a"], ["b"]]
+
+
+def test_a_continued_run_notices_that_errors_were_learnt(learnt: Path, tmp_path: Path) -> None:
+    cohort = write_tiny_cohort(tmp_path / "cohort", {"p": ("t1",)})
+    asked = ["impute", "--cohort", cohort.root, "--out", tmp_path / "filled", "--target", "t2", "--quiet", "--model"]
+    plain = CliRunner().invoke(app, [*map(str, asked), str(save_tiny_model(tmp_path / "plain"))])
+    assert plain.exit_code == 0, plain.stderr
+    again = CliRunner().invoke(app, [*map(str, asked), str(learnt)])
+    assert again.exit_code == 0, again.stderr
+    assert (tmp_path / "filled/p/t2_sd.nii.gz").is_file()
+    described = nib.load(learnt_map(learnt, tmp_path)).header["descrip"].item().decode()
+    assert "deviation t2 from t1" in described and "sample" not in described
+
+
+def learnt_map(model: Path, folder: Path) -> Path:
+    write_volume(folder / "t1.nii.gz", head(3))
+    asked = ["synthesize", "--model", model, "--input", f"t1={folder / 't1.nii.gz'}", "--target", "t2"]
+    result = CliRunner().invoke(app, [*map(str, asked), "--out", str(folder / "one"), "--quiet"])
+    assert result.exit_code == 0, result.stderr
+    return folder / "one/t2_sd.nii.gz"
 
 
 def test_errors_of_other_weights_or_unreadable_ones_are_refused(learnt: Path, tmp_path: Path) -> None:

@@ -28,12 +28,21 @@ def test_hidden_images_are_compared_inside_their_own_foreground() -> None:
     images.requires_grad_()
     term = perceptual_term(images, batch, shown)
     inside = torch.where(batch.foreground[0, 1], images[0, 1].detach(), -1.0)[None]
-    assert term.item() == pytest.approx(float(lpips_of_slices(inside, batch.targets[0, 1][None], lpips_weights())))
+    distance = float(lpips_of_slices(inside, batch.targets[0, 1][None], lpips_weights()))
+    assert term.item() == pytest.approx(distance / 2)  # the second row hides nothing
     term.backward()
     assert images.grad is not None
     reached = images.grad.ne(0)
     assert reached[0, 1, :, :40].any() and not reached[0, 1, :, 40:].any()
     assert not reached[0, 0].any() and not reached[1].any()
+
+
+def test_several_processes_have_the_mean_of_one() -> None:
+    generator = torch.Generator().manual_seed(1)
+    truth, images = (torch.rand(2, 2, 64, 64, generator=generator) * 2 - 1 for _ in range(2))
+    batch, shown = batch_of(truth), torch.tensor([[True, False], [True, False]])
+    parts = [perceptual_term(images[rows], batch.rows(rows), shown[rows]) for rows in (slice(0, 1), slice(1, 2))]
+    assert perceptual_term(images, batch, shown).item() == pytest.approx(sum(parts).item() / 2)
 
 
 def test_nothing_hidden_costs_nothing() -> None:

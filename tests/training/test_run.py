@@ -331,7 +331,7 @@ def test_nan_stops_with_step_subjects_and_term(cohort: Cohort, tmp_path: Path, m
 
 
 def test_discriminators_learn_from_real_subjects_only(cohort: Cohort, tmp_path: Path) -> None:
-    kinds = {"a": "simulated", "b": "scan"}
+    kinds = {"a": "scan", "b": "simulated"}
     mixed = replace(cohort, subjects=tuple(replace(each, kind=kinds.get(each.name)) for each in cohort.subjects))
     recipe = make_recipe(steps=3, validate_every=9)
     recipe = recipe.model_copy(update={"objective": recipe.objective.model_copy(update={"real_kinds": ["scan"]})})
@@ -347,9 +347,13 @@ def test_discriminators_learn_from_real_subjects_only(cohort: Cohort, tmp_path: 
     run = next((tmp_path / "run").glob("metrics.csv"))
     assert first_row(run)["reconstruction"] > 0
     assert seen and max(seen) < 4  # of the four slices in a batch
-    wrong = recipe.model_copy(update={"objective": recipe.objective.model_copy(update={"real_kinds": ["photograph"]})})
-    with pytest.raises(ConfigurationError, match=r"no such subject in objective\.real_kinds.*scan, simulated"):
-        train(wrong, mixed, tmp_path / "other", device="cpu")
+    for kinds_given, why in (
+        (["photograph"], r"no such subject in objective\.real_kinds.*scan, simulated"),
+        (["simulated"], r"no real images in objective\.real_kinds.*has t2"),
+    ):
+        changed = recipe.objective.model_copy(update={"real_kinds": kinds_given})
+        with pytest.raises(ConfigurationError, match=why):
+            train(recipe.model_copy(update={"objective": changed}), mixed, tmp_path / "other", device="cpu")
 
 
 def test_batches_that_processes_cannot_share_are_refused(cohort: Cohort, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class Train(Verb):
     daily = ("config", "cohort", "out", "changes", "fold", "resume", "processes", "overwrite")
     left_out = ("backend", "workers", "scheduler")
     flags = {"changes": "--set"}
+    excluding = {"--fold": ("--all-folds",)}
 
     config: Annotated[Path, option("Recipe, such as configs/lean.yaml.", "FILE")]
     cohort: CohortFolder
@@ -29,6 +30,7 @@ class Train(Verb):
     compute: Compute
     changes: Annotated[tuple[str, ...], option("Change a value of the recipe; repeat.", "SECTION.KEY=VALUE")] = ()
     fold: Annotated[int | None, option("Leave out this fold and train on the others.", "K", ge=0)] = None
+    all_folds: Annotated[bool, option("Train on the subjects of all folds.")] = False
     resume: Annotated[bool, option("Continue the run in --out, or begin it.")] = False
     processes: Annotated[int, option("Processes (or GPUs) that share each batch.", ge=1)] = 1
     seed: Annotated[int | None, option("Seed of all random draws; short for --set training.seed=N.", ge=0)] = None
@@ -44,6 +46,8 @@ class Train(Verb):
         cohort = read_cohort(self.cohort)
         if self.fold is not None:
             cohort = cohort.held_out(self.fold)
+        elif self.all_folds:
+            cohort = cohort.with_all_folds()
         model = train(
             recipe,
             cohort,

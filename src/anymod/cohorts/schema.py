@@ -154,6 +154,17 @@ class Cohort:
         subjects = (replace(each, split=split_of.get(each.split, each.split)) for each in used)
         return replace(self, subjects=tuple(subjects))
 
+    def with_all_folds(self) -> Cohort:
+        """Return the cohort with the subjects of all folds in the training split; the others keep their split.
+
+        Raises CohortError if no subject is in a fold.
+        """
+        if all(subject.split in SPLITS for subject in self.subjects):
+            remedy = "draw folds with `anymod prepare --folds`, or leave out --all-folds"
+            raise CohortError("no folds", self.root / "subjects.csv", "no split is a number", remedy)
+        subjects = (each if each.split in SPLITS else replace(each, split="train") for each in self.subjects)
+        return replace(self, subjects=tuple(subjects))
+
     def fingerprint(self) -> str:
         """Return a SHA-256 over the table and the bytes of all files; it does not depend on the folder's path."""
         subjects = [[subject.split, *self.subject_fingerprint(subject)] for subject in self.subjects]

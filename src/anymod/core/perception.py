@@ -78,11 +78,11 @@ def lpips_of_slices(prediction: Stack, target: Stack, weights: Mapping[str, Tens
     missing = [max(0, SMALLEST_SIDE - side) for side in target.shape[:0:-1]]
     around = [part for each in missing for part in (each // 2, each - each // 2)]
     prediction, target = (pad(images, around, value=-1.0) for images in (prediction, target))
-    total = torch.zeros(len(target), dtype=torch.float64)
+    total = torch.zeros(len(target), device=target.device)
     for layer, pair in enumerate(zip(_features(prediction, weights), _features(target, weights), strict=True)):
         first, second = (normalize(maps, dim=1, eps=1e-10) for maps in pair)
         difference = (first - second).square() * weights[f"heads.{layer}"].float()[:, None, None]
-        total += difference.sum(1).mean((1, 2)).double().cpu()
+        total = total + difference.sum(1).mean((1, 2))
     return total
 
 

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import logging
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,16 +25,13 @@ from anymod.folders import staged_folder
 from anymod.models import (
     CARD,
     DESCRIPTION,
-    REFERENCES,
-    VOXEL_ERRORS,
-    WEIGHTS,
     Calibration,
     ModelDescription,
+    copy_model,
     find_model,
     load_model,
     read_card,
 )
-from anymod.slices.typical import TYPICAL
 from anymod.texts import read_text
 
 HEADING = "## Expected errors"
@@ -66,9 +62,7 @@ def calibrate(model: str | Path, report: Path, out: Path, *, overwrite: bool = F
     }
     calibration = calibration.model_copy(update={"errors": errors})
     with staged_folder(out, overwrite=overwrite, keep=(folder, report)) as staged:
-        for name in (WEIGHTS, REFERENCES, TYPICAL, VOXEL_ERRORS):
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, staged / name)
+        copy_model(folder, staged)
         write_text(staged / CARD, with_section(read_card(folder), HEADING, _card_lines(calibration)))
         changed = description.model_copy(update={"calibration": calibration})
         write_yaml(staged / DESCRIPTION, changed.model_dump(mode="json"))

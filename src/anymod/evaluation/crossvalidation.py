@@ -123,7 +123,7 @@ def summary_text(found: dict[Cell, dict[str, Mean]], cohort: Cohort, subjects: i
         f"# Cross-validation on cohort `{cohort.name}`",
         "",
         f"The model's score minus that of each reference, on {subjects} subjects that it was not trained on: means with 95 % intervals"
-        f" ({INTERVALS}). Hidden targets.",
+        f" ({INTERVALS}). Hidden targets. A lower LPIPS is better.",
     ]
     for heading, overall in (("Over all shown subsets", True), ("By shown subset", False)):
         rows = []

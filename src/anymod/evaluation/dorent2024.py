@@ -2,7 +2,7 @@
 
 Images are 8-bit integers. Whole slices with their background are scored if the target is not blank, with the data range of each true
 slice, row-wise SSIM, and one draw at temperature 0.7; shown targets are scored too. An image is background where the first shown one is
-(deviation A5), and a blank image counts as shown (deviation A6). LPIPS, the authors' fourth score, needs external weights and is left out.
+(deviation A5), and a blank image counts as shown (deviation A6). LPIPS, the authors' fourth score, is left out.
 """
 
 from __future__ import annotations

@@ -58,12 +58,8 @@ class Drawing:
 
     def from_subsets(self, subsets: Sequence[int], options: SynthesisOptions) -> Iterator[tuple[int, Array]]:
         """Yield each subset (a bit mask) with the images (target, slice, row, column) drawn from it, background -1."""
-        at_once = max(1, LARGEST_BYTES // (4 * len(self.targets) * self.seen.union.size))
-        for start in range(0, len(subsets), at_once):
-            chosen = subsets[start : start + at_once]
-            drawn = draw_subsets(self.synthesizer, self.seen, self.targets, chosen, options)
-            for subset in chosen:
-                yield subset, self._scored(drawn.pop(subset), subset)
+        for subset, drawn in draw_subsets(self.synthesizer, self.seen, self.targets, subsets, options):
+            yield subset, self._scored(drawn, subset)
 
     def _scored(self, drawn: Array, subset: int) -> Array:
         """Return images (target, slice, row, column) in the units and on the grid of the scores; what the model cannot see is -1."""
@@ -75,26 +71,31 @@ class Drawing:
         return np.stack(scored).transpose(0, 3, 1, 2)
 
 
-@torch.inference_mode()
 def draw_subsets(
     synthesizer: Synthesizer,
     seen: ModelInput,
     targets: Sequence[int],
     subsets: Sequence[int],
     options: SynthesisOptions,
-) -> dict[int, Array]:
-    """Return the images (target, slice, row, column) from each subset (a bit mask), in the model's units and on its grid.
+) -> Iterator[tuple[int, Array]]:
+    """Yield each subset (a bit mask) with its images (target, slice, row, column), in the model's units and on its grid.
 
-    `seen` holds at least the images of the subsets; `targets` are positions among the model's modalities.
+    `seen` holds at least the images of the subsets; `targets` are positions among the model's modalities. As many subsets share an
+    encoding as fit into memory.
     """
     stacks = synthesizer.stacks(seen, options)
-    drawn = _draw_stack(synthesizer, stacks[0], targets, subsets, options)
-    for stack in stacks[1:]:
-        for subset, images in _draw_stack(synthesizer, stack, targets, subsets, options).items():
-            drawn[subset] += stack.as_axial(images)
-    return {subset: images / len(stacks) for subset, images in drawn.items()}
+    at_once = max(1, LARGEST_BYTES // (4 * len(targets) * seen.union.size))
+    for start in range(0, len(subsets), at_once):
+        chosen = subsets[start : start + at_once]
+        drawn = _draw_stack(synthesizer, stacks[0], targets, chosen, options)
+        for stack in stacks[1:]:
+            for subset, images in _draw_stack(synthesizer, stack, targets, chosen, options).items():
+                drawn[subset] += stack.as_axial(images)
+        for subset in chosen:
+            yield subset, drawn.pop(subset) / len(stacks)
 
 
+@torch.inference_mode()
 def _draw_stack(
     synthesizer: Synthesizer, stack: Stack, targets: Sequence[int], subsets: Sequence[int], options: SynthesisOptions
 ) -> dict[int, Array]:

@@ -15,6 +15,7 @@ from anymod.evaluation.lesions import LesionScore
 from anymod.evaluation.options import EvaluationOptions
 from anymod.evaluation.protocol import Evaluation, Origin
 from anymod.evaluation.scores import Score
+from anymod.evaluation.summary import METRICS
 from anymod.models import load_model
 from anymod.reports.tables import json_rows
 from anymod.shards import Part, Shard, finish
@@ -49,7 +50,8 @@ def request_of(model: str | Path, cohort: Cohort, options: EvaluationOptions, co
     chosen = {each.name: getattr(options, each.name) for each in fields(options) if each.name not in left_out}
     subjects = [[each.name, each.split, each.kind, each.files] for each in cohort.subjects]
     draws = options.draws.draws()
-    return {"model": model_digest(Path(model)), "cohort": subjects, "options": chosen, "draws": draws, "shards": count}
+    common = {"cohort": subjects, "options": chosen, "draws": draws, "shards": count, "scores": list(METRICS)}
+    return {"model": model_digest(Path(model)), **common}
 
 
 def merged_evaluation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,11 +11,9 @@ from anymod.errors import CohortError
 from anymod.evaluation.subjects import in_model_order, without_constants
 from anymod.folders import staged_folder
 from anymod.models import (
-    CARD,
     DESCRIPTION,
-    VOXEL_ERRORS,
-    WEIGHTS,
     StoredReferences,
+    copy_model,
     find_model,
     load_model,
     write_references,
@@ -52,9 +49,7 @@ def learn_training_images(
     images = {name: sorted(cache.fingerprints_of(name).values()) for name in cache.subjects}
     changed = description.model_copy(update={"training": {**description.training, "images": images}})
     with staged_folder(out, overwrite=overwrite, keep=(folder, cohort.root)) as staged:
-        for name in (WEIGHTS, CARD, VOXEL_ERRORS):
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, staged / name)
+        copy_model(folder, staged)
         write_yaml(staged / DESCRIPTION, changed.model_dump(mode="json"))
         write_references(staged, StoredReferences.of(cohort.name, references.fitted))
         write_typical(staged, [look for record in cache.records if (look := record.look) is not None])

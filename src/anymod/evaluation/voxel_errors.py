@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from anymod.cohorts import Cohort, read_subject_images
 from anymod.core.error_model import coverage_factor, error_features, fit_log_scale
 from anymod.core.subsets import non_empty_subsets, positions, subset_name
 from anymod.errors import ReportError
-from anymod.evaluation.calibration import with_section
+from anymod.evaluation.calibration import read_report, with_section
 from anymod.evaluation.predictions import draw_subsets
 from anymod.evaluation.subjects import in_model_order
 from anymod.files import write_text
@@ -27,6 +26,7 @@ from anymod.models import (
     ModelDescription,
     VoxelError,
     VoxelErrors,
+    copy_model,
     find_model,
     load_model,
     read_card,
@@ -39,7 +39,9 @@ from anymod.slices.slicing import white_matter_anchor
 from anymod.synthesis import SynthesisOptions, Synthesizer, cache_settings
 from anymod.volumes import content_fingerprint, scale
 
-MOST_VOXELS, MOST_IN_LESIONS = 1500, 500  # of one image, outside and inside of lesions
+MOST_VOXELS, MOST_IN_LESIONS = 1500, 500  # of one subject's image, outside and inside of lesions
+MOST_OF_ALL = 60_000  # of all subjects' images together, so that memory and time do not grow with the cohort
+MOST_GROUPS = 10  # of subjects that are left out together
 FEWEST_SUBJECTS = 2  # one can be left out
 HEADING = "## Errors of each voxel"
 
@@ -99,9 +101,10 @@ def learn_voxel_errors(
     _, description = load_model(folder)  # checks that the folder is complete and unaltered
     options = options or SynthesisOptions()
     samples: dict[Cell, dict[str, Sample]] = defaultdict(dict)
-    for place in _folds(crossvalidation):
-        held = cohort.held_out(int(place.name.removeprefix("fold-")))
-        for name, cell, sample in _samples_of_fold(place / "run" / "model", held, description, options, device):
+    folds = {place: cohort.held_out(number) for number, place in _folds(crossvalidation).items()}
+    share = min(1.0, MOST_OF_ALL / (MOST_VOXELS * sum(len(each.of_split("test")) for each in folds.values())))
+    for place, held in folds.items():
+        for name, cell, sample in _samples_of_fold(place, held, description, options, device, share):
             samples[cell][name] = sample
     subjects = sorted({name for each in samples.values() for name in each})
     if len(subjects) < FEWEST_SUBJECTS:
@@ -115,44 +118,64 @@ def learn_voxel_errors(
             errors.errors.setdefault(shown, {})[target] = _fitted(known)
     coverage = _coverage(samples)
     with staged_folder(out, overwrite=overwrite, keep=(folder, crossvalidation, cohort.root)) as staged:
-        shutil.copytree(folder, staged, dirs_exist_ok=True)
+        copy_model(folder, staged)
         write_text(staged / CARD, with_section(read_card(folder), HEADING, _card_lines(errors, coverage)))
         write_voxel_errors(staged, errors)
     return errors, coverage
 
 
-def _folds(crossvalidation: Path) -> list[Path]:
-    there = [
-        each
-        for each in sorted(crossvalidation.glob("fold-*"))
-        if each.name.removeprefix("fold-").isdigit() and (each / "run" / "model" / "model.yaml").is_file()
-    ]
-    if not there:
-        why = "it has no fold-K/run/model"
+def _folds(crossvalidation: Path) -> dict[int, Path]:
+    """Return the folders of the folds that were measured, which a fold is when its training has ended."""
+    named = {each: each.name.removeprefix("fold-") for each in sorted(crossvalidation.glob("fold-*"))}
+    measured = {int(name): each for each, name in named.items() if name.isdigit() and (each / "report").is_dir()}
+    if not measured:
+        why = "it has no fold-K/report"
         raise ReportError("no cross-validation", crossvalidation, why, "give what 'anymod crossvalidate --out' wrote")
-    return there
+    return measured
+
+
+def _check_fold(place: Path, theirs: ModelDescription, ours: ModelDescription) -> None:
+    """Raise ReportError if a fold's model is not the one that was measured, or was trained by another recipe than the final model."""
+    facts, _ = read_report(place / "report")
+    if facts["model_fingerprint"] != theirs.fingerprint():
+        why = "its report measures another model"
+        raise ReportError("unfinished fold", place, why, "go on with 'anymod crossvalidate'")
+    names = (
+        "architecture",
+        "settings",
+        "spacing_mm",
+        "image_size",
+        "slice_axis",
+        "orientation",
+        "intensity",
+        "targets",
+    )
+    for name in names:
+        if getattr(theirs, name) != getattr(ours, name):
+            why = f"its model has another {name}"
+            raise ReportError("another recipe", place, why, "cross-validate the recipe of the model")
+    if theirs.names != ours.names:
+        why = "its model has other modalities"
+        raise ReportError("another recipe", place, why, "cross-validate the recipe of the model")
 
 
 def _samples_of_fold(
-    model: Path, cohort: Cohort, final: ModelDescription, options: SynthesisOptions, device: str
+    fold: Path, cohort: Cohort, final: ModelDescription, options: SynthesisOptions, device: str, share: float
 ) -> Iterator[tuple[str, Cell, Sample]]:
-    """Yield (subject, cell, sample) of a fold's subjects, with errors in units of the final model."""
-    synthesizer = Synthesizer.from_folder(model, device)
+    """Yield (subject, cell, sample) of a fold's subjects, with errors in units of the final model and a share of the usual voxels."""
+    synthesizer = Synthesizer.from_folder(fold / "run" / "model", device)
     description = synthesizer.description
-    theirs, ours = description.scale(), final.scale()
-    before, after = theirs.pop("constants"), ours.pop("constants")
-    if theirs != ours or description.names != final.names:
-        why = "it has other modalities, or scales images by another rule"
-        raise ReportError("another recipe", model, why, "cross-validate the recipe of the model")
+    _check_fold(fold, description, final)
+    before, after = description.scale()["constants"], final.scale()["constants"]
     gains = [after[name] / before[name] if after[name] and before[name] else 1.0 for name in final.names]
     known = in_model_order(cohort, description)
     measured = known.of_split("test")
-    for subject in track(measured, f"drawing {model.parent.parent.name}", len(measured)):
+    for subject in track(measured, f"drawing {fold.name}", len(measured)):
         images = read_subject_images(known, subject)
         fingerprints = [content_fingerprint(volume) for volume in images.volumes.values()]
         if description.trained_on(cohort.name, {subject.name: fingerprints}):
             why = f"it was trained on {subject.name}, so its errors there are too small"
-            raise ReportError("training subjects", model, why, "give the cohort of the cross-validation")
+            raise ReportError("training subjects", fold, why, "give the cohort of the cross-validation")
         seen, settings = synthesizer.see(images), cache_settings(description)
         planes, observed = synthesizer.shown_planes(seen), [each is not None for each in seen.scales]
         targets = [place for place, there in enumerate(observed) if there]
@@ -163,8 +186,8 @@ def _samples_of_fold(
             anchor = white_matter_anchor(images, modality, settings, f"the images of {modality.name}")
             units = synthesizer.true_range(seen, modality.name, anchor)
             truths[place] = scale(seen.planes[:, place], units, seen.foreground[:, place])
-        for subset in non_empty_subsets(sum(1 << place for place in targets)):
-            drawn = draw_subsets(synthesizer, seen, targets, [subset], options)[subset]
+        subsets = list(non_empty_subsets(sum(1 << place for place in targets)))
+        for subset, drawn in draw_subsets(synthesizer, seen, targets, subsets, options):
             shown = list(positions(subset))
             region = seen.foreground[:, shown].any(1)
             for image, place in zip(drawn, targets, strict=True):
@@ -174,21 +197,24 @@ def _samples_of_fold(
                 error = gains[place] * np.abs(image - truths[place])
                 cell = subset_name(subset, final.names), final.names[place]
                 if counts.any():
-                    yield subject.name, cell, _sampled(subject.name, cell, features, error, counts, seen.label)
+                    random = numpy_generator(0, "voxel errors", subject.name, *cell)
+                    yield subject.name, cell, _sampled(features, error, counts, seen.label, share, random)
 
 
-def _sampled(subject: str, cell: Cell, features: Array, error: Array, counts: Array, label: Array) -> Sample:
+def _sampled(
+    features: Array, error: Array, counts: Array, label: Array, share: float, random: np.random.Generator
+) -> Sample:
     """Return random voxels from outside and from inside of lesions."""
-    generator, chosen, voxels = numpy_generator(0, "voxel errors", subject, *cell), [], []
+    chosen, voxels = [], []
     for part, most in ((counts & ~label, MOST_VOXELS), (counts & label, MOST_IN_LESIONS)):
         there = np.flatnonzero(part)
-        some = generator.choice(there, min(most, len(there)), replace=False)
+        some = random.choice(there, min(max(1, round(share * most)), len(there)), replace=False)
         chosen.append(some)
         voxels.append(np.full(len(some), len(there) / max(1, len(some))))
     places = np.concatenate(chosen)
     return Sample(
-        features.reshape(len(features), -1)[:, places].T.astype(np.float64),
-        error.reshape(-1)[places].astype(np.float64),
+        features.reshape(len(features), -1)[:, places].T.astype(np.float32),
+        error.reshape(-1)[places].astype(np.float32),
         np.concatenate(voxels),
         label.reshape(-1)[places],
     )
@@ -217,13 +243,20 @@ def _model_of(sample: Sample, factor: float = 1.0) -> VoxelError:
     )
 
 
+def _groups(known: dict[str, Sample]) -> list[list[str]]:
+    """Return the subjects in groups, to be left out in turn: each alone where there are few."""
+    names = list(known)
+    return [names[start::MOST_GROUPS] for start in range(min(MOST_GROUPS, len(names)))]
+
+
 def _fitted(known: dict[str, Sample]) -> VoxelError:
-    """Return the errors of a cell, with the factor that covers each subject when it is left out."""
+    """Return the errors of a cell, with the factor that covers subjects when they are left out."""
     ratios, voxels = [], []
-    for name, sample in known.items():
-        fitted = _model_of(_joined(other for key, other in known.items() if key != name))
-        ratios.append(sample.errors / fitted.expected(sample.features))
-        voxels.append(sample.voxels / sample.voxels.sum())
+    for group in _groups(known):
+        fitted = _model_of(_joined(other for key, other in known.items() if key not in group))
+        for sample in map(known.__getitem__, group):
+            ratios.append(sample.errors / fitted.expected(sample.features))
+            voxels.append(sample.voxels / sample.voxels.sum())
     factor = coverage_factor(np.concatenate(ratios), np.concatenate(voxels))
     return _model_of(_joined(known.values()), factor)
 
@@ -231,16 +264,18 @@ def _fitted(known: dict[str, Sample]) -> VoxelError:
 def _coverage(samples: dict[Cell, dict[str, Sample]]) -> list[Coverage]:
     """Return how often the errors of hidden images are within the deviations that the other subjects make expect."""
     shares: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
-    for (shown, target), known in samples.items():
-        if target in shown.split("+") or len(known) <= FEWEST_SUBJECTS:
-            continue
-        for name, sample in known.items():
-            fitted = _fitted({key: other for key, other in known.items() if key != name})
-            ratio = sample.errors / (fitted.factor * fitted.expected(sample.features))
-            for where, part in (("outside of lesions", ~sample.lesion), ("inside of lesions", sample.lesion)):
-                if part.any():
-                    weight = sample.voxels[part] / sample.voxels[part].sum()
-                    shares[where][name].append((float(weight @ (ratio[part] <= 1)), float(weight @ (ratio[part] <= 2))))
+    hidden = {cell: known for cell, known in samples.items() if cell[1] not in cell[0].split("+")}
+    for known in track(list(hidden.values()), "fitting errors", len(hidden)):
+        for group in _groups(known) if len(known) > FEWEST_SUBJECTS else ():
+            fitted = _fitted({key: other for key, other in known.items() if key not in group})
+            for name in group:
+                sample = known[name]
+                ratio = sample.errors / (fitted.factor * fitted.expected(sample.features))
+                for where, part in (("outside of lesions", ~sample.lesion), ("inside of lesions", sample.lesion)):
+                    if part.any():
+                        weight = sample.voxels[part] / sample.voxels[part].sum()
+                        within = float(weight @ (ratio[part] <= 1)), float(weight @ (ratio[part] <= 2))
+                        shares[where][name].append(within)
     coverage = []
     for where, found in shares.items():
         one, two = np.mean([np.mean(each, axis=0) for each in found.values()], axis=0).tolist()

@@ -2,10 +2,13 @@ from .dorent2024 import first_foreground as first_foreground
 from .folder import (
     CARD as CARD,
     DESCRIPTION as DESCRIPTION,
+    REFERENCES as REFERENCES,
+    VOXEL_ERRORS as VOXEL_ERRORS,
     WEIGHTS as WEIGHTS,
     Calibration as Calibration,
     ModelDescription as ModelDescription,
     ModelModality as ModelModality,
+    copy_model as copy_model,
     find_model as find_model,
     load_model as load_model,
     read_card as read_card,
@@ -28,7 +31,6 @@ from .mmhvae_settings import (
     MMHVAESettings as MMHVAESettings,
 )
 from .references import (
-    REFERENCES as REFERENCES,
     StoredReferences as StoredReferences,
     read_references as read_references,
     write_references as write_references,
@@ -42,7 +44,6 @@ from .registry import (
     newer_name as newer_name,
 )
 from .voxel_errors import (
-    VOXEL_ERRORS as VOXEL_ERRORS,
     VoxelError as VoxelError,
     VoxelErrors as VoxelErrors,
     read_voxel_errors as read_voxel_errors,

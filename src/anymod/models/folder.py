@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +27,8 @@ from anymod.texts import read_text
 from anymod.volumes import IntensityRule
 
 DESCRIPTION, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
+REFERENCES, TYPICAL, VOXEL_ERRORS = "references.json", "typical.json", "voxel_errors.json"
+OPTIONAL = (REFERENCES, TYPICAL, VOXEL_ERRORS)
 
 
 RawValue = Annotated[float, Field(ge=-1e30, le=1e30)]  # as in an image (volumes/checks.py)
@@ -162,6 +165,13 @@ def save_model(folder: Path, model: Network, description: ModelDescription, card
     write_text(folder / CARD, card)
     content = description.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS)}).model_dump(mode="json")
     write_yaml(folder / DESCRIPTION, content)
+
+
+def copy_model(folder: Path, copy: Path) -> None:
+    """Copy the files of a model folder, and no others, into an existing folder."""
+    for name in (WEIGHTS, CARD, *OPTIONAL, DESCRIPTION):
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, copy / name)
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> tuple[Network, ModelDescription]:

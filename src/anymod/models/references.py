@@ -15,9 +15,9 @@ from anymod.core.features import needed_modalities
 from anymod.core.regression import ReferenceMoments, TrainingMoments
 from anymod.core.subsets import positions
 from anymod.files import write_json
+from anymod.models.folder import REFERENCES
 from anymod.models.stored import read_stored
 
-REFERENCES = "references.json"
 MOST_BYTES = 64_000_000  # four modalities have 0.2 million for each kind of subject, eight 20 million
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,9 +17,9 @@ from anymod.configuration import Settings
 from anymod.core.error_model import error_features, feature_count
 from anymod.errors import ModelFolderError
 from anymod.files import write_json
+from anymod.models.folder import VOXEL_ERRORS
 from anymod.models.stored import read_stored
 
-VOXEL_ERRORS = "voxel_errors.json"
 MOST_BYTES = 16_000_000  # four modalities have 0.1 million
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -62,6 +63,10 @@ class VoxelErrors(Settings):
                 if len(error.weights) != feature_count(1 + len(names)):
                     raise ValueError(f"{target} from {shown} needs {feature_count(1 + len(names))} weights")
         return self
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that shapes the maps."""
+        return hashlib.sha256(self.model_dump_json(include={"modalities", "errors"}).encode()).hexdigest()
 
     def deviation(
         self, shown: Collection[str], target: str, prediction: Array, images: Sequence[Array], inside: Array

@@ -14,7 +14,7 @@ from anymod.errors import CohortError, ModalityError, ModelFolderError, OutputEr
 from anymod.executors import for_each_subject, subject_executor
 from anymod.files import confined, finished_record, sha256, write_json
 from anymod.folders import REQUEST, claim_folder, replaced_folder, sole_run
-from anymod.models import DESCRIPTION, find_model
+from anymod.models import DESCRIPTION, VOXEL_ERRORS, find_model
 from anymod.synthesis.files import PREVIEW, RECORD, Inputs, identity, write_subject
 from anymod.synthesis.options import SynthesisOptions
 from anymod.synthesis.synthesizer import Synthesizer
@@ -149,8 +149,9 @@ def _check_own(folder: Path, synthesizer: Synthesizer) -> None:
 
 
 def model_digest(model: Path) -> str:
-    """Return the SHA-256 of a model's `model.yaml`, which names its weights and its calibration."""
-    return sha256(find_model(model) / DESCRIPTION)
+    """Return the SHA-256 of a model's `model.yaml`, which names its weights and its calibration, and of its voxel errors."""
+    files = [find_model(model) / name for name in (DESCRIPTION, VOXEL_ERRORS)]
+    return "+".join(sha256(file) for file in files if file.is_file())
 
 
 @lru_cache(maxsize=1)

@@ -137,6 +137,7 @@ def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions
         "backend": synthesizer.backend,
         "model_sha256": description.weights_sha256,
         "model_fingerprint": description.fingerprint(),
+        "voxel_errors": None if synthesizer.voxel_errors is None else synthesizer.voxel_errors.digest(),
         "scaled_errors": {name: description.expected_error(shown, name) for name in wanted},
         "inputs_sha256": inputs.fingerprints(),
         "slicing_rule": RULE,
@@ -150,7 +151,7 @@ def _write_images(synthesis: Synthesis, folder: Path) -> list[str]:
     for target, volume in synthesis.images.items():
         named[f"{target}.nii.gz"] = (volume, f"{SYNTHETIC} image {target} from {source}")
     for target, volume in synthesis.standard_deviations.items():
-        kind = "deviation" if target in synthesis.expected_errors else "sample deviation"
+        kind = "deviation" if synthesis.errors_known(target) else "sample deviation"
         named[f"{target}_sd.nii.gz"] = (volume, f"{SYNTHETIC} {kind} {target} from {source}")
     for name, (volume, description) in named.items():
         write_volume(folder / name, volume, description)

@@ -47,9 +47,9 @@ class Synthesis:
     `standard_deviations` are those to expect of each voxel where the model knows them (`anymod calibrate --crossvalidation`). Those of
     several samples alone are not a calibrated uncertainty (method, section 4); squares are added: of the samples, and of what the model
     knows of each voxel or else of the image, `expected_errors`. These are root mean squared errors by target, in raw units, on subjects
-    that the model was not trained on; a target that was not measured from this subset has none.
-    `units` holds the raw (low, high) of each image's scale, `cut_off` the fraction of the foreground that the model could not see,
-    `unusual` what is unlike the model's training images, in a few words each.
+    that the model was not trained on; a target that was not measured from this subset has none. `mapped` names the targets of which the
+    model knows the errors of each voxel. `units` holds the raw (low, high) of each image's scale, `cut_off` the fraction of the foreground
+    that the model could not see, `unusual` what is unlike the model's training images, in a few words each.
     """
 
     images: dict[str, Volume]
@@ -59,8 +59,13 @@ class Synthesis:
     units: dict[str, tuple[float, float]]
     expected_errors: dict[str, float]
     cut_off: float
+    mapped: tuple[str, ...] = ()
     unusual: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def errors_known(self, target: str) -> bool:
+        """Return whether a target's standard deviation contains more than that of the samples."""
+        return target in self.mapped or target in self.expected_errors
 
 
 class Synthesizer:
@@ -155,6 +160,7 @@ class Synthesizer:
     ) -> Synthesis:
         """Return scaled means and standard deviations (target, slice, h, w) in raw units on the subject's grid."""
         images, standard_deviations, units, errors = {}, {}, {}, {}
+        mapped = []
         own = subject.file_grid
         inside, union = seen.union, resample(Volume(subject.union, subject.grid), own, labels=True).data
         for number, name in enumerate(targets):
@@ -167,13 +173,14 @@ class Synthesizer:
             if expected is not None:
                 errors[name] = expected * scale.raw_per_scaled
             each_voxel = self.voxel_deviation(seen, name, means[number])
+            mapped += [] if each_voxel is None else [name]
             if deviations is not None or each_voxel is not None:
                 known = np.float32(expected or 0) if each_voxel is None else each_voxel
                 together = np.hypot(0 if deviations is None else deviations[number], known)
                 raw = together.astype(np.float32) * np.float32(scale.raw_per_scaled)
                 standard_deviations[name] = seen.view.to_own_grid(raw, inside, union)
         shown = tuple(name for name in self.description.names if name in subject.volumes)
-        return Synthesis(images, standard_deviations, shown, own, units, errors, seen.cut_off)
+        return Synthesis(images, standard_deviations, shown, own, units, errors, seen.cut_off, tuple(mapped))
 
     def voxel_deviation(self, seen: ModelInput, target: str, prediction: Array) -> Array | None:
         """Return the standard deviation (slice, h, w) to expect of a target's prediction, scaled; None where the model does not know it."""
@@ -183,7 +190,7 @@ class Synthesizer:
         return self.voxel_errors.deviation(shown, target, prediction, self.shown_planes(seen), seen.union)
 
     def shown_planes(self, seen: ModelInput) -> list[Array]:
-        """Return the shown images as the network sees them, each (slice, h, w), in the model's order."""
+        """Return the shown images, each (slice, h, w) and scaled over the volume, in the model's order."""
         ranges = enumerate(self.input_ranges(seen))
         return [scale(seen.planes[:, place], each, seen.foreground[:, place]) for place, each in ranges if each]
 

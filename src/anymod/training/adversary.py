@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from anymod.cohorts import Cohort
 from anymod.core.objectives import adversarial_loss, discriminator_loss
+from anymod.errors import ConfigurationError
 from anymod.nn.discriminators import Discriminator
+from anymod.training.recipe import ObjectiveSection
 from anymod.types import Masks, Planes, RowFlags, Shown
 
 
@@ -56,3 +59,26 @@ def real_of(targets: Planes, observed: Shown, foreground: Masks, real: RowFlags)
     """Return, per modality, the real slices (n_m, h, w) in a batch: of rows (b,) of real subjects, observed, and not empty."""
     present = observed & foreground.flatten(2).any(2) & real[:, None]
     return [targets[present[:, number], number] for number in range(targets.shape[1])]
+
+
+def real_subjects(cohort: Cohort, objective: ObjectiveSection) -> set[str]:
+    """Return the names of the training subjects whose images the discriminators learn as real.
+
+    Raises ConfigurationError for a kind that no subject has, and for a modality that no such subject has: its discriminator would judge
+    without having learnt.
+    """
+    train = cohort.of_split("train")
+    if not objective.real_kinds or objective.adversarial_weight == 0:
+        return {subject.name for subject in train}
+    where = "objective.real_kinds"
+    for kind in objective.real_kinds:
+        if all(subject.kind != kind for subject in train):
+            known = ", ".join(sorted({subject.kind for subject in train if subject.kind})) or "none"
+            why = f"no training subject is of the kind '{kind}'"
+            raise ConfigurationError("no such subject", where, why, f"kinds of the cohort: {known}")
+    real = [subject for subject in train if subject.kind in objective.real_kinds]
+    for modality in cohort.modality_names:
+        if all(modality not in subject.observed for subject in real):
+            why = f"no training subject of these kinds has {modality}"
+            raise ConfigurationError("no real images", where, why, "add a kind that has it")
+    return {subject.name for subject in real}

@@ -25,11 +25,11 @@ from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
 from anymod.slices import BatchPlan, SliceCache
 from anymod.slices.references import References
-from anymod.training.adversary import build_discriminators, real_of
+from anymod.training.adversary import build_discriminators, real_of, real_subjects
 from anymod.training.checkpoints import BEST, load_state, save_state
 from anymod.training.model_writing import FinishedTraining, write_model
 from anymod.training.reading import StepBatches, reading
-from anymod.training.recipe import ObjectiveSection, Recipe
+from anymod.training.recipe import Recipe
 from anymod.training.records import Records
 from anymod.training.schedules import adversarial_weight, discriminators_learn, learning_rate, subsets_of_step
 from anymod.training.starting_weights import take_weights
@@ -72,10 +72,9 @@ class Run:
         settings = recipe.training
         self.groups = tuple(modality.group for modality in cohort.modalities)
         data, train = recipe.data, cache.of_split("train")
-        self.real = _real_subjects(cache, cohort, recipe.objective)
-        self.plan = BatchPlan(
-            cache, settings.batch_size, settings.seed, train, data.labelled_share, data.repeats, self.real
-        )
+        self.real = real_subjects(cohort, recipe.objective)
+        real = [place for place in train if cache.subjects[place] in self.real]
+        self.plan = BatchPlan(cache, settings.batch_size, settings.seed, train, data.labelled_share, data.repeats, real)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
             model = built(recipe.model, cohort.modality_names, "model", error=ConfigurationError)
@@ -225,8 +224,7 @@ class Run:
 
     def _real(self, batch: Batch) -> list[torch.Tensor]:
         """Return real slices of each modality: from the batch, or from other subjects where the batch has none."""
-        names = {self.cache.subjects[place] for place in self.real}
-        flags = torch.tensor([name in names for name in batch.subjects], device=batch.observed.device)
+        flags = torch.tensor([name in self.real for name in batch.subjects], device=batch.observed.device)
         real = real_of(batch.targets, batch.observed, batch.foreground, flags)
         for number, slices in enumerate(real):
             if not len(slices):
@@ -268,18 +266,6 @@ class Run:
             )
             with replaced_folder(self.out / MODEL) as folder:
                 write_model(folder, self.smoothed, training)
-
-
-def _real_subjects(cache: SliceCache, cohort: Cohort, objective: ObjectiveSection) -> set[int]:
-    """Return the training subjects (indices) whose images are real; raise ConfigurationError for a kind that none has."""
-    train = cache.of_split("train")
-    kinds = {place: cohort.subject(cache.subjects[place]).kind for place in train}
-    for kind in objective.real_kinds:
-        if kind not in kinds.values():
-            known = ", ".join(sorted({each for each in kinds.values() if each})) or "none"
-            why = f"no training subject is of the kind '{kind}'"
-            raise ConfigurationError("no such subject", "objective.real_kinds", why, f"kinds of the cohort: {known}")
-    return {place for place in train if not objective.real_kinds or kinds[place] in objective.real_kinds}
 
 
 def save_best(folder: Path, model: Network, step: int) -> None:

@@ -13,11 +13,13 @@ from anymod.types import Planes, Shown
 
 
 def perceptual_term(images: Planes, batch: Batch, shown: Shown) -> Tensor:
-    """Return the mean LPIPS of the images of hidden targets inside their own foreground; 0 where the batch hides nothing."""
+    """Return the mean over rows of the mean LPIPS of their hidden targets inside their own foreground; 0 for a row that hides nothing."""
     inside = batch.foreground & shown_foreground(batch.foreground, shown)[:, None]
-    rows = batch.observed & ~shown & inside.flatten(2).any(2)
-    if not bool(rows.any()):
+    hidden = batch.observed & ~shown & inside.flatten(2).any(2)
+    if not bool(hidden.any()):
         return images.new_zeros(())
-    pair = [torch.where(inside[rows], each[rows], -1.0) for each in (images, batch.targets)]
+    pair = [torch.where(inside[hidden], each[hidden], -1.0) for each in (images, batch.targets)]
     with torch.autocast(images.device.type, enabled=False):  # small differences of normalized maps
-        return lpips_of_slices(pair[0].float(), pair[1].float(), lpips_weights(images.device)).mean().float()
+        distances = lpips_of_slices(pair[0].float(), pair[1].float(), lpips_weights(images.device))
+    row = hidden.nonzero()[:, 0]
+    return (distances / hidden.sum(1)[row]).sum() / len(hidden)

@@ -16,6 +16,7 @@ from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingE
 from anymod.folders import claim_folder, sole_run
 from anymod.processes import end_with_parent
 from anymod.slices import build_cache, check_same_slices
+from anymod.training.adversary import real_subjects
 from anymod.training.recipe import Recipe, read_recipe
 
 CONFIGURATION, CACHE = "config.yaml", "cache"
@@ -48,6 +49,7 @@ def train(
     train_subjects = cohort.of_split("train")
     _warn_about_separated_visits(cohort)
     _check_modalities(cohort, {name for subject in train_subjects for name in subject.observed})
+    real_subjects(cohort, recipe.objective)  # raises before anything is written
     fabric = _launch(device, processes, recipe.training.precision)
     if not fabric.is_global_zero:
         logging.getLogger("anymod").setLevel(logging.WARNING)  # one process reports progress
