@@ -35,17 +35,18 @@ def haarpsi(prediction: Stack, target: Stack, foreground: Foreground) -> float:
     """
     halves = [_halved(_bytes(image, foreground)) for image in (prediction, target)]
     fine, middle, coarse = ([_haar(image, scale).abs() for image in halves] for scale in (1, 2, 3))
-    local = sum((2 * a * b + HAAR_CONSTANT) / (a.square() + b.square() + HAAR_CONSTANT) for a, b in (fine, middle))
+    local = (_likeness(*fine, constant=HAAR_CONSTANT) + _likeness(*middle, constant=HAAR_CONSTANT)) / 2
     weight = torch.maximum(*coarse).double()
-    similarity = (torch.sigmoid(HAAR_SLOPE * local.double() / 2) * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))  # type: ignore[union-attr]
+    total = weight.sum((1, 2, 3))
+    similarity = (torch.sigmoid(HAAR_SLOPE * local.double()) * weight).sum((1, 2, 3)) / total
     index = (torch.logit(similarity) / HAAR_SLOPE).square()
-    return _mean(index.where(weight.sum((1, 2, 3)) > 0, 1.0), foreground)
+    return _mean(index.where(total > 0, 1.0), foreground)
 
 
 def gmsd(prediction: Stack, target: Stack, foreground: Foreground) -> float:
     """Return the gradient magnitude similarity deviation (Xue et al. 2014) over the foreground: 0 for equal images, else more."""
     first, second = (_gradient(_halved(_bytes(image, foreground))) for image in (prediction, target))
-    similarity = (2 * first * second + GRADIENT_CONSTANT) / (first.square() + second.square() + GRADIENT_CONSTANT)
+    similarity = _likeness(first, second, constant=GRADIENT_CONSTANT)
     inside = _halved(foreground.float()) > 0
     count = inside.sum((1, 2)).clamp(min=1)
     mean = (similarity * inside).double().sum((1, 2)) / count
@@ -115,6 +116,11 @@ def _bytes(images: Stack, foreground: Foreground) -> Stack:
 def _halved(images: Stack) -> Float[Tensor, "slice rows columns"]:
     """Return means over 2 x 2 pixels; 0 lies beyond an odd border."""
     return avg_pool2d(pad(images, (0, images.shape[2] % 2, 0, images.shape[1] % 2))[:, None], 2)[:, 0]
+
+
+def _likeness(first: Tensor, second: Tensor, *, constant: float) -> Tensor:
+    """Return 1 where two magnitudes are equal, less where they differ; the constant decides how little contrast counts."""
+    return (2 * first * second + constant) / (first.square() + second.square() + constant)
 
 
 def _haar(images: Stack, scale: int) -> Float[Tensor, "slice 2 h w"]:

@@ -82,7 +82,7 @@ class ObjectiveSection(Settings):
     perceptual_weight: float = Field(
         default=0.0,
         ge=0,
-        description="of the mean LPIPS of hidden targets: sharper images for a larger squared error; 0.1 is much",
+        description="of the mean LPIPS of hidden targets, for images that look sharper; 0.05 was tried",
     )
     adversarial_weight: float = Field(
         default=0.0, ge=0, description="of the adversarial term; published code: 0.1 or 0.05 on this scale"
