@@ -60,7 +60,10 @@ class ReferenceImages:
         return cls(fitted.of_kind(kind), places, tuple(gains), inside, features)
 
     def predictions(self, shown: int, target: int) -> dict[str, Tensor]:
-        """Return the images (slice, row, column) of each predictor from a subset (a bit mask), without those that cannot be fitted."""
+        """Return the images (slice, row, column) of each predictor from a subset (a bit mask), without those that cannot be fitted.
+
+        A target that is shown has no regression, which would return what it is shown.
+        """
         places, place = [self.places[each] for each in positions(shown)], self.places[target]
         if place is None:
             return {}
@@ -68,7 +71,7 @@ class ReferenceImages:
         if (mean := self.moments.mean(place)) is not None:
             found[MEAN_IMAGE] = torch.full(self.features.shape[1:], mean)
         known = [each for each in places if each is not None]
-        if len(known) == len(places):
+        if len(known) == len(places) and not shown >> target & 1:
             mask = sum(1 << each for each in known)
             fits = {AFFINE: self.moments.affine(mask, place), SPATIAL: self.moments.spatial(mask, place)}
             found |= {name: fit.predict(self.features) for name, fit in fits.items() if fit is not None}
