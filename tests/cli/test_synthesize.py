@@ -51,6 +51,8 @@ def test_several_samples_have_a_spread_by_default(place: Path) -> None:
         ["--input", "t1=t1.nii.gz", "--split", "test"],
         ["--input", "t1=t1.nii.gz", "--samples", "3", "--temperature", "0"],
         ["--input", "t1=t1.nii.gz", "--samples", "3", "--mirror"],
+        ["--input", "t1=t1.nii.gz", "--realistic", "--mirror"],
+        ["--input", "t1=t1.nii.gz", "--realistic", "--temperature", "0.7"],
     ],
 )
 def test_wrong_usage_is_status_2(place: Path, arguments: list[str]) -> None:

@@ -67,6 +67,17 @@ def test_as_many_draws_as_tickets_use_each_ticket_once() -> None:
         assert sum(mask & US == 0 for mask in masks) == 1
 
 
+def test_the_share_of_everything_observed_can_be_set_and_the_other_tickets_share_the_rest() -> None:
+    count = 6000
+    rows = torch.ones(count, 4, dtype=torch.bool)
+    drawn = draw_subsets(rows, GROUPS, 2, torch.Generator().manual_seed(0), mixed=False, full_share=0.1)
+    frequencies = Counter(as_mask(row) for row in drawn.flatten(0, 1).tolist())
+    for subset, weight in {ALL: 0.1, US: 0.45, T2: 0.45 / 7}.items():
+        assert abs(frequencies[subset] / (2 * count) - weight) < 5 * sqrt(weight * (1 - weight) / count)
+    pairs = [{as_mask(row) for row in pair} for pair in drawn.transpose(0, 1).tolist()]
+    assert not any(pair == {US} for pair in pairs)  # the other tickets are still gone through in turn
+
+
 @given(st.lists(st.integers(1, 31), min_size=1, max_size=6), st.integers(1, 5), st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
 def test_a_draw_never_shows_what_is_not_observed_and_never_nothing(masks: list[int], draws: int, seed: int) -> None:

@@ -250,6 +250,23 @@ def test_what_lies_in_the_target_of_an_absent_modality_reaches_no_gradient() -> 
 
 
 @pytest.mark.parametrize("likelihood", ["laplace", "normal"])
+def test_hidden_targets_can_have_a_likelihood_of_their_own(likelihood: str) -> None:
+    other = "normal" if likelihood == "laplace" else "laplace"
+    targets, images = torch.zeros(1, 2, 1, 3), torch.tensor([0.1, -0.2, 0.6]).expand(1, 2, 1, 3)
+    error = MMHVAEObjective(likelihood=likelihood, hidden_likelihood=other).error
+    shown, hidden = error(targets, images, torch.tensor([[True, False]]))[0, :, 0]
+    squared = torch.tensor([0.01, 0.04, 0.36])
+    if likelihood == "laplace":
+        torch.testing.assert_close(shown, images[0, 0, 0].abs())
+        torch.testing.assert_close(hidden, squared / 0.2)
+    else:
+        torch.testing.assert_close(shown, squared)
+        torch.testing.assert_close(hidden, 0.2 * images[0, 0, 0].abs())
+    same = MMHVAEObjective(likelihood=likelihood).error(targets, images, torch.tensor([[True, False]]))
+    assert torch.equal(same[0, 0], same[0, 1])
+
+
+@pytest.mark.parametrize("likelihood", ["laplace", "normal"])
 def test_a_hidden_target_counts_only_where_it_was_imaged(likelihood: str) -> None:
     """Ultrasound ends inside the head: beyond its fan, its value is unknown and not black."""
     model = make_model(objective=OBJECTIVE.model_copy(update={"likelihood": likelihood}))

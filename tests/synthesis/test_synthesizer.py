@@ -14,8 +14,9 @@ from torch import Tensor
 from anymod.cohorts import SubjectImages
 from anymod.core.noise import Draw
 from anymod.engines import resolve_device
-from anymod.errors import ConfigurationError, GridError, ModalityError, VolumeError
-from anymod.models import InputSpec, ModelModality
+from anymod.errors import ConfigurationError, GridError, ModalityError, ModelFolderError, VolumeError
+from anymod.models import InputSpec, ModelModality, RealisticSettings
+from anymod.models.folder import Calibration
 from anymod.synthesis import SynthesisOptions, Synthesizer
 from anymod.volumes import Grid, Volume, orient
 
@@ -72,6 +73,31 @@ def test_several_samples_give_mean_and_spread_of_single_ones(synthesizer: Synthe
     first = synthesizer.synthesize({"t1": head(0)}, replace(options, samples=1)).images["t2"]
     within = np.abs(first.data - result.images["t2"].data) <= 2 * result.standard_deviations["t2"].data + 1e-3
     assert within.all()  # of three numbers none is further than 2/sqrt(3) of their deviation from the mean
+
+
+REALISTIC_MODEL = tiny_model(realistic=RealisticSettings(widths=(8,), condition=8))
+
+
+def test_realistic_images_differ_by_seed_and_know_no_errors() -> None:
+    errors = {"errors": {"t1": {"t2": 0.3}}, "cohort": "c", "split": "test", "subjects": ("a",), "model": "m"}
+    description = tiny_description(REALISTIC_MODEL, calibration=Calibration(**errors))
+    synthesizer = Synthesizer(REALISTIC_MODEL, description)
+    options = SynthesisOptions(("t2",), realistic=True)
+    first, second = (synthesizer.synthesize({"t1": head(0)}, replace(options, seed=seed)) for seed in (0, 1))
+    mean = synthesizer.synthesize({"t1": head(0)}, SynthesisOptions(("t2",)))
+    assert mean.expected_errors and not mean.realistic
+    assert first.realistic and not first.expected_errors and not first.standard_deviations  # those of means are smaller
+    inside = head(0).data > 0
+    change = (first.images["t2"].data - mean.images["t2"].data)[inside]
+    assert 1 < change.std() < 6  # the untrained flow adds noise of 0.05 of [-1, 1], where 1 is 100 raw units
+    assert not np.array_equal(first.images["t2"].data, second.images["t2"].data)
+    several = synthesizer.synthesize({"t1": head(0)}, replace(options, samples=3))
+    assert several.standard_deviations["t2"].data[inside].mean() > 1
+
+
+def test_realistic_images_are_refused_by_a_model_that_has_not_learnt_them(synthesizer: Synthesizer) -> None:
+    with pytest.raises(ModelFolderError, match="--realistic: the model of t1\\+t2\\+flair has not learnt them"):
+        synthesizer.synthesize({"t1": head(0)}, SynthesisOptions(realistic=True))
 
 
 def test_a_hidden_target_has_typical_units_and_a_shown_one_its_own(synthesizer: Synthesizer) -> None:

@@ -44,6 +44,16 @@ def test_a_recipe_that_cannot_be_extended_is_refused(tmp_path: Path, base: str, 
         read_recipe(tmp_path / "b.yaml")
 
 
+def test_what_learns_realistic_images_needs_a_flow_and_a_network(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("model: {settings: {realistic: {widths: [8, 16]}}, objective: {learn: realistic}}\n")
+    assert read_recipe(path, ["training.start_from=run/model"]).model.settings.realistic.widths == (8, 16)
+    with pytest.raises(ConfigurationError, match=r"name it in training\.start_from"):
+        read_recipe(path)
+    with pytest.raises(ConfigurationError, match=r"learn realistic needs settings\.realistic"):
+        read_recipe(path, ["training.start_from=run/model", "model.settings.realistic=null"])
+
+
 def test_names_of_version_0_1_are_read(tmp_path: Path) -> None:
     path = tmp_path / "old.yaml"
     path.write_text(

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from anymod.cohorts import Cohort
 from anymod.core.noise import MEAN
 from anymod.errors import CohortError, ConfigurationError, DivergenceError, OutputError
-from anymod.models import load_model, read_references
+from anymod.models import RealisticSettings, load_model, read_references
 from anymod.processes import Terminated
 from anymod.slices import open_cache
 from anymod.slices.references import References
@@ -233,8 +233,13 @@ def test_resuming_with_other_groups_is_refused(cohort: Cohort, finished: Path, t
 STANDING = {"steps": 1, "learning_rate": 1e-9, "final_learning_rate": 0.0}
 
 
-def test_a_run_can_start_from_a_models_weights(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
-    train(make_recipe(start_from=str(finished / "model"), **STANDING), cohort, tmp_path / "run", device="cpu")
+def test_a_run_can_start_from_the_weights_of_a_model_of_other_slices(
+    cohort: Cohort, finished: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(start_from=str(finished / "model"), **STANDING)
+    settings = recipe.model.settings.model_copy(update={"image_size": (24, 24)})
+    model = recipe.model.model_copy(update={"settings": settings})
+    train(recipe.model_copy(update={"model": model}), cohort, tmp_path / "run", device="cpu")
     ours, theirs = weights(tmp_path / "run"), weights(finished)
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6, rtol=0) for name in theirs)
     _, description = load_model(tmp_path / "run/model")
@@ -258,6 +263,21 @@ def test_a_model_that_sees_no_neighbours_can_learn_to_see_them(cohort: Cohort, f
         ours = wide.encode(images, shown).decode(shown, (0, 1, 2), MEAN)
         theirs = narrow.encode(images[:, :, 1:2], shown).decode(shown, (0, 1, 2), MEAN)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_realistic_images_are_learnt_on_top_of_a_model_that_stays_as_it_is(
+    cohort: Cohort, finished: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(start_from=str(finished / "model"), steps=3)
+    settings = recipe.model.settings.model_copy(update={"realistic": RealisticSettings(widths=(8,), condition=8)})
+    objective = recipe.model.objective.model_copy(update={"learn": "realistic"})
+    model = recipe.model.model_copy(update={"settings": settings, "objective": objective})
+    train(recipe.model_copy(update={"model": model}), cohort, tmp_path / "run", device="cpu")
+    ours, theirs = weights(tmp_path / "run"), weights(finished)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert ours["flow.network.emit.weight"].abs().max() > 0  # 0 before it learns
+    assert load_model(tmp_path / "run/model")[1].realistic
+    assert not load_model(finished / "model")[1].realistic
 
 
 def test_starting_from_a_model_of_another_shape_names_what_differs(

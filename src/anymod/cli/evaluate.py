@@ -35,6 +35,7 @@ class Evaluate(Verb):
             "--temperature",
             "--samples",
             "--mirror",
+            "--realistic",
             "--figures",
             "--spacing",
             "--training-split",

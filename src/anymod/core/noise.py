@@ -23,6 +23,8 @@ class Draw:
 
     temperature: float = 0.0
     noise: Noise | None = None
+    realistic: bool = False
+    """Turn posterior means into images that look real, with noise of level 0; for networks that have learnt it."""
 
     def __call__(self, level: int, distribution: DiagonalGaussian) -> Tensor:
         """Return the latent of a level (1 finest). At temperature 0 it is the mean, and `noise` is not called."""

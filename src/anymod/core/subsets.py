@@ -72,12 +72,14 @@ def draw_subsets(
     generator: torch.Generator,
     *,
     mixed: bool,
+    full_share: float | None = None,
 ) -> Bool[Tensor, "draw batch modality"]:
     """Return `draws` subsets of the observed modalities of every row, stratified over the tickets.
 
     A row uses its tickets in turn from a random start. As many draws as tickets use each ticket once, and in a single draw all tickets are
-    equally likely, so the mean is that of independent draws and the variance is smaller. Raises ValueError if a row observes nothing;
-    such subjects must be left out of batches.
+    equally likely, so the mean is that of independent draws and the variance is smaller. With `full_share`, ticket 0 has this probability
+    in each draw, and the others share the rest in the same way. Raises ValueError if a row observes nothing; such subjects must be left
+    out of batches.
     """
     rows = []
     for row in observed.tolist():
@@ -85,10 +87,20 @@ def draw_subsets(
         drawn = tickets(mask, groups, mixed=mixed)
         if not drawn:
             raise ValueError("a row observes no modality")
-        start = _integer(len(drawn), generator)
-        picks = [(start + draw) % len(drawn) for draw in range(draws)]
+        picks = _picks(len(drawn), draws, full_share, generator)
         rows.append([as_row(mask if pick == 0 else _draw_part(drawn[pick], generator), len(row)) for pick in picks])
     return torch.tensor(rows, dtype=torch.bool, device=observed.device).transpose(0, 1)
+
+
+def _picks(tickets: int, draws: int, full_share: float | None, generator: torch.Generator) -> list[int]:
+    """Return the ticket of each draw."""
+    first = 0 if full_share is None else 1  # of the tickets that are gone through in turn
+    start = _integer(tickets - first, generator)
+    picks = [first + (start + draw) % (tickets - first) for draw in range(draws)]
+    if full_share is None:
+        return picks
+    full = torch.rand(draws, generator=generator) < full_share
+    return [0 if is_full else pick for pick, is_full in zip(picks, full.tolist(), strict=True)]
 
 
 def _draw_part(mask: int, generator: torch.Generator) -> int:

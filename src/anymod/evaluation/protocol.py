@@ -171,6 +171,7 @@ def measured(
         raise ConfigurationError("no cache", "--scheduler", why, "add --cache DIR, a folder that all machines see")
     digest = model_digest(Path(model))
     synthesizer = Synthesizer.from_folder(model, options.device, options.backend)
+    synthesizer.check(options.draws)
     description = synthesizer.description
     known = in_model_order(cohort, description)
     sliced = without_constants(cohort) if references else known

@@ -20,7 +20,9 @@ LABELS = Colours("viridis", 0.0, 4.0)
 Volumes = Mapping[str, Volume]
 
 
-def draw_synthesis(path: Path, shown: Volumes, images: Volumes, deviations: Volumes, foreground: Array) -> None:
+def draw_synthesis(
+    path: Path, shown: Volumes, images: Volumes, deviations: Volumes, foreground: Array, *, realistic: bool = False
+) -> None:
     """Write a PNG of the shown images and of each target with its standard deviation; volumes share one grid.
 
     A deviation that is the same everywhere is left out: it is the expected error alone, a number and no map.
@@ -30,7 +32,9 @@ def draw_synthesis(path: Path, shown: Volumes, images: Volumes, deviations: Volu
         pictures = _planes(volume, foreground, window(volume.data, foreground))
         columns[f"{name}\nshown"] = [replace(picture, marked=True) for picture in pictures]
     for name, volume in images.items():
-        columns[f"{name}\nsynthetic"] = _planes(volume, foreground, window(volume.data, foreground))
+        columns[f"{name}\n{'realistic' if realistic else 'synthetic'}"] = _planes(
+            volume, foreground, window(volume.data, foreground)
+        )
         if name in deviations and _varies(deviations[name].data, foreground):
             data = deviations[name].data
             inside = replace(deviations[name], data=np.where(foreground, data, np.float32(np.nan)))
@@ -39,7 +43,8 @@ def draw_synthesis(path: Path, shown: Volumes, images: Volumes, deviations: Volu
     cells: list[list[Cell]] = [list(row) for row in zip(*columns.values(), strict=True)]
     title = f"anymod: {', '.join(images)} from {' + '.join(shown)}"
     drawn = DEVIATION if any(each.endswith(DEVIATION_TITLE) for each in columns) else ""
-    note = f"{FRAME} Each column has its own window. {drawn}{THREE_PLANES} {NOTICE}"
+    texture = "Texture is made up where nothing shows it. " if realistic else ""
+    note = f"{FRAME} Each column has its own window. {drawn}{texture}{THREE_PLANES} {NOTICE}"
     draw_grid(path, cells, Page(title, list(SIDES), list(columns), note))
 
 

@@ -30,6 +30,7 @@ from .mmhvae_settings import (
     MMHVAEObjective as MMHVAEObjective,
     MMHVAESettings as MMHVAESettings,
 )
+from .realistic import RealisticSettings as RealisticSettings
 from .references import (
     StoredReferences as StoredReferences,
     read_references as read_references,

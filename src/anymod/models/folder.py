@@ -107,6 +107,11 @@ class ModelDescription(Settings):
         """Return the modalities' names in the model's order."""
         return tuple(modality.name for modality in self.modalities)
 
+    @property
+    def realistic(self) -> bool:
+        """Whether the model has learnt to make images that look real."""
+        return self.settings.get("realistic") is not None
+
     def fingerprint(self) -> str:
         """Return a SHA-256 of everything that shapes the images: weights, network, grid and intensities."""
         content = self.model_dump(mode="json", exclude={"anymod", "training", "calibration"})

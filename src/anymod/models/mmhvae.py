@@ -18,12 +18,13 @@ from anymod.core.batch import Batch
 from anymod.core.experts import Product, product_of_experts
 from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.gaussians import DiagonalGaussian, standard_gaussian
-from anymod.core.noise import Draw, Noise
+from anymod.core.noise import MEAN, Draw, Noise
 from anymod.core.objectives import mean_over_observed
 from anymod.models.interface import Draws, InputSpec, Losses, Network, Part, Run, Synthesizes
 from anymod.models.levels import PRODUCT_OF_EXPERTS, Fusion, Level
 from anymod.models.mmhvae_graphs import Assembled, WholeGraph, make_part
 from anymod.models.mmhvae_settings import MMHVAEObjective, MMHVAESettings
+from anymod.models.realistic import IMAGE_LEVEL, RealisticFlow, Start, with_flow
 from anymod.nn.cells import DecoderCell, ModalityEncoder, Upsample
 from anymod.nn.heads import ExpertHead, ImageHead, PriorHead, VectorTop, as_gaussian, scale_means
 from anymod.types import Images, Shown, TargetPlanes
@@ -58,6 +59,7 @@ class Encoded:
     row: Tensor
     modality: Tensor
     shown: Tensor
+    images: Tensor
 
     def select(self, shown: Tensor) -> Encoded:
         """Return only what `shown` (b, m) shows; raise ValueError where it was not encoded or a row shows nothing."""
@@ -89,7 +91,10 @@ class Encoded:
     def decode(self, shown: Shown, targets: Sequence[int], draw: Draw) -> TargetPlanes:
         """See `Encoding`."""
         finest = self.network.descend(self.select(shown), shown, draw)
-        return torch.stack([self.network.heads[target](finest) for target in targets], dim=1)
+        planes = torch.stack([self.network.heads[target](finest) for target in targets], dim=1)
+        if not draw.realistic:
+            return planes
+        return with_flow(self.network.flow).images(planes, self.images, shown, targets, draw)
 
     def cut(self) -> Encoded:
         """Return the same maps as leaves, in which gradients gather."""
@@ -149,6 +154,9 @@ class MMHVAE(Network):
             ImageHead(coming, settings.head_channels, settings.head_blocks, settings.head_kernel, settings.unshuffle)
             for _ in modalities
         )
+        self.flow: RealisticFlow | None = None
+        if settings.realistic is not None:
+            self.flow = RealisticFlow(len(modalities), settings.realistic)
         scale_means(self.top.emit, settings.expert_gain)
         for step in self._steps_down():
             if step.expert is not None:
@@ -167,7 +175,7 @@ class MMHVAE(Network):
         if not packed:
             raise ValueError("at least one image must be shown")
         maps = [torch.cat(depth) for depth in zip(*packed, strict=True)]
-        return Encoded(self, maps, torch.cat(rows), torch.cat(numbers), shown)
+        return Encoded(self, maps, torch.cat(rows), torch.cat(numbers), shown, images)
 
     def descend(
         self,
@@ -205,8 +213,12 @@ class MMHVAE(Network):
         """Yield reconstruction and divergence of each draw (method, section 7), means over rows.
 
         Everything observed counts in the reconstruction, also what was not shown: that makes the posterior estimate what it does not see.
-        A hidden target counts only inside its own foreground (deviation T15).
+        A hidden target counts only inside its own foreground (deviation T15). Where the objective is to learn realistic images, the only
+        term is that of the flow, for hidden targets, and the rest of the network gets no gradients.
         """
+        if self.objective.learn == "realistic":
+            yield from self._realistic_losses(batch, draws)
+            return
         encoded = self.encode(batch.images, draws.shown.any(0))
         leaves = encoded.cut()
         for shown, noise in zip(draws.shown, draws.noises, strict=True):
@@ -226,7 +238,9 @@ class MMHVAE(Network):
         targets = torch.where(batch.observed[:, :, None, None], batch.targets_of(shown), -1.0)
         counts = batch.foreground | shown[:, :, None, None]
         error = (
-            objective.error(targets, images) * torch.where(batch.label[:, None], objective.label_weight, 1.0) * counts
+            objective.error(targets, images, shown)
+            * torch.where(batch.label[:, None], objective.label_weight, 1.0)
+            * counts
         )
         weighted = torch.stack([objective.level_weight(number) * value for number, value in nats.items()]).sum()
         terms = {
@@ -234,6 +248,24 @@ class MMHVAE(Network):
             "divergence": objective.kl_weight_at(draws.step) * weighted,
         }
         return Losses(terms, images, {f"nats_level_{number}": value.detach() for number, value in nats.items()})
+
+    def _realistic_losses(self, batch: Batch, draws: Draws) -> Iterator[Losses]:
+        flow = with_flow(self.flow)
+        with torch.no_grad():
+            encoded = self.encode(batch.images, draws.shown.any(0))
+        for shown, noise in zip(draws.shown, draws.noises, strict=True):
+            inside = shown_foreground(batch.foreground, shown)
+            with torch.no_grad():
+                images = masked(
+                    self._wanted_images(self.descend(encoded.select(shown), shown, MEAN), draws.wanted), inside
+                )
+            row, target = (batch.observed & ~shown).nonzero(as_tuple=True)
+            start = Start.of(images[row, target], batch.images[row], shown[row], target)
+            normal, at = noise(IMAGE_LEVEL, tuple(images.shape)), noise(IMAGE_LEVEL, tuple(batch.observed.shape))
+            time = torch.special.ndtr(at)[row, target]  # uniform between 0 and 1
+            known = batch.foreground[row, target] & inside[row]
+            term = flow.loss(start, batch.targets[row, target], known, normal[row, target], time)
+            yield Losses({"realistic": term}, images)
 
     def graph(self) -> nn.Module:
         """Return one graph for every subset, its weight normalization folded."""
@@ -245,7 +277,7 @@ class MMHVAE(Network):
 
     def assembled(self, run: Callable[[str], Run]) -> Synthesizes:
         """Return a model that runs the descent, and the encoders and heads it needs."""
-        return Assembled(self.spec, self.settings, run)
+        return Assembled(self.spec, self.settings, run, self.flow)
 
     def _steps_down(self) -> list[Step]:
         """Return the steps from the second coarsest level to the finest (a ModuleList does not know its members' type)."""

@@ -18,6 +18,7 @@ from anymod.core.gaussians import DiagonalGaussian
 from anymod.core.noise import Draw
 from anymod.models.interface import InputSpec, Part, Run
 from anymod.models.mmhvae_settings import MMHVAESettings
+from anymod.models.realistic import RealisticFlow, with_flow
 from anymod.types import Images, Shown, TargetPlanes
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ MOST_ROWS, MOST_SIDE = 1024, 256  # of a batch; of a side, in strides
 def without_weight_norm(model: MMHVAE) -> MMHVAE:
     """Return the same network with its weight normalization folded into its weights; the model itself stays as it is."""
     # Built anew: a copy would share the classes that folding changes.
-    folded = type(model)(model.spec.modalities, model.settings, model.objective, model.fusion)
-    folded.to(next(model.parameters()).dtype).load_state_dict(model.state_dict())
+    settings = model.settings.model_copy(update={"realistic": None})
+    folded = type(model)(model.spec.modalities, settings, model.objective, model.fusion)
+    weights = {name: weight for name, weight in model.state_dict().items() if not name.startswith("flow.")}
+    folded.to(next(model.parameters()).dtype).load_state_dict(weights)
     for module in list(folded.modules()):
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight")
@@ -162,6 +165,8 @@ class Assembled:
     spec: InputSpec
     settings: MMHVAESettings
     run: Callable[[str], Run]
+    flow: RealisticFlow | None = None
+    """Computed by torch, whatever runs the rest."""
 
     def encode(self, images: Images, shown: Shown) -> AssembledEncoding:
         """Return the maps of what any row shows."""
@@ -169,7 +174,7 @@ class Assembled:
         values = torch.where(shown[:, :, None, None, None], images, -1.0).numpy()
         some = shown.any(0).nonzero()[:, 0].tolist()
         return AssembledEncoding(
-            self, {number: self.run(f"encoder-{number}")(values[:, number]) for number in some}, shown
+            self, {number: self.run(f"encoder-{number}")(values[:, number]) for number in some}, shown, images
         )
 
     def noise(self, draw: Draw, finest: Sequence[int]) -> list[Array]:
@@ -189,6 +194,7 @@ class AssembledEncoding:
     model: Assembled
     maps: dict[int, list[Array]]
     shown: Tensor
+    images: Tensor
 
     def decode(self, shown: Shown, targets: Sequence[int], draw: Draw) -> TargetPlanes:
         """See `Encoding`."""
@@ -202,4 +208,5 @@ class AssembledEncoding:
         inputs += [np.array(draw.temperature, np.float32), *self.model.noise(draw, inputs[0].shape)]
         finest = self.model.run("descent")(*inputs)[0]
         planes = [self.model.run(f"head-{target}")(finest)[0] for target in targets]
-        return torch.from_numpy(np.stack(planes, axis=1))
+        means = torch.from_numpy(np.stack(planes, axis=1))
+        return with_flow(self.model.flow).images(means, self.images, shown, targets, draw) if draw.realistic else means

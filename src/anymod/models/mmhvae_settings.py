@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from anymod.configuration import Settings
 from anymod.core.objectives import absolute_error, squared_error
 from anymod.models.interface import NetworkSettings
+from anymod.models.realistic import RealisticSettings
 
 ERRORS = {"laplace": absolute_error, "normal": squared_error}
+HIDDEN_DEVIATION = 0.2
+"""Usual error of a hidden target, images in [-1, 1]: where its squared error and an absolute one count alike."""
 
 
 class MMHVAESettings(NetworkSettings):
@@ -54,6 +57,9 @@ class MMHVAESettings(NetworkSettings):
         le=100,
         description="means and log-variances stay within +- this (deviation A3), before expert_log_variance is added",
     )
+    realistic: RealisticSettings | None = Field(
+        default=None, description="a flow from posterior means to images that look real; null: none"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> MMHVAESettings:
@@ -66,6 +72,10 @@ class MMHVAESettings(NetworkSettings):
             )
         if any(size <= 0 or size % self.stride for size in self.image_size):
             raise ValueError(f"image_size must be multiples of {self.stride} (unshuffle x 2^(number of widths - 1))")
+        if self.realistic is not None and self.stride % self.realistic.stride:
+            raise ValueError(
+                f"realistic needs a multiple of {self.realistic.stride} as stride, which is {self.stride}; use fewer widths"
+            )
         if self.image_size[0] * self.image_size[1] < 2 * self.stride**2:
             raise ValueError("image_size leaves one pixel at the coarsest depth; use fewer widths or larger images")
         return self
@@ -96,8 +106,16 @@ DORENT2024 = MMHVAESettings(
 class MMHVAEObjective(Settings):
     """Reconstruction + kl_weight * divergence (method, section 7)."""
 
+    learn: Literal["images", "realistic"] = Field(
+        default="images",
+        description="what to learn: the network, or the flow of settings.realistic alone, on top of the network of training.start_from",
+    )
     likelihood: Literal["laplace", "normal"] = Field(
         default="laplace", description="absolute or squared error (deviation T1)"
+    )
+    hidden_likelihood: Literal["laplace", "normal"] | None = Field(
+        default=None,
+        description="that of hidden targets; normal makes them means instead of medians, which miss rare bright voxels; null: the same",
     )
     label_weight: float = Field(
         default=1.0, ge=1, le=100, description="how often a voxel counts that a label map marks, such as a tumour's"
@@ -115,10 +133,17 @@ class MMHVAEObjective(Settings):
         if self.level_weights and len(self.level_weights) != depths:
             raise ValueError(f"objective.level_weights needs one number for each of the {depths} settings.widths")
 
-    @property
-    def error(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Function that compares image and prediction pixel by pixel."""
-        return ERRORS[self.likelihood]
+    def error(self, targets: Tensor, images: Tensor, shown: Tensor) -> Tensor:
+        """Return the error of images (b, m, h, w), pixel by pixel; `shown` (b, m) marks the modalities that were shown.
+
+        Where the likelihoods differ, that of hidden targets is scaled by their usual error, so that both count alike.
+        """
+        error = ERRORS[self.likelihood](targets, images)
+        if self.hidden_likelihood in (None, self.likelihood):
+            return error
+        squared = squared_error(targets, images) / HIDDEN_DEVIATION
+        hidden = squared if self.hidden_likelihood == "normal" else HIDDEN_DEVIATION * absolute_error(targets, images)
+        return torch.where(shown[:, :, None, None], error, hidden)
 
     def kl_weight_at(self, step: int) -> float:
         """Return the weight of the divergence at a step (from 0): a linear rise over `kl_warmup_steps`, then constant."""

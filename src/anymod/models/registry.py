@@ -30,6 +30,8 @@ class _Section(Settings):
     @model_validator(mode="after")
     def _weighs_every_level(self) -> _Section:
         self.objective.check_levels(len(self.settings.widths))
+        if self.objective.learn == "realistic" and self.settings.realistic is None:
+            raise ValueError("objective.learn realistic needs settings.realistic, such as settings.realistic={}")
         return self
 
 

@@ -74,6 +74,7 @@ def synthesize_cohort(
     request = replace(request, backend=synthesizer.backend)  # the same in all processes
     known = synthesizer.description.names
     synthesizer.targets(request.show or known[:1], request.options.targets or known)
+    synthesizer.check(request.options)
     wanted = [name for name in known if name in (request.show or known)]
     tasks = {subject.name: _Task(request, digest, _inputs(cohort, subject, wanted), out) for subject in subjects}
     with sole_run(out):

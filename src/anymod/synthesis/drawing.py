@@ -52,8 +52,8 @@ def draw_images(
     """
     moments = RunningMoments()
     for sample in range(options.samples):
-        noise = _noise(options, sample, slices, shown.device) if options.temperature > 0 else None
-        moments.add(encoding.decode(shown, targets, Draw(options.temperature, noise)))
+        noise = _noise(options, sample, slices, shown.device) if options.random else None
+        moments.add(encoding.decode(shown, targets, Draw(options.temperature, noise, options.realistic)))
     return moments.mean, moments.standard_deviation()
 
 

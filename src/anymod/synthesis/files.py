@@ -121,7 +121,7 @@ def _draw_preview(path: Path, volumes: dict[str, Volume], mask: Volume | None, s
         {name: resample(volume, grid) for name, volume in each.items()}
         for each in (synthesis.images, synthesis.standard_deviations)
     )
-    draw_synthesis(path, shown, images, deviations, foreground)
+    draw_synthesis(path, shown, images, deviations, foreground, realistic=synthesis.realistic)
 
 
 def identity(synthesizer: Synthesizer, inputs: Inputs, options: SynthesisOptions) -> dict[str, Any]:
@@ -149,7 +149,8 @@ def _write_images(synthesis: Synthesis, folder: Path) -> list[str]:
     source = "+".join(synthesis.shown)
     named: dict[str, tuple[Volume, str]] = {}
     for target, volume in synthesis.images.items():
-        named[f"{target}.nii.gz"] = (volume, f"{SYNTHETIC} image {target} from {source}")
+        kind = "realistic image" if synthesis.realistic else "image"
+        named[f"{target}.nii.gz"] = (volume, f"{SYNTHETIC} {kind} {target} from {source}")
     for target, volume in synthesis.standard_deviations.items():
         kind = "deviation" if synthesis.errors_known(target) else "sample deviation"
         named[f"{target}_sd.nii.gz"] = (volume, f"{SYNTHETIC} {kind} {target} from {source}")

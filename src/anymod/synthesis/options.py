@@ -39,18 +39,28 @@ class SynthesisOptions:
         False
     )
     chunk: Annotated[int | None, option("Slices per batch; changes memory and speed, not the images.", ge=1)] = None
+    realistic: Annotated[
+        bool,
+        option(
+            "Images that look real, with texture that is made up where nothing shows it, instead of those with the least error;"
+            " for models that have learnt it."
+        ),
+    ] = False
     strict: Strict = False
 
     def __post_init__(self) -> None:
         if self.temperature is None:
             from anymod.core.noise import USUAL_TEMPERATURE  # loads torch, which a command line's help can do without
 
-            object.__setattr__(self, "temperature", USUAL_TEMPERATURE if self.samples > 1 else 0.0)
+            several = self.samples > 1 and not self.realistic  # realistic ones differ at temperature 0
+            object.__setattr__(self, "temperature", USUAL_TEMPERATURE if several else 0.0)
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ValueError(f"a temperature is 0 or more, unlike {self.temperature}")
         if self.samples < 1 or (self.chunk is not None and self.chunk < 1):
             raise ValueError("samples and chunk are 1 or more")
-        if self.samples > 1 and self.temperature == 0:
+        if self.realistic and (self.temperature > 0 or self.mirror):
+            raise ValueError("realistic images are drawn from posterior means: at temperature 0, without mirror images")
+        if self.samples > 1 and self.temperature == 0 and not self.realistic:
             raise ValueError(f"{self.samples} samples at temperature 0 are all the same; raise the temperature")
         if self.mirror and self.temperature > 0:
             raise ValueError(
@@ -58,7 +68,12 @@ class SynthesisOptions:
             )
 
     def draws(self) -> dict[str, Any]:
-        """Return all that shapes the images (chunk and strict do not)."""
+        """Return all that shapes the images (chunk and strict do not); `realistic` only where it is true, as in older records."""
         values = asdict(self)
         del values["chunk"], values["targets"], values["strict"]
-        return values
+        return values if self.realistic else {name: value for name, value in values.items() if name != "realistic"}
+
+    @property
+    def random(self) -> bool:
+        """Whether another seed gives other images."""
+        return self.temperature > 0 or self.realistic

@@ -17,7 +17,7 @@ from anymod.cohorts import SubjectImages
 from anymod.core.foregrounds import with_content
 from anymod.engines.backends import Backend, with_backend
 from anymod.engines.device import resolve_device
-from anymod.errors import ModalityError
+from anymod.errors import ModalityError, ModelFolderError
 from anymod.models import (
     ModelDescription,
     Synthesizes,
@@ -50,6 +50,7 @@ class Synthesis:
     that the model was not trained on; a target that was not measured from this subset has none. `mapped` names the targets of which the
     model knows the errors of each voxel. `units` holds the raw (low, high) of each image's scale, `cut_off` the fraction of the foreground
     that the model could not see, `unusual` what is unlike the model's training images, in a few words each.
+    In `realistic` images texture is made up where nothing shows it.
     """
 
     images: dict[str, Volume]
@@ -61,6 +62,7 @@ class Synthesis:
     cut_off: float
     mapped: tuple[str, ...] = ()
     unusual: tuple[str, ...] = ()
+    realistic: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     def errors_known(self, target: str) -> bool:
@@ -120,6 +122,14 @@ class Synthesizer:
             raise ModalityError("nothing to synthesize", "+".join(shown), "every modality is shown", remedy)
         return targets
 
+    def check(self, options: SynthesisOptions) -> None:
+        """Raise ModelFolderError if the options ask for realistic images and the model has not learnt them."""
+        if options.realistic and not self.description.realistic:
+            why = f"the model of {'+'.join(self.description.names)} has not learnt them"
+            raise ModelFolderError(
+                "no realistic images", "--realistic", why, "leave it out, or train them (docs/how-to/train.md)"
+            )
+
     def synthesize(
         self, images: dict[str, Volume], options: SynthesisOptions | None = None, mask: Volume | None = None
     ) -> Synthesis:
@@ -132,11 +142,13 @@ class Synthesizer:
 
         Raises:
             ModalityError: A modality is unknown to the model, or nothing is shown, or there is nothing to make.
+            ModelFolderError: The options ask for realistic images, which the model has not learnt.
             GridError: The images lie on different grids.
             VolumeError: An image shows nothing or cannot be scaled, or with `strict` the images are unlike those of the training.
         """
         options = options or SynthesisOptions()
         targets = self.targets(tuple(images), options.targets)
+        self.check(options)
         seconds: dict[str, float] = {}
         with _timed(seconds, "prepare"):
             subject = SubjectImages.of(images if mask is None else {**images, "mask": mask})
@@ -147,8 +159,9 @@ class Synthesizer:
         with _timed(seconds, "network"):
             means, deviations = self._draw(seen, targets, options)
         with _timed(seconds, "restore"):
-            synthesis = self._restored(subject, seen, targets, means, deviations)
-        return replace(synthesis, unusual=unusual, seconds=seconds)
+            # Errors were measured on posterior means; realistic images have larger ones.
+            synthesis = self._restored(subject, seen, targets, means, deviations, errors_known=not options.realistic)
+        return replace(synthesis, unusual=unusual, realistic=options.realistic, seconds=seconds)
 
     def _restored(
         self,
@@ -157,6 +170,8 @@ class Synthesizer:
         targets: tuple[str, ...],
         means: Array,
         deviations: Array | None,
+        *,
+        errors_known: bool,
     ) -> Synthesis:
         """Return scaled means and standard deviations (target, slice, h, w) in raw units on the subject's grid."""
         images, standard_deviations, units, errors = {}, {}, {}, {}
@@ -169,10 +184,10 @@ class Synthesizer:
             outside = measured.background if measured else self.description.modalities[position].background
             units[name] = (scale.low, scale.high)
             images[name] = seen.view.to_own_grid(unscale(means[number], scale), inside, union, outside)
-            expected = self.description.expected_error(subject.volumes, name)
+            expected = self.description.expected_error(subject.volumes, name) if errors_known else None
             if expected is not None:
                 errors[name] = expected * scale.raw_per_scaled
-            each_voxel = self.voxel_deviation(seen, name, means[number])
+            each_voxel = self.voxel_deviation(seen, name, means[number]) if errors_known else None
             mapped += [] if each_voxel is None else [name]
             if deviations is not None or each_voxel is not None:
                 known = np.float32(expected or 0) if each_voxel is None else each_voxel
@@ -247,7 +262,7 @@ class Synthesizer:
 
         Random draws are made along one axis: the mean of several would hide a part of their variance.
         """
-        axes = axes_of(self.description.slice_axis if options.temperature == 0 else "axial")
+        axes = axes_of("axial" if options.random else self.description.slice_axis)
         if len(axes) == 1:
             return [Stack("axial", seen, seen.planes.shape[-2:])]
         stride, rule = self.model.spec.stride, self.description.intensity

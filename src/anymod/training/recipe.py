@@ -79,6 +79,12 @@ class ObjectiveSection(Settings):
     mixed_ticket: bool = Field(
         default=True, description="also draw subsets across groups (method, section 8); paper: false"
     )
+    full_share: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="probability of the ticket that shows everything observed; null: as likely as each other ticket",
+    )
     perceptual_weight: float = Field(
         default=0.0,
         ge=0,
@@ -152,6 +158,10 @@ class Recipe(Settings):
         if self.objective.shown_targets == "as_shown" and self.data.targets == "harmonized":
             raise ValueError(
                 "objective.shown_targets as_shown compares on the scale of the input: choose data.targets percentile"
+            )
+        if self.model.objective.learn == "realistic" and self.training.start_from is None:
+            raise ValueError(
+                "model.objective.learn realistic learns on top of a trained network: name it in training.start_from"
             )
         if self.data.slice_axis == "all" and self.model.settings.top == "vector":
             raise ValueError("data.slice_axis all makes slices of several sizes: choose model.settings.top map")

@@ -34,4 +34,5 @@ def subsets_of_step(
 ) -> Bool[Tensor, "k b m"]:
     """Return the subset that every row of the whole batch shows in each draw; a function of (seed, step)."""
     generator = torch_generator(seed, "subsets", step)
-    return draw_subsets(observed, groups, settings.draws, generator, mixed=settings.mixed_ticket)
+    mixed, full_share = settings.mixed_ticket, settings.full_share
+    return draw_subsets(observed, groups, settings.draws, generator, mixed=mixed, full_share=full_share)

@@ -16,7 +16,8 @@ FIELD = "training.start_from"
 def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> str:
     """Give `model` the weights of the recipe's `start_from` and return their SHA-256.
 
-    That model may see fewer neighbouring slices: weights for the new ones begin at zero, so the network computes the same at first.
+    That model may see fewer neighbouring slices: weights for the new ones begin at zero, so the network computes the same at first. It may
+    lack the flow to realistic images, which then begins with random weights, or have learnt slices of another size, such as larger voxels.
     Raises ModelFolderError where there is no such model, ConfigurationError where its modalities or its shape differ.
     """
     source, description = load_model(str(recipe.training.start_from))
@@ -25,17 +26,20 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> s
         raise ConfigurationError("unusable model", FIELD, why, "give the cohort the same modalities in the same order")
     mine = recipe.model.settings.model_dump(mode="json")
     theirs = type(recipe.model.settings).model_validate(description.settings, strict=False).model_dump(mode="json")
-    fewer = theirs["context_slices"] < mine["context_slices"]
-    differing = [
-        name for name, value in mine.items() if theirs[name] != value and not (name == "context_slices" and fewer)
-    ]
+    allowed = {"image_size"} if mine["top"] == "map" else set()  # a vector is made of all pixels
+    if theirs["context_slices"] < mine["context_slices"]:
+        allowed.add("context_slices")
+    if theirs["realistic"] is None:
+        allowed.add("realistic")
+    differing = [name for name, value in mine.items() if theirs[name] != value and name not in allowed]
     if newer_name(description.architecture) != recipe.model.architecture or differing:
         why = f"{', '.join(differing) or 'the architecture'} of that model differ from the recipe's"
         raise ConfigurationError("unusable model", FIELD, why, "copy the section 'model' from its model.yaml")
     if description.orientation != "RAS":
         why = f"its slices run to {description.orientation}, those of a training to RAS"
         raise ConfigurationError("unusable model", FIELD, why, "import it again with --orientation RAS")
-    model.load_state_dict(_with_more_context(source.state_dict(), model.state_dict()))
+    own = model.state_dict()
+    model.load_state_dict(own | _with_more_context(source.state_dict(), own))
     return description.weights_sha256
 
 
