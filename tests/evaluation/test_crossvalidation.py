@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def test_no_model_has_seen_its_fold(validated: Path) -> None:
         assert set(load_model(place / "run/model")[1].training["subjects"]) == {other, "b", "c"}
         with (place / "report/scores.csv").open() as stream:
             assert {row["subject"] for row in csv.DictReader(stream)} == {fold}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["fold-{fold}/run/model", "fold-1/run/model"])
+def test_each_fold_can_go_on_from_its_own_model_and_another_ones_is_noticed(
+    cohort: Cohort, validated: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, start: str
+) -> None:
+    cross_validate(make_recipe(steps=1, start_from=f"{validated}/{start}"), cohort, tmp_path, OPTIONS, folds=(0,))
+    place = tmp_path / "fold-0"
+    with (place / "run/config.yaml").open() as stream:
+        began = yaml.safe_load(stream)["training"]["start_from"]
+    assert began == f"{validated}/{start}".replace("{fold}", "0")
+    trained_on = json.loads((place / "report/summary.json").read_text())["training_subjects"]
+    assert trained_on == ([] if "{" in start else ["a"])  # fold 1's model has seen the subject of fold 0
 
 
 @pytest.mark.slow

@@ -243,7 +243,9 @@ def test_a_run_can_start_from_the_weights_of_a_model_of_other_slices(
     ours, theirs = weights(tmp_path / "run"), weights(finished)
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6, rtol=0) for name in theirs)
     _, description = load_model(tmp_path / "run/model")
-    assert description.training["started_from"] == load_model(finished / "model")[1].weights_sha256
+    before = load_model(finished / "model")[1]
+    assert description.training["started_from"] == before.weights_sha256
+    assert description.training["images"] == before.training["images"]  # the same subjects
 
 
 def test_a_model_that_sees_no_neighbours_can_learn_to_see_them(cohort: Cohort, finished: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from anymod.evaluation.options import EvaluationOptions
 class Crossvalidate(Verb):
     """Trains a model without each fold of a cohort, measures it there, and says by how much the models are better than simple predictors.
     Each fold gets a run and a report below DIR. The same command goes on where it was stopped, and commands with different --fold may run
-    side by side.
+    side by side. With training.start_from=before/fold-{fold}/run/model each fold goes on from its own model of an earlier stage.
 
     Example:
       anymod crossvalidate --config configs/lean.yaml --cohort cohort --out folds

@@ -42,6 +42,7 @@ def cross_validate(
 ) -> dict[Cell, dict[str, Mean]]:
     """Train and measure each fold that is not measured yet, then write and return the differences between model and references.
 
+    In `training.start_from`, `{fold}` stands for the fold's number, so that each fold can go on from a model that has not seen it either.
     `out` gets `fold-K/run` (as of `train`) and `fold-K/report` (as of `evaluate`) for each fold, `summary.md` and
     `differences.csv`, both over all folds that are measured. The same call goes on where one was stopped. `folds` names some only.
 
@@ -57,7 +58,7 @@ def cross_validate(
     for fold in chosen:
         logger.info("fold %d of %s", fold, ", ".join(map(str, there)))
         place, held = out / f"fold-{fold}", cohort.held_out(fold)
-        train(recipe, held, place / "run", resume=True, device=options.device)
+        train(_of_fold(recipe, fold), held, place / "run", resume=True, device=options.device)
         _measure(place / "run/model", held, options, place / "report")
     reports = [out / f"fold-{fold}" / "report" for fold in there]
     scores = [score for report in reports if report.exists() for score in _read_scores(report)]
@@ -65,6 +66,15 @@ def cross_validate(
     write_rows(out / DIFFERENCES, [_as_row(cell, means) for cell, means in _ordered(found, cohort.modality_names)])
     write_text(out / "summary.md", summary_text(found, cohort, len({score.subject for score in scores})))
     return found
+
+
+def _of_fold(recipe: Recipe, fold: int) -> Recipe:
+    """Return the recipe with the fold's number in the place of `{fold}` in the path of the initial weights."""
+    start = recipe.training.start_from
+    if start is None:
+        return recipe
+    training = recipe.training.model_copy(update={"start_from": start.replace("{fold}", str(fold))})
+    return recipe.model_copy(update={"training": training})
 
 
 def _measure(model: Path, cohort: Cohort, options: EvaluationOptions, report: Path) -> None:

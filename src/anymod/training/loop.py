@@ -89,6 +89,8 @@ class Run:
         )
         self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
         self.started_from: str | None = None
+        self.seen_before: dict[str, list[str]] = {}
+        """Fingerprints of the images that the initial weights were trained on, by subject."""
         self.step = 0
         self.best = -float("inf")
         subjects = cache.of_split("validation")
@@ -110,6 +112,7 @@ class Run:
             "groups": list(self.groups),
             "slices": self.cache.fingerprint,
             "started_from": self.started_from,
+            "seen_before": self.seen_before,
             **parts,
         }
 
@@ -125,6 +128,7 @@ class Run:
             why = "its files differ from those of the run"
             raise CohortError("another cohort", self.cohort.root, why, "give the same cohort, or choose another --out")
         self.step, self.best, self.started_from = state["step"], state["best"], state["started_from"]
+        self.seen_before = state.get("seen_before", {})
         if state.get("best_in") != SCORE_UNITS and self.best > -float("inf"):
             logger.warning(
                 "an earlier version measured the best validation score in other units; the next one counts as best"
@@ -262,7 +266,7 @@ class Run:
             save_best(self.out / CHECKPOINTS, self.smoothed, self.step)
         if better or quality is None or self.recipe.training.select == "last":
             training = FinishedTraining(
-                self.recipe, self.cohort, self.cache, self._references, self.step, self.started_from
+                self.recipe, self.cohort, self.cache, self._references, self.step, self.started_from, self.seen_before
             )
             with replaced_folder(self.out / MODEL) as folder:
                 write_model(folder, self.smoothed, training)
@@ -280,4 +284,5 @@ def resume(run: Run) -> None:
     if state is not None:
         run.load(state)
     elif run.recipe.training.start_from is not None:
-        run.started_from = take_weights(run.model, run.recipe, run.cohort.modality_names)
+        start = take_weights(run.model, run.recipe, run.cohort.modality_names)
+        run.started_from, run.seen_before = start.weights_sha256, dict(start.training.get("images", {}))

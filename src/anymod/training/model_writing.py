@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from anymod.training.recipe import Recipe
 class FinishedTraining:
     """Facts about a training for the model folder.
 
-    `references` are fitted on the training subjects; `started_from` is the SHA-256 of the initial weights, None for random ones.
+    `references` are fitted on the training subjects; `started_from` is the SHA-256 of the initial weights, None for random ones, and
+    `seen_before` has the fingerprints of the images that these were trained on, by subject.
     """
 
     recipe: Recipe
@@ -34,6 +36,7 @@ class FinishedTraining:
     references: References
     steps: int
     started_from: str | None
+    seen_before: Mapping[str, Sequence[str]]
 
 
 def write_model(folder: Path, model: Network, finished: FinishedTraining) -> None:
@@ -57,9 +60,7 @@ def write_model(folder: Path, model: Network, finished: FinishedTraining) -> Non
         "cohort": cohort.name,
         "fingerprint": cache.fingerprint,
         "subjects": [cache.subjects[index] for index in train],
-        "images": {
-            name: sorted(cache.fingerprints_of(name).values()) for name in map(cache.subjects.__getitem__, train)
-        },
+        "images": _images_seen(cache, finished.seen_before),
         "steps": finished.steps,
         "started_from": finished.started_from,
         "objective": {**recipe.objective.model_dump(mode="json"), **recipe.model.objective.model_dump(mode="json")},
@@ -80,6 +81,13 @@ def write_model(folder: Path, model: Network, finished: FinishedTraining) -> Non
     write_typical(folder, [look for index in train if (look := cache.records[index].look) is not None])
     write_references(folder, StoredReferences.of(cohort.name, finished.references.fitted))
     save_model(folder, model, description, card(description, len(train)))
+
+
+def _images_seen(cache: SliceCache, before: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the fingerprints of all images that the weights were trained on, also before this training, by subject."""
+    names = [cache.subjects[index] for index in cache.of_split("train")]
+    now = {name: set(cache.fingerprints_of(name).values()) for name in names}
+    return {name: sorted(now.get(name, set()) | set(before.get(name, ()))) for name in dict.fromkeys((*now, *before))}
 
 
 def card(description: ModelDescription, subjects: int) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from anymod.errors import ConfigurationError
-from anymod.models import Network, load_model, newer_name
+from anymod.models import ModelDescription, Network, load_model, newer_name
 from anymod.training.recipe import Recipe
 
 FIELD = "training.start_from"
 
 
-def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> str:
-    """Give `model` the weights of the recipe's `start_from` and return their SHA-256.
+def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> ModelDescription:
+    """Give `model` the weights of the recipe's `start_from` and return the description of that model.
 
     That model may see fewer neighbouring slices: weights for the new ones begin at zero, so the network computes the same at first. It may
     lack the flow to realistic images, which then begins with random weights, or have learnt slices of another size, such as larger voxels.
@@ -40,7 +40,7 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> s
         raise ConfigurationError("unusable model", FIELD, why, "import it again with --orientation RAS")
     own = model.state_dict()
     model.load_state_dict(own | _with_more_context(source.state_dict(), own))
-    return description.weights_sha256
+    return description
 
 
 def _with_more_context(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> dict[str, Tensor]:
