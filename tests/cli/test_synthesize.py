@@ -35,6 +35,12 @@ def test_one_subject_from_files(place: Path) -> None:
     assert (place / "out/t2.nii.gz").is_file()
 
 
+def test_without_a_model_a_bundled_one_must_know_the_images(place: Path) -> None:
+    result = CliRunner().invoke(app, ["synthesize", "--input", "pd=t1.nii.gz", "--out", "out", "--quiet"])
+    assert result.exit_code == 1
+    assert "no bundled model knows any of these modalities; give one with --model" in result.stderr
+
+
 def test_several_samples_have_a_spread_by_default(place: Path) -> None:
     result = invoke("--input", "t1=t1.nii.gz", "--target", "t2", "--samples", "2", "--out", "out", "--json")
     record = json.loads(result.stdout)

@@ -13,7 +13,7 @@ from tiny_models import tiny_description, tiny_model
 
 from anymod.errors import ModalityError, ModelFolderError
 from anymod.files import sha256
-from anymod.models import ModelDescription, ModelModality, load_model, save_model
+from anymod.models import ModelDescription, ModelModality, bundled_model_for, load_model, save_model
 from anymod.volumes import IntensityRule
 
 
@@ -215,3 +215,11 @@ def test_training_subjects_are_known_by_their_images_and_those_without_fingerpri
     measured = {"a": ["9"], "b": ["8"], "c": ["2", "7"], "d": ["6"]}
     assert description.trained_on("ours", measured) == ["b", "c"]  # c is the a of the training
     assert description.trained_on("theirs", measured) == ["c"]
+
+
+def test_the_bundled_model_that_knows_the_images_is_chosen() -> None:
+    assert bundled_model_for(["t1", "flair"]) == Path("simulated-mr")
+    assert bundled_model_for(["t2"]) == Path("simulated-mr")  # both know it
+    assert bundled_model_for(["us", "t2"]) == Path("simulated-us")
+    with pytest.raises(ModelFolderError, match="pd: no bundled model knows any"):
+        bundled_model_for(["pd"])

@@ -8,6 +8,7 @@ from tiny_models import tiny_model
 
 from anymod.core.foregrounds import with_content
 from anymod.core.noise import MEAN, USUAL_TEMPERATURE
+from anymod.models import RealisticSettings
 from anymod.synthesis import SynthesisOptions, draw_images, encoded
 from anymod.synthesis.drawing import RunningMoments
 
@@ -49,6 +50,23 @@ def test_a_seed_names_one_image_and_another_seed_another(noise: str) -> None:
     )
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
+
+
+def test_the_noise_of_realistic_images_changes_slowly_along_the_volume_whatever_the_chunks() -> None:
+    model = tiny_model(
+        realistic=RealisticSettings(widths=(8,), condition=8)
+    )  # untrained: it adds the noise to the mean
+    slices = list(range(40))
+    images, shown = torch.zeros(len(slices), 3, 1, 16, 16), torch.ones(len(slices), 3, dtype=torch.bool)
+    options = SynthesisOptions(realistic=True)
+    realistic, _ = draw_images(encoded(model, images, shown), shown, (0,), options, slices)
+    noise = (realistic - draw_images(encoded(model, images, shown), shown, (0,), SynthesisOptions(), slices)[0])[:, 0]
+    noise = noise.flatten(1) / 0.05
+    assert float(noise.std()) == pytest.approx(1, abs=0.05)
+    for apart, correlation in ((1, 2 / 3), (2, 1 / 6), (3, 0.0)):
+        assert float((noise[apart:] * noise[:-apart]).mean()) == pytest.approx(correlation, abs=0.05)
+    part, _ = draw_images(encoded(model, images[:5], shown[:5]), shown[:5], (0,), options, slices[7:12])
+    torch.testing.assert_close(part, realistic[7:12])
 
 
 def test_equal_slices_come_out_equal_with_shared_noise_and_differ_with_noise_for_each() -> None:

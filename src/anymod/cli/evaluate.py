@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from anymod.cli.verbs import STANDARD_MODEL, CohortFolder, Json, Model, Out, Overwrite, Verb, print_result
+from anymod.cli.verbs import ChosenModel, CohortFolder, Json, Out, Overwrite, Verb, print_result
 from anymod.configuration import option
 from anymod.evaluation import EvaluationOptions
 from anymod.shards import Sharing, discard, is_finished, read_parts
@@ -49,7 +49,7 @@ class Evaluate(Verb):
     out: Out
     options: EvaluationOptions
     sharing: Sharing
-    model: Model = STANDARD_MODEL
+    model: ChosenModel = None
     fold: Annotated[
         int | None, option("Measure this fold; the simple predictors are fitted on the others.", "K", ge=0)
     ] = None
@@ -75,25 +75,26 @@ class Evaluate(Verb):
             write_report,
         )
         from anymod.folders import staged_folder
-        from anymod.models import find_model
+        from anymod.models import bundled_model_for, find_model
 
         cohort = read_cohort(self.cohort)
         if self.fold is not None:
             cohort = cohort.held_out(self.fold)
+        model = self.model or bundled_model_for(cohort.modality_names)
         if self.sharing != Sharing():
-            self._shared(cohort)
+            self._shared(model, cohort)
             return
-        with staged_folder(self.out, overwrite=self.overwrite, keep=(cohort.root, find_model(self.model))) as folder:
+        with staged_folder(self.out, overwrite=self.overwrite, keep=(cohort.root, find_model(model))) as folder:
             if self.protocol == "standard":
-                evaluation = evaluate(self.model, cohort, self.options, self.cache)
+                evaluation = evaluate(model, cohort, self.options, self.cache)
                 content = write_report(evaluation, folder, figures=self.options.figures)
                 text = printed_text(evaluation)
             else:
-                by_slice = evaluate_dorent2024(self.model, cohort, self.options, self.cache)
+                by_slice = evaluate_dorent2024(model, cohort, self.options, self.cache)
                 content, text = write_dorent2024_report(by_slice, folder), dorent2024_text(by_slice)
         print_result(content, text, as_json=self.json)
 
-    def _shared(self, cohort: Cohort) -> None:
+    def _shared(self, model: Path, cohort: Cohort) -> None:
         """Measure a share of the subjects, or merge all shares, and write and print the report."""
         from anymod.evaluation import evaluate, printed_text, write_report  # loads torch
         from anymod.evaluation.sharding import (
@@ -108,17 +109,17 @@ class Evaluate(Verb):
 
         (shard, merge), options = (self.sharing.shard, self.sharing.merge), self.options
         count = shard.total if shard is not None else merge or 1
-        request = request_of(self.model, cohort, options, count)
+        request = request_of(model, cohort, options, count)
         names = [subject.name for subject in cohort.of_split(options.split)]
         if shard is not None and is_finished(shard, self.out, request) and not self.overwrite:
             return
         parts = [] if shard is not None else read_parts(self.out, count, request, names)
         place = self.out if shard is None else shard.folder(self.out)
-        with staged_folder(place, overwrite=self.overwrite, keep=(cohort.root, find_model(self.model))) as folder:
+        with staged_folder(place, overwrite=self.overwrite, keep=(cohort.root, find_model(model))) as folder:
             if shard is not None:
-                evaluation = evaluate(self.model, share_of(cohort, options, shard), options, self.cache)
+                evaluation = evaluate(model, share_of(cohort, options, shard), options, self.cache)
             else:
-                evaluation = merged_evaluation(self.model, cohort, options, parts)
+                evaluation = merged_evaluation(model, cohort, options, parts)
             content = write_report(evaluation, folder, figures=options.figures if shard is not None else 0)
             gather_figures(parts, folder, options.figures)
             if shard is not None:

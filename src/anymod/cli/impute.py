@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from anymod.cli.verbs import STANDARD_MODEL, CohortFolder, Json, Model, Out, Overwrite, Verb, end_with, print_result
+from anymod.cli.verbs import ChosenModel, CohortFolder, Json, Out, Overwrite, Verb, end_with, print_result
 from anymod.compute import Compute
 from anymod.configuration import Names, option
 from anymod.shards import Sharing
@@ -29,7 +29,7 @@ class Impute(Verb):
     options: SynthesisOptions
     compute: Compute
     sharing: Sharing
-    model: Model = STANDARD_MODEL
+    model: ChosenModel = None
     split: Annotated[str | None, option("Only the subjects of this split.", "SPLIT")] = None
     show: Annotated[Names | None, option("Show only these modalities, such as t1,flair; hide the others.", "NAMES")] = (
         None
@@ -40,7 +40,8 @@ class Impute(Verb):
     def run(self) -> None:
         """Fill in the subjects and print how many there were."""
         from anymod.cohorts import read_cohort
-        from anymod.synthesis import (  # loads torch
+        from anymod.models import bundled_model_for  # loads torch
+        from anymod.synthesis import (
             CohortRequest,
             merge_synthesized,
             synthesize_cohort,
@@ -49,7 +50,8 @@ class Impute(Verb):
 
         cohort, compute, sharing = read_cohort(self.cohort), self.compute, self.sharing
         subjects = cohort.of_split(self.split) if self.split else cohort.subjects
-        request = CohortRequest(self.model, self.options, self.show, compute.device, compute.backend)
+        model = self.model or bundled_model_for(cohort.modality_names)
+        request = CohortRequest(model, self.options, self.show, compute.device, compute.backend)
         given, overwrite = (cohort, subjects, request), self.overwrite
         if sharing.shard is not None:
             outcome = synthesize_shard(*given, (self.out, sharing.shard), compute, overwrite=overwrite)

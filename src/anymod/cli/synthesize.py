@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from anymod.cli.verbs import STANDARD_MODEL, Json, Model, Out, Overwrite, Verb, print_result
+from anymod.cli.verbs import ChosenModel, Json, Out, Overwrite, Verb, print_result
 from anymod.compute import Compute
 from anymod.configuration import option
 from anymod.synthesis import SynthesisOptions
@@ -29,17 +29,18 @@ class Synthesize(Verb):
     out: Out
     options: SynthesisOptions
     compute: Compute
-    model: Model = STANDARD_MODEL
+    model: ChosenModel = None
     mask: Annotated[Path | None, option("Foreground mask; found automatically by default.", "FILE")] = None
     overwrite: Overwrite = False
     json: Json = False
 
     def run(self) -> None:
         """Write the images and print their files."""
-        from anymod.synthesis import Inputs, synthesize_files  # loads torch
+        from anymod.models import bundled_model_for  # loads torch
+        from anymod.synthesis import Inputs, synthesize_files
 
         record = synthesize_files(
-            self.model,
+            self.model or bundled_model_for((*self.inputs, *(self.options.targets or ()))),
             Inputs(self.inputs, self.mask),
             self.out,
             self.options,

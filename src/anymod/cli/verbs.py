@@ -24,10 +24,15 @@ from anymod.texts import printable
 CohortFolder = Annotated[Path, option("Folder with a cohort.yaml.", "DIR")]
 Json = Annotated[bool, option("Print JSON.")]
 Model = Annotated[Path, option("Model folder, or the name of a bundled model.", "MODEL")]
+ChosenModel = Annotated[
+    Path | None,
+    option(
+        "Model folder, or the name of a bundled model. Default: the bundled model that knows the modalities.", "MODEL"
+    ),
+]
 Out = Annotated[Path, option("Folder to create.", "DIR")]
 Overwrite = Annotated[bool, option("Replace an existing --out.")]
 Seed = Annotated[int, option("Seed of all random draws.", ge=0)]
-STANDARD_MODEL = Path("simulated-mr")
 
 
 @dataclass(frozen=True, kw_only=True)

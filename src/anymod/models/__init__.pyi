@@ -8,6 +8,7 @@ from .folder import (
     Calibration as Calibration,
     ModelDescription as ModelDescription,
     ModelModality as ModelModality,
+    bundled_model_for as bundled_model_for,
     copy_model as copy_model,
     find_model as find_model,
     load_model as load_model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ from anymod.volumes import IntensityRule
 DESCRIPTION, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
 REFERENCES, TYPICAL, VOXEL_ERRORS = "references.json", "typical.json", "voxel_errors.json"
 OPTIONAL = (REFERENCES, TYPICAL, VOXEL_ERRORS)
+
+logger = logging.getLogger(__name__)
 
 
 RawValue = Annotated[float, Field(ge=-1e30, le=1e30)]  # as in an image (volumes/checks.py)
@@ -220,6 +223,23 @@ def find_model(name: str | Path) -> Path:
     raise ModelFolderError(
         "no model", name, why, f"give a model folder or one of: {', '.join(bundled) or 'none bundled'}"
     )
+
+
+def bundled_model_for(names: Collection[str]) -> Path:
+    """Return the name of the bundled model that knows most of these modalities, of several the first in alphabetical order.
+
+    Raises ModelFolderError if none knows any.
+    """
+    known = {
+        name: {each["name"] for each in read_yaml(folder / DESCRIPTION, error=ModelFolderError)["modalities"]}
+        for name, folder in bundled_models().items()
+    }
+    chosen = max(known, key=lambda name: len(known[name].intersection(names)))
+    if known[chosen].isdisjoint(names):
+        why = "no bundled model knows any of these modalities"
+        raise ModelFolderError("no model", ", ".join(names), why, "give one with --model")
+    logger.info("model: %s (bundled)", chosen)
+    return Path(chosen)
 
 
 def _read_weights(path: Path, expected_sha256: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,11 @@ from anymod.models import Encoding, Synthesizes
 from anymod.slices.axes import Axis
 from anymod.synthesis.options import SynthesisOptions
 
+BLEND = {-1: 6**-0.5, 0: 2 * 6**-0.5, 1: 6**-0.5}
+"""Parts of the noise of neighbouring slices in that of realistic images: texture that changes along the volume as that of real images does
+(correlation 2/3 between neighbours). Their squares add up to 1.
+"""
+
 
 @dataclass(frozen=True)
 class WithMirrorImage:
@@ -58,10 +63,21 @@ def draw_images(
 
 
 def _noise(options: SynthesisOptions, sample: int, slices: Sequence[int], device: torch.device) -> Noise:
-    if options.noise == "volume":
+    if options.noise == "volume" and not options.realistic:
         return shared_noise(options.seed, "sample", sample, device=device)
-    each = [shared_noise(options.seed, "sample", sample, "slice", number, device=device) for number in slices]
-    return lambda level, shape: torch.cat([noise(level, shape) for noise in each])
+
+    def of_slice(number: int) -> Noise:
+        return shared_noise(options.seed, "sample", sample, "slice", number, device=device)
+
+    if options.noise == "slice":
+        each = [of_slice(number) for number in slices]
+        return lambda level, shape: torch.cat([noise(level, shape) for noise in each])
+    return lambda level, shape: torch.cat(
+        [
+            torch.stack([part * of_slice(number + place)(level, shape) for place, part in BLEND.items()]).sum(0)
+            for number in slices
+        ]
+    )
 
 
 @dataclass

@@ -33,7 +33,10 @@ class SynthesisOptions:
     ] = 1
     seed: Annotated[int, option("Seed of all random draws.", ge=0)] = 0
     noise: Annotated[
-        Literal["volume", "slice"], option("One random draw for the whole volume, or one for each slice.")
+        Literal["volume", "slice"],
+        option(
+            "One random draw for the whole volume (for realistic images one that changes slowly), or one for each slice."
+        ),
     ] = "volume"
     mirror: Annotated[bool, option("At temperature 0, average over the head and its mirror image; twice the time.")] = (
         False
