@@ -179,6 +179,12 @@ def test_a_report_of_another_protocol_or_version_is_refused(place: Path, changes
     assert "anymod evaluate" in caught.value.remedy
 
 
+def test_a_report_of_realistic_images_is_refused(place: Path) -> None:
+    change_summary(place / "validation-report", draws={"temperature": 0.0, "realistic": True})
+    with pytest.raises(ReportError, match="it measures realistic images"):
+        calibrate(place / "model", place / "validation-report", place / "calibrated")
+
+
 def test_a_report_without_the_fingerprints_of_its_images_is_refused(place: Path) -> None:
     change_summary(place / "validation-report", images={})
     with pytest.raises(ReportError, match="unreadable report"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from typer.testing import CliRunner
 
 from anymod.cli import app
 from anymod.cohorts import Cohort, write_cohort
-from anymod.errors import CohortError, OutputError
+from anymod.errors import CohortError, ConfigurationError, ModelFolderError, OutputError
 from anymod.evaluation import EvaluationOptions, Score
 from anymod.evaluation.crossvalidation import cross_validate, differences
 from anymod.models import load_model
@@ -55,17 +54,23 @@ def test_no_model_has_seen_its_fold(validated: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", ["fold-{fold}/run/model", "fold-1/run/model"])
-def test_each_fold_can_go_on_from_its_own_model_and_another_ones_is_noticed(
-    cohort: Cohort, validated: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, start: str
-) -> None:
-    cross_validate(make_recipe(steps=1, start_from=f"{validated}/{start}"), cohort, tmp_path, OPTIONS, folds=(0,))
-    place = tmp_path / "fold-0"
-    with (place / "run/config.yaml").open() as stream:
-        began = yaml.safe_load(stream)["training"]["start_from"]
-    assert began == f"{validated}/{start}".replace("{fold}", "0")
-    trained_on = json.loads((place / "report/summary.json").read_text())["training_subjects"]
-    assert trained_on == ([] if "{" in start else ["a"])  # fold 1's model has seen the subject of fold 0
+def test_each_fold_can_go_on_from_its_own_model_and_no_other(cohort: Cohort, validated: Path, tmp_path: Path) -> None:
+    own, other = (f"{validated}/fold-{name}/run/model" for name in ("{fold}", "1"))
+    cross_validate(make_recipe(steps=1, start_from=own), cohort, tmp_path / "own", OPTIONS, folds=(0,))
+    began = yaml.safe_load((tmp_path / "own/fold-0/run/config.yaml").read_text())["training"]["start_from"]
+    assert began == f"{validated}/fold-0/run/model"
+    with pytest.raises(OutputError, match="or the one that it started from, was trained on a"):
+        cross_validate(make_recipe(steps=1, start_from=other), cohort, tmp_path / "other", OPTIONS, folds=(0,))
+
+
+def test_what_would_fail_later_fails_before_a_fold_is_trained(cohort: Cohort, tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="none/fold-0/run/model"):
+        recipe = make_recipe(start_from=f"{tmp_path}/none/fold-{{fold}}/run/model")
+        cross_validate(recipe, cohort, tmp_path / "out", OPTIONS)
+    realistic = replace(OPTIONS, draws=SynthesisOptions(realistic=True))
+    with pytest.raises(ConfigurationError, match="the recipe trains none"):
+        cross_validate(make_recipe(), cohort, tmp_path / "out", realistic)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

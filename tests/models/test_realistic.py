@@ -38,22 +38,49 @@ def start_of(seed: int = 0) -> tuple[Start, torch.Tensor]:
     return Start.of(truth * 0.5, batch.images, FIRST, target), truth
 
 
-def test_an_untrained_flow_returns_the_mean_with_noise_and_its_loss_is_that_of_no_motion() -> None:
+def test_an_untrained_flow_returns_the_mean_with_noise_and_its_errors_are_those_of_no_motion() -> None:
     flow, (start, truth) = RealisticFlow(3, TINY), start_of()
     normal = torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(flow.sample(start, normal), (start.mean + 0.05 * normal).clamp(-1, 1))
     inside = truth > 0
-    loss = flow.loss(start, truth, inside, normal, torch.tensor([0.2, 0.9]))
-    torch.testing.assert_close(loss, (truth - start.mean - 0.05 * normal)[inside].square().mean())
+    errors = flow.errors(start, truth, inside, normal, torch.tensor([0.2, 0.9]))
+    still = (truth - start.mean - 0.05 * normal).square()
+    torch.testing.assert_close(
+        errors, torch.stack([each[where].mean() for each, where in zip(still, inside, strict=True)])
+    )
 
 
 def test_the_background_gets_neither_mean_nor_noise() -> None:
     batch = make_batch(COMPLETE)
     batch.images[:, 0, :, :, :5] = -1.0
     images = synthesize_realistic(with_flow(), batch.images, FIRST, (1,))
-    untrained = make_model(MMHVAESettings(**{**SMALL.model_dump(), "realistic": TINY}))
-    assert (synthesize_realistic(untrained, batch.images, FIRST, (1,))[:, :, :, :5] == -1).all()
-    assert images.abs().max() <= 1
+    assert (images[:, :, :, :5] == -1).all() and (images[:, :, :, 5:] > -1).any()
+
+
+def test_a_target_that_is_shown_stays_as_the_network_makes_it() -> None:
+    network, images = with_flow(), make_batch(COMPLETE).images
+    shown = torch.tensor([[True, False, False], [True, True, False]])
+    found, mean = synthesize_realistic(network, images, shown, (1,)), synthesize(network, images, shown, (1,))
+    assert torch.equal(found[1], mean[1]) and not torch.equal(found[0], mean[0])
+
+
+def test_several_processes_have_the_mean_of_one() -> None:
+    network, batch = with_flow(), make_batch(COMPLETE)
+    shown = torch.tensor([[[True, False, False], [True, True, True]]])  # the second row hides nothing
+    numbers = {
+        shape: torch.randn(shape, generator=torch.Generator().manual_seed(1)) for shape in ((2, 3, 16, 24), (2, 3))
+    }
+
+    def term(rows: slice) -> float:
+        def noise(_: int, shape: tuple[int, ...]) -> torch.Tensor:
+            return numbers[(2, *shape[1:])][rows]
+
+        [losses] = network.losses(batch.rows(rows), draws_of(batch.rows(rows), shown[:, rows], noise))
+        return losses.terms["realistic"].item()
+
+    both = term(slice(0, 2))
+    assert both > 0
+    assert (term(slice(0, 1)) + term(slice(1, 2))) / 2 == pytest.approx(both, rel=1e-5)
 
 
 def synthesize_realistic(
@@ -111,7 +138,7 @@ def test_it_learns_images_by_heart_that_their_means_do_not_show() -> None:
     for _ in range(150):
         optimizer.zero_grad()
         normal = torch.randn(truth.shape, generator=generator)
-        flow.loss(start, smooth, inside, normal, torch.rand(2, generator=generator)).backward()
+        flow.errors(start, smooth, inside, normal, torch.rand(2, generator=generator)).sum().backward()
         optimizer.step()
     with torch.no_grad():
         found = flow.sample(start, torch.randn(truth.shape, generator=generator))

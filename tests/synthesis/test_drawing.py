@@ -53,11 +53,10 @@ def test_a_seed_names_one_image_and_another_seed_another(noise: str) -> None:
 
 
 def test_the_noise_of_realistic_images_changes_slowly_along_the_volume_whatever_the_chunks() -> None:
-    model = tiny_model(
-        realistic=RealisticSettings(widths=(8,), condition=8)
-    )  # untrained: it adds the noise to the mean
+    # Untrained, the flow adds the noise to the mean.
+    model = tiny_model(realistic=RealisticSettings(widths=(8,), condition=8))
     slices = list(range(40))
-    images, shown = torch.zeros(len(slices), 3, 1, 16, 16), torch.ones(len(slices), 3, dtype=torch.bool)
+    images, shown = torch.zeros(len(slices), 3, 1, 16, 16), torch.tensor([[False, True, True]] * len(slices))
     options = SynthesisOptions(realistic=True)
     realistic, _ = draw_images(encoded(model, images, shown), shown, (0,), options, slices)
     noise = (realistic - draw_images(encoded(model, images, shown), shown, (0,), SynthesisOptions(), slices)[0])[:, 0]

@@ -15,6 +15,7 @@ from anymod.training import Recipe, read_recipe
 from anymod.training.recipe import TrainingSection
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+LEAN = CONFIGS[0].parent / "lean.yaml"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -23,8 +24,7 @@ def test_a_shipped_recipe_is_read(path: Path) -> None:
 
 
 def test_the_default_recipe_lists_every_setting() -> None:
-    lean = CONFIGS[0].parent / "lean.yaml"
-    assert yaml.safe_load(lean.read_text()) == read_recipe(lean).model_dump(mode="json")
+    assert yaml.safe_load(LEAN.read_text()) == read_recipe(LEAN).model_dump(mode="json")
 
 
 def test_a_recipe_lists_what_it_changes_of_the_one_it_extends(tmp_path: Path) -> None:
@@ -50,6 +50,13 @@ def test_what_learns_realistic_images_needs_a_flow_and_a_network(tmp_path: Path)
     assert read_recipe(path, ["training.start_from=run/model"]).model.settings.realistic.widths == (8, 16)
     with pytest.raises(ConfigurationError, match=r"name it in training\.start_from"):
         read_recipe(path)
+    for change, fault in (
+        ("training.select=best", "choose training.select last"),
+        ("objective.perceptual_weight=0.1", "has no other term"),
+        ("model.objective.learn=images", "is learnt alone"),
+    ):
+        with pytest.raises(ConfigurationError, match=fault):
+            read_recipe(path, ["training.start_from=run/model", change])
     with pytest.raises(ConfigurationError, match=r"learn realistic needs settings\.realistic"):
         read_recipe(path, ["training.start_from=run/model", "model.settings.realistic=null"])
 
@@ -76,7 +83,7 @@ def test_names_of_version_0_1_are_read(tmp_path: Path) -> None:
 
 def test_values_can_be_laid_over_a_recipe() -> None:
     recipe = read_recipe(
-        CONFIGS[0], ["training.steps=7", "model.settings.widths=[4, 8]", "model.settings.latent_levels=null"]
+        LEAN, ["training.steps=7", "model.settings.widths=[4, 8]", "model.settings.latent_levels=null"]
     )
     assert recipe.training.steps == 7
     assert recipe.model.settings.widths == (4, 8)
@@ -89,7 +96,7 @@ def test_values_that_do_not_fit_together_are_blamed_on_the_options_that_gave_the
         "training.discriminator_depth=6",
     ):
         with pytest.raises(ConfigurationError, match=f"in --set {re.escape(given)}: '?(model|training)"):
-            read_recipe(CONFIGS[0], [given])
+            read_recipe(LEAN, [given])
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,9 @@ def test_realistic_images_are_learnt_on_top_of_a_model_that_stays_as_it_is(
     assert ours["flow.network.emit.weight"].abs().max() > 0  # 0 before it learns
     assert load_model(tmp_path / "run/model")[1].realistic
     assert not load_model(finished / "model")[1].realistic
+    coarser = recipe.data.model_copy(update={"spacing_mm": recipe.data.spacing_mm + 0.5})
+    with pytest.raises(ConfigurationError, match="another spacing_mm than the recipe, and it stays as it is"):
+        train(recipe.model_copy(update={"model": model, "data": coarser}), cohort, tmp_path / "other", device="cpu")
 
 
 def test_starting_from_a_model_of_another_shape_names_what_differs(

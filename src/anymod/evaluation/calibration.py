@@ -162,6 +162,9 @@ def _check_subjects(
             logger.warning(
                 "the model holds no fingerprints of its training images: its subjects are known by name only"
             )
+    if facts.get("draws", {}).get("realistic"):
+        why = "it measures realistic images, whose errors are larger than those of the means"
+        raise ReportError("realistic images", report, why, "evaluate without --realistic, and give that report")
     if known:
         why = f"the model was trained on {min(known)}, so its errors there are too small"
         raise ReportError("training subjects", report, why, "evaluate with --split validation, and give that report")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anymod.cohorts import Cohort
-from anymod.errors import CohortError, OutputError
+from anymod.errors import CohortError, ConfigurationError, OutputError
 from anymod.evaluation.calibration import read_report
 from anymod.evaluation.options import EvaluationOptions
 from anymod.evaluation.protocol import evaluate
@@ -19,7 +19,7 @@ from anymod.evaluation.scores import METHODS, MODEL, Score
 from anymod.evaluation.summary import ALL, METRICS
 from anymod.files import write_text
 from anymod.folders import staged_folder
-from anymod.models import load_model
+from anymod.models import find_model, load_model
 from anymod.reports.intervals import INTERVALS, Mean, bootstrap_mean, subject_means
 from anymod.reports.tables import format_mean, markdown_table, write_rows
 from anymod.training import Recipe, train
@@ -46,7 +46,8 @@ def cross_validate(
     `out` gets `fold-K/run` (as of `train`) and `fold-K/report` (as of `evaluate`) for each fold, `summary.md` and
     `differences.csv`, both over all folds that are measured. The same call goes on where one was stopped. `folds` names some only.
 
-    Raises CohortError if the cohort has no such folds, OutputError if a report in `out` was made with another model or other options.
+    Raises CohortError if the cohort has no such folds, OutputError if a report in `out` was made with another model or other options, or
+    measures a model on subjects that it has seen.
     """
     there = sorted({int(subject.split) for subject in cohort.subjects if subject.split.isdigit()})
     for fold in folds:
@@ -55,6 +56,14 @@ def cross_validate(
     if not chosen:
         remedy = "draw folds with `anymod prepare --folds`, or write fold numbers as splits"
         raise CohortError("no folds", cohort.root / "subjects.csv", "no split is a number", remedy)
+    if options.draws.realistic and recipe.model.settings.realistic is None:
+        why = "the recipe trains none"
+        raise ConfigurationError(
+            "no realistic images", "--realistic", why, "leave it out, or set model.settings.realistic"
+        )
+    for fold in chosen:
+        if (start := _of_fold(recipe, fold).training.start_from) is not None:
+            find_model(start)  # raises before any fold is trained
     for fold in chosen:
         logger.info("fold %d of %s", fold, ", ".join(map(str, there)))
         place, held = out / f"fold-{fold}", cohort.held_out(fold)
@@ -91,8 +100,12 @@ def _measure(model: Path, cohort: Cohort, options: EvaluationOptions, report: Pa
 
 
 def _read_scores(report: Path) -> list[Score]:
+    facts, rows = read_report(report)
+    if facts["training_subjects"]:
+        why = f"its model, or the one that it started from, was trained on {facts['training_subjects'][0]}"
+        remedy = "start each fold from its own model: training.start_from=before/fold-{fold}/run/model"
+        raise OutputError("not held out", report, why, remedy)
     kinds = {each.name: {"float": float, "int": int}.get(str(each.type), str) for each in fields(Score)}
-    _, rows = read_report(report)
     return [Score(**{name: kind(row.get(name) or "nan") for name, kind in kinds.items()}) for row in rows]
 
 

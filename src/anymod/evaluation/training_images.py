@@ -46,8 +46,12 @@ def learn_training_images(
     with tempfile.TemporaryDirectory(prefix="anymod-") as cache_folder:
         cache = build_cache(known, chosen, settings, Path(cache_folder), workers)
         references = References.of(cache, range(len(chosen)), [subject.kind for subject in chosen])
-    images = {name: sorted(cache.fingerprints_of(name).values()) for name in cache.subjects}
-    changed = description.model_copy(update={"training": {**description.training, "images": images}})
+    images = {name: set(cache.fingerprints_of(name).values()) for name in cache.subjects}
+    for name, before in description.training.get("images", {}).items():  # also of earlier stages
+        images.setdefault(name, set()).update(before)
+    changed = description.model_copy(
+        update={"training": {**description.training, "images": {name: sorted(each) for name, each in images.items()}}}
+    )
     with staged_folder(out, overwrite=overwrite, keep=(folder, cohort.root)) as staged:
         copy_model(folder, staged)
         write_yaml(staged / DESCRIPTION, changed.model_dump(mode="json"))

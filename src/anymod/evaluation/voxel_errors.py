@@ -142,7 +142,7 @@ def _check_fold(place: Path, theirs: ModelDescription, ours: ModelDescription) -
         raise ReportError("unfinished fold", place, why, "go on with 'anymod crossvalidate'")
     names = (
         "architecture",
-        "settings",
+        "mean_settings",
         "spacing_mm",
         "image_size",
         "slice_axis",
@@ -152,7 +152,7 @@ def _check_fold(place: Path, theirs: ModelDescription, ours: ModelDescription) -
     )
     for name in names:
         if getattr(theirs, name) != getattr(ours, name):
-            why = f"its model has another {name}"
+            why = f"its model has another {name.removeprefix('mean_')}"
             raise ReportError("another recipe", place, why, "cross-validate the recipe of the model")
     if theirs.names != ours.names:
         why = "its model has other modalities"

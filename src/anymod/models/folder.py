@@ -115,6 +115,11 @@ class ModelDescription(Settings):
         """Whether the model has learnt to make images that look real."""
         return self.settings.get("realistic") is not None
 
+    @property
+    def mean_settings(self) -> dict[str, Any]:
+        """Settings of the network that makes posterior means, without the flow to realistic images."""
+        return {name: value for name, value in self.settings.items() if name != "realistic"}
+
     def fingerprint(self) -> str:
         """Return a SHA-256 of everything that shapes the images: weights, network, grid and intensities."""
         content = self.model_dump(mode="json", exclude={"anymod", "training", "calibration"})

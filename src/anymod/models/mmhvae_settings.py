@@ -115,7 +115,8 @@ class MMHVAEObjective(Settings):
     )
     hidden_likelihood: Literal["laplace", "normal"] | None = Field(
         default=None,
-        description="that of hidden targets; normal makes them means instead of medians, which miss rare bright voxels; null: the same",
+        description="that of hidden targets; normal (squared error / 0.2) makes them means instead of medians, which miss rare bright"
+        " voxels; null: the same",
     )
     label_weight: float = Field(
         default=1.0, ge=1, le=100, description="how often a voxel counts that a label map marks, such as a tumour's"

@@ -91,19 +91,18 @@ class RealisticFlow(nn.Module):
         target = one_hot(start.target, self.modalities)
         condition = silu(self.embed(torch.cat([fourier_features(time), start.shown, target], dim=1)))
         emitted = self.network(pixel_unshuffle(state[:, None], self.settings.unshuffle), condition)
-        return in_full_precision(pixel_shuffle(emitted, self.settings.unshuffle)[:, 0])
+        velocity = in_full_precision(pixel_shuffle(emitted, self.settings.unshuffle)[:, 0])
+        return torch.where(start.mean > -1, velocity, 0.0)  # the background stays
 
-    def loss(self, start: Start, truth: Tensor, inside: Tensor, normal: Tensor, time: Tensor) -> Tensor:
-        """Return the mean squared error of the velocity over the pixels `inside` (n, h, w), each with one standard `normal` number.
+    def errors(self, start: Start, truth: Tensor, inside: Tensor, normal: Tensor, time: Tensor) -> Tensor:
+        """Return the mean squared error (n,) of each image's velocity over its pixels `inside` (n, h, w).
 
-        It is 0 where there is no image.
+        Each pixel comes with one standard `normal` number, each image with a `time` (n,).
         """
-        if not len(truth):  # with a gradient, as every step has one
-            return torch.stack([parameter.sum() for parameter in self.parameters()]).sum() * 0.0
         begin = start.noisy(self.settings.noise * normal)
         end = torch.where(inside, truth, -1.0)
         error = self(on_path(begin, end, time), time, start) - (end - begin)
-        return (error.square() * inside).sum() / inside.sum().clamp(min=1)
+        return (error.square() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
 
     def sample(self, start: Start, normal: Tensor) -> Tensor:
         """Return images (n, h, w) in [-1, 1] that look real, each pixel from one standard `normal` number."""
@@ -112,7 +111,7 @@ class RealisticFlow(nn.Module):
         return ended.clamp(-1.0, 1.0)
 
     def images(self, means: Tensor, seen: Tensor, shown: Tensor, targets: Sequence[int], draw: Draw) -> Tensor:
-        """Return images (b, t, h, w) that look real, of the posterior means of the targets.
+        """Return images (b, t, h, w) that look real, of the posterior means of the targets; those of shown targets stay as they are.
 
         `seen` (b, m, c, h, w) are the images that the network saw, of which `shown` (b, m) were shown. A target's noise depends on no
         other target. Raises ValueError if `draw` has no noise.
@@ -124,7 +123,9 @@ class RealisticFlow(nn.Module):
         planes = []
         for place, target in enumerate(targets):
             start = Start.of(means[:, place], seen, shown, torch.full((len(means),), target, device=means.device))
-            planes.append(self.sample(start, normal[:, target]))
+            hidden = ~shown[:, target]  # the flow has learnt no others
+            sampled = self.sample(start, normal[:, target])
+            planes.append(torch.where(hidden[:, None, None], sampled, means[:, place]))
         return torch.stack(planes, dim=1)
 
 

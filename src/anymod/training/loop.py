@@ -128,7 +128,10 @@ class Run:
             why = "its files differ from those of the run"
             raise CohortError("another cohort", self.cohort.root, why, "give the same cohort, or choose another --out")
         self.step, self.best, self.started_from = state["step"], state["best"], state["started_from"]
-        self.seen_before = state.get("seen_before", {})
+        if "seen_before" in state:
+            self.seen_before = state["seen_before"]
+        elif self.started_from is not None:
+            logger.warning("an earlier version began this run: what its initial weights were trained on is not known")
         if state.get("best_in") != SCORE_UNITS and self.best > -float("inf"):
             logger.warning(
                 "an earlier version measured the best validation score in other units; the next one counts as best"
@@ -286,3 +289,5 @@ def resume(run: Run) -> None:
     elif run.recipe.training.start_from is not None:
         start = take_weights(run.model, run.recipe, run.cohort.modality_names)
         run.started_from, run.seen_before = start.weights_sha256, dict(start.training.get("images", {}))
+        if start.training.get("subjects") and not run.seen_before:
+            logger.warning("%s does not say which images it was trained on", run.recipe.training.start_from)

@@ -159,10 +159,7 @@ class Recipe(Settings):
             raise ValueError(
                 "objective.shown_targets as_shown compares on the scale of the input: choose data.targets percentile"
             )
-        if self.model.objective.learn == "realistic" and self.training.start_from is None:
-            raise ValueError(
-                "model.objective.learn realistic learns on top of a trained network: name it in training.start_from"
-            )
+        self._check_realistic()
         if self.data.slice_axis == "all" and self.model.settings.top == "vector":
             raise ValueError("data.slice_axis all makes slices of several sizes: choose model.settings.top map")
         smallest = LEAST_JUDGED * 2**self.training.discriminator_depth
@@ -173,6 +170,26 @@ class Recipe(Settings):
                 f"model.settings.image_size is {size}"
             )
         return self
+
+    def _check_realistic(self) -> None:
+        """Raise ValueError where the flow to realistic images and what is learnt do not fit."""
+        learns = self.model.objective.learn == "realistic"
+        if not learns and self.model.settings.realistic is not None:
+            raise ValueError(
+                "model.settings.realistic is learnt alone: set model.objective.learn to realistic, or leave it out"
+            )
+        if learns and self.training.start_from is None:
+            raise ValueError(
+                "model.objective.learn realistic learns on top of a trained network: name it in training.start_from"
+            )
+        if learns and self.training.select == "best":
+            raise ValueError(
+                "model.objective.learn realistic does not change validation scores: choose training.select last"
+            )
+        if learns and (self.objective.adversarial_weight > 0 or self.objective.perceptual_weight > 0):
+            raise ValueError(
+                "model.objective.learn realistic has no other term: set objective.adversarial_weight and perceptual_weight to 0"
+            )
 
     @property
     def cache_settings(self) -> CacheSettings:

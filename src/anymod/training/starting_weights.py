@@ -38,9 +38,26 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> M
     if description.orientation != "RAS":
         why = f"its slices run to {description.orientation}, those of a training to RAS"
         raise ConfigurationError("unusable model", FIELD, why, "import it again with --orientation RAS")
+    if recipe.model.objective.learn == "realistic":
+        _check_same_images(recipe, description)
     own = model.state_dict()
     model.load_state_dict(own | _with_more_context(source.state_dict(), own))
     return description
+
+
+def _check_same_images(recipe: Recipe, description: ModelDescription) -> None:
+    """Raise ConfigurationError where the recipe makes other images than a network has learnt that will learn nothing more."""
+    data = recipe.data
+    mine = {
+        "spacing_mm": data.spacing_mm,
+        "slice_axis": data.slice_axis,
+        "intensity": data.intensity,
+        "targets": data.targets,
+    }
+    for name, value in mine.items():
+        if getattr(description, name) != value:
+            why = f"that model has another {name} than the recipe, and it stays as it is"
+            raise ConfigurationError("unusable model", FIELD, why, f"copy data.{name} from its model.yaml")
 
 
 def _with_more_context(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> dict[str, Tensor]:
