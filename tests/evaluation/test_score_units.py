@@ -112,7 +112,7 @@ def test_a_model_that_knows_fewer_modalities_has_the_same_reference_rows(
     save_model(tmp_path / "model", model, tiny_description(model, modalities=modalities), "")
     rows = reference_rows(evaluate(tmp_path / "model", cohort, OPTIONS))
     assert rows == {key: reference_rows(first)[key] for key in rows}
-    assert len(rows) == 2 * 3 * 2 * 3
+    assert len(rows) == 2 * (2 * 3 + 4 * 1)  # two hidden targets with three references, four shown ones with one
 
 
 def test_constants_that_a_cohort_gives_for_training_do_not_change_the_units(

@@ -6,7 +6,7 @@ as background.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from jaxtyping import Bool, Float
@@ -66,29 +66,41 @@ def lpips(prediction: Stack, target: Stack, foreground: Foreground, weights: Map
         foreground: What counts.
         weights: `features.N.weight`, `features.N.bias` and `heads.N` of the five layers.
     """
-    values = []
-    for first, second, inside in zip(prediction, target, foreground, strict=True):
-        if bool(inside.any()):
-            pair = [_cut(torch.where(inside, image, -1.0), inside)[None] for image in (first, second)]
-            values.append(lpips_of_slices(pair[0], pair[1], weights))
+    values = [
+        lpips_distance(lpips_maps(first, inside, weights), lpips_maps(second, inside, weights), weights)
+        for first, second, inside in zip(prediction, target, foreground, strict=True)
+        if bool(inside.any())
+    ]
     return float(torch.cat(values).mean()) if values else float("nan")
+
+
+def lpips_maps(
+    image: Float[Tensor, "h w"], foreground: Bool[Tensor, "h w"], weights: Mapping[str, Tensor]
+) -> list[Tensor]:
+    """Return what LPIPS compares of one slice, cut to the box around its foreground: to be kept where many are compared with it."""
+    return list(_features(_cut(torch.where(foreground, image, -1.0), foreground)[None], weights))
 
 
 def lpips_of_slices(prediction: Stack, target: Stack, weights: Mapping[str, Tensor]) -> Float[Tensor, " slice"]:
     """Return the LPIPS of each slice, background and all, enlarged by background to SMALLEST_SIDE pixels; gradients pass through it."""
-    missing = [max(0, SMALLEST_SIDE - side) for side in target.shape[:0:-1]]
-    around = [part for each in missing for part in (each // 2, each - each // 2)]
-    prediction, target = (pad(images, around, value=-1.0) for images in (prediction, target))
-    total = torch.zeros(len(target), device=target.device)
-    for layer, pair in enumerate(zip(_features(prediction, weights), _features(target, weights), strict=True)):
-        first, second = (normalize(maps, dim=1, eps=1e-10) for maps in pair)
-        difference = (first - second).square() * weights[f"heads.{layer}"].float()[:, None, None]
-        total = total + difference.sum(1).mean((1, 2))
-    return total
+    return lpips_distance(_features(prediction, weights), _features(target, weights), weights)
+
+
+def lpips_distance(
+    first: Iterable[Tensor], second: Iterable[Tensor], weights: Mapping[str, Tensor]
+) -> Float[Tensor, " slice"]:
+    """Return the LPIPS of slices from the maps of both."""
+    parts = [
+        ((one - other).square() * weights[f"heads.{layer}"].float()[:, None, None]).sum(1).mean((1, 2))
+        for layer, (one, other) in enumerate(zip(first, second, strict=True))
+    ]
+    return torch.stack(parts).sum(0)
 
 
 def _features(images: Stack, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
-    """Yield the maps (slice, c, h, w) of AlexNet's layers."""
+    """Yield the maps (slice, c, h, w) of AlexNet's layers, each pixel's vector of length 1; slices are enlarged to SMALLEST_SIDE pixels."""
+    missing = [max(0, SMALLEST_SIDE - side) for side in images.shape[:0:-1]]
+    images = pad(images, [part for each in missing for part in (each // 2, each - each // 2)], value=-1.0)
     colours = images[:, None].float().expand(-1, 3, -1, -1)
     mean, deviation = (colours.new_tensor(values)[:, None, None] for values in (MEANS, DEVIATIONS))
     maps = (colours - mean) / deviation
@@ -97,7 +109,7 @@ def _features(images: Stack, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
             maps = max_pool2d(maps, 3, 2)
         weight, bias = (weights[f"features.{layer}.{part}"].float() for part in ("weight", "bias"))
         maps = relu(conv2d(maps, weight, bias, stride, padding))
-        yield maps
+        yield normalize(maps, dim=1, eps=1e-10)
 
 
 def _cut(image: Tensor, foreground: Tensor) -> Tensor:

@@ -163,9 +163,10 @@ def score_subject(reading: Reading, subject: int) -> Scored:
             kind: Literal["hidden", "shown"] = "shown" if shown >> place & 1 else "hidden"
             counts = region & truth.foreground[:, place]
             predictions = {MODEL: image, **truth.references.predictions(shown, place)}
+            truth_maps: dict[int, list[Tensor]] = {}
             for method, prediction in predictions.items():
                 about = (cache.subjects[subject], name, target, kind, method)
-                tally = _tally(prediction, truth.planes[:, place], counts)
+                tally = _tally(prediction, truth.planes[:, place], counts, truth_maps)
                 if tally.voxels:
                     scores.append(Score(*about, **tally.values()))  # type: ignore[arg-type]
                 lesion = truth.lesion.score(about, prediction, truth.planes[:, place], counts, displayed)
@@ -173,9 +174,9 @@ def score_subject(reading: Reading, subject: int) -> Scored:
     return Scored(scores, lesions, example, dict(zip(names, drawing.factors(), strict=True)))
 
 
-def _tally(prediction: Tensor, truth: Tensor, region: Tensor) -> Tally:
-    """Return the tally of a predicted volume where it counts, all (slice, row, column)."""
-    tally, size = Tally(), slices_at_once(math.prod(truth.shape[1:]))
+def _tally(prediction: Tensor, truth: Tensor, region: Tensor, truth_maps: dict[int, list[Tensor]]) -> Tally:
+    """Return the tally of a predicted volume where it counts, all (slice, row, column); `truth_maps` as in `Tally`."""
+    tally, size = Tally(truth_maps), slices_at_once(math.prod(truth.shape[1:]))
     for start in range(0, len(truth), size):
         chunk = slice(start, start + size)
         tally.add(prediction[chunk], truth[chunk], region[chunk])

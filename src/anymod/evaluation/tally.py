@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from anymod.core.fidelity import ms_ssim, psnr, scaled_margin, ssim
-from anymod.core.perception import gmsd, haarpsi, lpips
+from anymod.core.perception import gmsd, haarpsi, lpips_distance, lpips_maps
 from anymod.core.texture import BANDS, radial_power, through_plane_change
 from anymod.models.perception import lpips_weights
 
@@ -21,8 +21,12 @@ SMALLEST_VARIANCE = 1e-12  # a prediction with less is constant, and an affine m
 
 @dataclass
 class Tally:
-    """Sums over the slices of a volume; its scores are those of the whole volume."""
+    """Sums over the slices of a volume; its scores are those of the whole volume.
 
+    `truth_maps` holds what LPIPS compares of the truth, by slice; tallies of the same truth in the same foreground can share it.
+    """
+
+    truth_maps: dict[int, list[Tensor]] = field(default_factory=dict)
     voxels: int = 0
     squared_error: float = 0.0
     absolute_error: float = 0.0
@@ -66,9 +70,13 @@ class Tally:
         self.predicted_squared += float(predicted.square().sum())
         self.true_squared += float(true.square().sum())
         self.product += float((predicted * true).sum())
+        weights = lpips_weights()
         for place in range(-self.slices % LPIPS_STEP, count, LPIPS_STEP):
-            one = slice(place, place + 1)
-            self.perceived.append(lpips(prediction[one], truth[one], inside[one], lpips_weights()))
+            number = self.slices + place
+            if number not in self.truth_maps:
+                self.truth_maps[number] = lpips_maps(truth[place], inside[place], weights)
+            made = lpips_maps(prediction[place], inside[place], weights)
+            self.perceived.append(float(lpips_distance(made, self.truth_maps[number], weights)))
         self.slices += count
         around = (scaled_margin(SCALES),) * 4
         wide = pad(prediction, around, value=-1.0), pad(truth, around, value=-1.0), pad(inside, around)
