@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -74,13 +75,28 @@ def test_a_training_writes_the_same_files(place: Path, tmp_path: Path) -> None:
     cohort = read_cohort(place / "training")
     cache = build_cache(cohort, cohort.of_split("train"), SETTINGS, tmp_path / "cache")
     references = References.of(cache, range(len(TRAINING)), [None] * len(TRAINING))
-    write_model(tmp_path / "model", tiny_model(), FinishedTraining(make_recipe(), cohort, cache, references, 1, None))
+    before = {"earlier": ["of an earlier stage"]}
+    finished = FinishedTraining(make_recipe(), cohort, cache, references, 1, None, before)
+    write_model(tmp_path / "model", tiny_model(), finished)
     assert (tmp_path / "model" / TYPICAL).read_bytes() == (place / "model" / TYPICAL).read_bytes()
     trained, learnt = (yaml.safe_load((each / "model/model.yaml").read_text()) for each in (tmp_path, place))
-    assert trained["training"]["images"] == learnt["training"]["images"]
+    assert trained["training"]["images"] == learnt["training"]["images"] | before
     stored = read_references(place / "model")
     assert stored is not None
     assert (stored.modalities[:2], [each.subjects for each in stored.kinds]) == (("t1", "t2"), [len(TRAINING)])
+
+
+def test_a_calibrated_copy_keeps_the_images_of_earlier_stages(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "model", tmp_path / "model")
+    content = yaml.safe_load((tmp_path / "model/model.yaml").read_text())
+    content["training"]["images"]["earlier"] = ["of an earlier stage"]
+    (tmp_path / "model/model.yaml").write_text(yaml.safe_dump(content))
+    again = invoke(
+        "calibrate", "--model", tmp_path / "model", "--cohort", place / "training", "--out", tmp_path / "again"
+    )
+    assert again.exit_code == 0, again.stderr
+    copy = yaml.safe_load((tmp_path / "again/model.yaml").read_text())
+    assert copy["training"]["images"] == content["training"]["images"]
 
 
 def test_slices_without_looks_are_made_again(place: Path, tmp_path: Path) -> None:
