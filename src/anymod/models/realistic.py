@@ -122,8 +122,11 @@ class RealisticFlow(nn.Module):
         normal = normal.expand(len(means), -1, -1, -1)
         planes = []
         for place, target in enumerate(targets):
-            start = Start.of(means[:, place], seen, shown, torch.full((len(means),), target, device=means.device))
             hidden = ~shown[:, target]  # the flow has learnt no others
+            if not bool(hidden.any()):
+                planes.append(means[:, place])
+                continue
+            start = Start.of(means[:, place], seen, shown, torch.full((len(means),), target, device=means.device))
             sampled = self.sample(start, normal[:, target])
             planes.append(torch.where(hidden[:, None, None], sampled, means[:, place]))
         return torch.stack(planes, dim=1)
