@@ -311,12 +311,17 @@ def test_a_device_that_is_not_there_is_one_line(cohort: Cohort, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
-def test_slices_along_all_axes_train_in_half_precision(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
-    recipe = make_recipe(precision="bf16-mixed", steps=3)
+def test_slices_along_all_axes_train_and_are_stored_in_half_precision(
+    cohort: Cohort, finished: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(precision="bf16-mixed", half_weights=True, steps=3)
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"slice_axis": "all"})})
     train(recipe, cohort, tmp_path / "run", device="cpu")
-    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
-    assert load_model(tmp_path / "run/model")[1].slice_axis == "all"
+    stored = weights(tmp_path / "run").values()
+    assert all(tensor.isfinite().all() and tensor.dtype == torch.float16 for tensor in stored)
+    model, description = load_model(tmp_path / "run/model")
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    assert description.slice_axis == "all"
     axial, everything = (len(open_cache(run / "cache").usable(0)) for run in (finished, tmp_path / "run"))
     assert everything > 2 * axial
     references, same = (read_references(run / "model") for run in (finished, tmp_path / "run"))

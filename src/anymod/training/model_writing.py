@@ -80,7 +80,7 @@ def write_model(folder: Path, model: Network, finished: FinishedTraining) -> Non
     )
     write_typical(folder, [look for index in train if (look := cache.records[index].look) is not None])
     write_references(folder, StoredReferences.of(cohort.name, finished.references.fitted))
-    save_model(folder, model, description, card(description, len(train)))
+    save_model(folder, model, description, card(description, len(train)), half=recipe.training.half_weights)
 
 
 def _images_seen(cache: SliceCache, before: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

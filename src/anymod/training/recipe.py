@@ -138,6 +138,10 @@ class TrainingSection(Settings):
         default="last",
         description="weights that become the model folder: the last, or those with the best validation score",
     )
+    half_weights: bool = Field(
+        default=False,
+        description="store the model's weights in half precision: half the size; the network still computes in float32",
+    )
     seed: int = 0
 
 
