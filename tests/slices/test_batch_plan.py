@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from anymod.cohorts import Cohort
 from anymod.errors import CohortError, ConfigurationError
-from anymod.slices import BatchPlan, CacheSettings, SliceCache, build_cache
+from anymod.slices import BatchPlan, CacheSettings, SliceCache, build_cache, check_repeats
 from anymod.slices.records import SubjectSlices
 
 
@@ -106,8 +106,14 @@ def test_some_subjects_come_more_often() -> None:
 
 
 def test_a_repeat_of_nobody_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"data\.repeats.*'real-\*' fits no training subject"):
-        BatchPlan(cache_of([(9, 0)]), 4, seed=0, repeats={"real-*": 2})
+    with pytest.raises(ConfigurationError, match=r"data\.repeats.*'real-\*' fits no subject"):
+        check_repeats(["s0", "s1"], {"s1": 3, "real-*": 2})
+
+
+def test_a_repeat_of_subjects_that_are_held_out_changes_nothing() -> None:
+    check_repeats(["s0", "s1"], {"s1": 3})
+    plan = BatchPlan(cache_of([(9, 0), (6, 0)]), 4, seed=0, subjects=[0], repeats={"s1": 3})
+    assert plan.slices_per_epoch == 9
 
 
 def test_a_share_of_each_batch_is_labelled_and_all_labelled_slices_come_equally_often() -> None:

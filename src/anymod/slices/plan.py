@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -76,12 +76,20 @@ class BatchPlan:
         return _draw(pairs, self.seed, f"real slices of {modality}", step, count if len(pairs) else 0)
 
 
-def _repeated(cache: SliceCache, subjects: Sequence[int], repeats: Mapping[str, int]) -> list[int]:
-    """Return each subject as often as the first fitting pattern says; raise ConfigurationError for a pattern that fits none."""
+def check_repeats(subjects: Iterable[str], repeats: Mapping[str, int]) -> None:
+    """Raise ConfigurationError for a pattern of `BatchPlan.repeats` that fits none of a cohort's subjects.
+
+    It may fit only subjects that are held out: a recipe serves for all folds.
+    """
+    names = list(subjects)
     for pattern in repeats:
-        if not any(fnmatchcase(cache.subjects[subject], pattern) for subject in subjects):
-            remedy = "give the beginning of a training subject's name and a *"
-            raise ConfigurationError("no such subject", "data.repeats", f"'{pattern}' fits no training subject", remedy)
+        if not any(fnmatchcase(name, pattern) for name in names):
+            remedy = "give the beginning of a subject's name and a *"
+            raise ConfigurationError("no such subject", "data.repeats", f"'{pattern}' fits no subject", remedy)
+
+
+def _repeated(cache: SliceCache, subjects: Sequence[int], repeats: Mapping[str, int]) -> list[int]:
+    """Return each subject as often as the first fitting pattern says."""
     counts = [
         next((count for pattern, count in repeats.items() if fnmatchcase(cache.subjects[subject], pattern)), 1)
         for subject in subjects

@@ -23,7 +23,7 @@ from anymod.models import Draws, Network, built
 from anymod.processes import Terminated, sigterm_noted
 from anymod.progress import track
 from anymod.randomness import derive_seed, torch_generator
-from anymod.slices import BatchPlan, SliceCache
+from anymod.slices import BatchPlan, SliceCache, check_repeats
 from anymod.slices.references import References
 from anymod.training.adversary import build_discriminators, real_of, real_subjects
 from anymod.training.checkpoints import BEST, load_state, save_state
@@ -74,6 +74,7 @@ class Run:
         data, train = recipe.data, cache.of_split("train")
         self.real = real_subjects(cohort, recipe.objective)
         real = [place for place in train if cache.subjects[place] in self.real]
+        check_repeats((subject.name for subject in cohort.subjects), data.repeats)
         self.plan = BatchPlan(cache, settings.batch_size, settings.seed, train, data.labelled_share, data.repeats, real)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
