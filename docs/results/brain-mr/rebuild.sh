@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the model brain-mr from a folder of images, and its cross-validation: rebuild.sh DATA OUT
-# DATA holds mr-four-contrasts, mr-three-contrasts and mr-one-contrast, with one folder for each subject of split.csv; OUT is made.
+# DATA holds mr-four-contrasts, mr-three-contrasts and mr-one-contrast, with one folder for each subject of split.csv.
 # About a day on one core; each command goes on where it was stopped, and folds may run side by side (FOLDS='--fold 0').
 # A trial of a few minutes: STEPS='--set training.steps=2' FOLDS='--fold 1 --show t1'
 set -euo pipefail
@@ -11,7 +11,7 @@ mkdir -p "$out/raw"
 tail -n +2 "$here/split.csv" | while IFS=, read -r subject _; do  # DATA may hold other subjects
   ln -sfn "$(realpath "$data"/mr-*-contrast*/"$subject")" "$out/raw/$subject"
 done
-[ -f "$out/cohort/cohort.yaml" ] || anymod prepare --raw "$out/raw" --split-list "$here/split.csv" --label-pattern '**/seg.nii.gz' \
+[ -f "$out/cohort/cohort.yaml" ] || anymod prepare --raw "$out/raw" --split-list "$here/split.csv" --label-pattern '**/seg*.nii.gz' \
   --pattern t1='**/t1.nii.gz' --pattern cet1='**/cet1.nii.gz' --pattern t2='**/t2.nii.gz' --pattern flair='**/flair.nii.gz' --out "$out/cohort"
 train() { anymod train --cohort "$out/cohort" --all-folds --resume ${STEPS:-} "$@"; }
 folds() { anymod crossvalidate --cohort "$out/cohort" ${STEPS:-} ${FOLDS:-} "$@"; }
