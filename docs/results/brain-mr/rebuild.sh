@@ -2,7 +2,7 @@
 # Builds the model brain-mr from a folder of images, and its cross-validation: rebuild.sh DATA OUT
 # DATA holds mr-four-contrasts, mr-three-contrasts and mr-one-contrast, with one folder for each subject of split.csv.
 # About a day on one core; each command goes on where it was stopped, and folds may run side by side (FOLDS='--fold 0').
-# A trial of a few minutes: STEPS='--set training.steps=2' FOLDS='--fold 1 --show t1'
+# A trial of half an hour: STEPS='--set training.steps=2' FOLDS='--fold 1 --figures 1 --spacing 4'
 set -euo pipefail
 data=$1 out=$2
 here=$(cd "$(dirname "$0")" && pwd)
