@@ -91,13 +91,15 @@ def test_a_lock_of_another_machine_holds_as_long_as_it_shows_life(path: Path) ->
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"process": "x"}', '{"proc'])
-def test_a_lock_without_a_name_holds_for_a_moment_only(path: Path, text: str) -> None:
+def test_a_lock_without_a_name_is_waited_for_and_then_taken_over(
+    path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anymod.locks.UNWRITTEN", 0.1)
     path.write_text(text)
-    with pytest.raises(OutputError, match="a process that has just begun"), locked(path):
-        pass
-    os.utime(path, (0, 0))
+    start = time.monotonic()
     with locked(path):
-        pass
+        assert time.monotonic() - start > 0.1
+        assert read_json(path)["process"] == os.getpid()
 
 
 def test_a_holder_shows_life(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

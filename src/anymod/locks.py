@@ -68,14 +68,16 @@ def _created(path: Path, mine: dict[str, Any]) -> bool:
 
 
 def _remove_void(path: Path) -> None:
-    """Remove a lock whose holder has ended; raise OutputError if it still runs."""
+    """Remove a lock whose holder has ended, wait a little for one without a name; raise OutputError if it still runs."""
     holder = _holder(path)
-    if not _is_void(path, holder):
-        who, remedy = "a process that has just begun", "wait for it, or choose another --out"
-        if holder is not None:
-            who = "process {process} on {host} since {since}".format_map(holder)
-            if holder["machine"] != machine():
-                remedy += f"; if it has ended, remove {path}"
+    if holder is None and _silence(path) <= UNWRITTEN:
+        time.sleep(0.02)
+        return
+    if holder is not None and not _is_void(path, holder):
+        who = "process {process} on {host} since {since}".format_map(holder)
+        remedy = "wait for it, or choose another --out"
+        if holder["machine"] != machine():
+            remedy += f"; if it has ended, remove {path}"
         raise OutputError("cannot write", path, f"another run is writing the same output ({who})", remedy)
     with suppress(FileNotFoundError):  # another process may remove it too
         aside = path.with_name(f"{path.name}-{os.getpid()}")
@@ -93,9 +95,7 @@ def _holder(path: Path) -> dict[str, Any] | None:
     return content if whole and isinstance(content["process"], int) else None
 
 
-def _is_void(path: Path, holder: dict[str, Any] | None) -> bool:
-    if holder is None:
-        return _silence(path) > UNWRITTEN
+def _is_void(path: Path, holder: dict[str, Any]) -> bool:
     if holder["machine"] != machine():
         return _silence(path) > SILENCE
     return not runs(holder["process"], str(holder["started"]))
