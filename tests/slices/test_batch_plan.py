@@ -132,6 +132,16 @@ def test_labelled_slices_that_are_not_usable_are_left_out() -> None:
     assert {int(position) for step in range(4) for position in plan.rows(step)[1][:2]} == {4, 5}
 
 
+def test_donors_are_labelled_slices_in_turn() -> None:
+    plan = BatchPlan(cache_of([(9, 0), (6, 0)], labelled=2), 4, seed=0)
+    assert {pair for step in range(2) for pair in zip(*map(list, plan.donors(step)), strict=True)} == {
+        (0, 7),
+        (0, 8),
+        (1, 4),
+        (1, 5),
+    }
+
+
 def test_a_labelled_share_without_labels_is_refused() -> None:
     with pytest.raises(CohortError, match=r"no labelled slices .*data\.labelled_share"):
         BatchPlan(cache_of([(9, 0)]), 8, seed=0, labelled_share=0.5)

@@ -391,6 +391,13 @@ def test_batches_that_processes_cannot_share_are_refused(cohort: Cohort, tmp_pat
         train(make_recipe(), cohort, tmp_path / "run", processes=3, device="cpu")
 
 
+def test_transplants_without_label_maps_are_refused(cohort: Cohort, tmp_path: Path) -> None:
+    recipe = make_recipe()
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"transplants": 0.5})})
+    with pytest.raises(CohortError, match=r"no labelled slices .*data\.transplants"):
+        train(recipe, cohort, tmp_path / "run", processes=1)
+
+
 def test_a_cohort_without_training_subjects_is_refused(cohort: Cohort, tmp_path: Path) -> None:
     empty = Cohort(cohort.root, "empty", cohort.modalities, cohort.of_split("validation"))
     with pytest.raises(CohortError, match="no subject has the split 'train'"):

@@ -3,3 +3,4 @@ from .building import build_cache as build_cache, check_same_slices as check_sam
 from .plan import BatchPlan as BatchPlan, check_repeats as check_repeats
 from .records import CacheSettings as CacheSettings
 from .store import SliceCache as SliceCache
+from .transplants import transplant as transplant

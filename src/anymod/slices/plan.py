@@ -34,7 +34,7 @@ class BatchPlan:
         repeats: Mapping[str, int] | None = None,
         real: Collection[int] | None = None,
     ) -> None:
-        self.seed = seed
+        self.seed, self._folder = seed, cache.folder
         chosen = _repeated(cache, range(len(cache.subjects)) if subjects is None else subjects, repeats or {})
         self._pairs = _pairs([(subject, cache.usable(subject)) for subject in chosen])
         self._real_pairs = [
@@ -52,9 +52,8 @@ class BatchPlan:
         self._labelled = min(round(labelled_share * batch_size), batch_size - 1)
         self._any = batch_size - self._labelled
         self._labelled_pairs = _pairs([(subject, _labelled(cache, subject)) for subject in chosen])
-        if self._labelled and not len(self._labelled_pairs):
-            remedy = "set data.labelled_share to 0, or give label maps"
-            raise CohortError("no labelled slices", cache.folder, "no label map marks anything", remedy)
+        if self._labelled:
+            self.require_labels("labelled_share")
 
     @property
     def slices_per_epoch(self) -> int:
@@ -66,6 +65,16 @@ class BatchPlan:
         labelled = _draw(self._labelled_pairs, self.seed, "labelled slices", step, self._labelled)
         drawn = _draw(self._pairs, self.seed, "slices", step, self._any)
         return np.concatenate([labelled[0], drawn[0]]), np.concatenate([labelled[1], drawn[1]])
+
+    def require_labels(self, setting: str) -> None:
+        """Raise CohortError where no label map marks a slice, which a setting of the section `data` needs."""
+        if not len(self._labelled_pairs):
+            remedy = f"set data.{setting} to 0, or give label maps"
+            raise CohortError("no labelled slices", self._folder, "no label map marks anything", remedy)
+
+    def donors(self, step: int) -> tuple[Array, Array]:
+        """Return (subject indices, slice indices), each (batch_size,), of the labelled slices that one step transplants from."""
+        return _draw(self._labelled_pairs, self.seed, "donors", step, self.batch_size)
 
     def real_slices(self, step: int, modality: int, count: int) -> tuple[Array, Array]:
         """Return (subject indices, slice indices), each (count,), of slices whose subjects have the modality (an index).

@@ -76,6 +76,8 @@ class Run:
         real = [place for place in train if cache.subjects[place] in self.real]
         check_repeats((subject.name for subject in cohort.subjects), data.repeats)
         self.plan = BatchPlan(cache, settings.batch_size, settings.seed, train, data.labelled_share, data.repeats, real)
+        if data.transplants:
+            self.plan.require_labels("transplants")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
             model = built(recipe.model, cohort.modality_names, "model", error=ConfigurationError)

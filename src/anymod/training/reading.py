@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from anymod.core.batch import Batch
 from anymod.processes import begin_worker
-from anymod.slices import BatchPlan, SliceCache, augment
+from anymod.slices import BatchPlan, SliceCache, augment, transplant
 from anymod.training.recipe import Recipe
 
 
@@ -26,8 +26,11 @@ class StepBatches(Dataset[Batch]):
         subjects, positions = self.plan.rows(step)
         context = self.recipe.model.settings.context_slices
         batch = self.cache.read(subjects[self.rows], positions[self.rows], context)
-        augmentation, seed = self.recipe.data.augmentation, self.recipe.training.seed
-        batch = augment(batch, seed, step, augmentation, first_row=self.rows.start)
+        data, seed = self.recipe.data, self.recipe.training.seed
+        if data.transplants:
+            donors = self.cache.read(*self.plan.donors(step), context)
+            batch = transplant(batch, donors, data.transplants, seed, step, first_row=self.rows.start)
+        batch = augment(batch, seed, step, data.augmentation, first_row=self.rows.start)
         return batch.with_shown_targets() if self.recipe.objective.shown_targets == "as_shown" else batch
 
 

@@ -52,6 +52,12 @@ class DataSection(Settings):
         le=0.9,
         description="share of a batch that is drawn from slices with a label, so that rare lesions are seen",
     )
+    transplants: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="probability that a slice without a label gets the labelled lesion of another subject, where one fits",
+    )
     repeats: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default={},
         description="patterns of subject names, and how often their slices come in an epoch, for few real among many simulated subjects",
