@@ -267,6 +267,26 @@ def test_a_model_that_sees_no_neighbours_can_learn_to_see_them(cohort: Cohort, f
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
+def test_a_guide_is_fitted_before_the_first_step_whatever_the_run_starts_from(
+    cohort: Cohort, finished: Path, tmp_path: Path
+) -> None:
+    def run(name: str, start: Path, shares: dict[str, float]) -> dict[str, torch.Tensor]:
+        recipe = make_recipe(start_from=str(start / "model"), **STANDING)
+        settings = recipe.model.settings.model_copy(update={"guide_shares": shares})
+        model = recipe.model.model_copy(update={"settings": settings})
+        train(recipe.model_copy(update={"model": model}), cohort, tmp_path / name, device="cpu")
+        return weights(tmp_path / name)
+
+    known = set(weights(finished))
+    first = run("first", finished, {cohort.modality_names[1]: 0.3})
+    assert set(first) - known == {"guide.coefficients", "guide.shares"}
+    assert first["guide.shares"].max().item() == pytest.approx(0.3)
+    again = run("again", tmp_path / "first", {cohort.modality_names[1]: 0.5})
+    assert torch.equal(again["guide.coefficients"], first["guide.coefficients"])
+    assert torch.allclose(again["guide.shares"], first["guide.shares"] * 5 / 3)
+    assert set(run("without", tmp_path / "again", {})) == known
+
+
 def test_realistic_images_are_learnt_on_top_of_a_model_that_stays_as_it_is(
     cohort: Cohort, finished: Path, tmp_path: Path
 ) -> None:

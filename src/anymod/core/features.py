@@ -20,14 +20,14 @@ FAR = 20  # pixels that make a distance of 1
 EMPTY = 1e-6  # keeps the mean of an empty box finite
 
 
-def needed_modalities(count: int) -> list[int]:
+def needed_modalities(count: int, *, distances: bool = True) -> list[int]:
     """Return, for each feature of `count` modalities, a bit mask of those that it is made of; the first `count` are their values.
 
-    The features are those of `surroundings`, then those of `border_distances`.
+    The features are those of `surroundings`, then, with `distances`, those of `border_distances`.
     """
     each = [1 << modality for modality in range(count)]
     pairs = [1 << first | 1 << second for first, second in combinations(range(count), 2)]
-    return each * POWERS_AND_MEANS + pairs + each * 2
+    return each * POWERS_AND_MEANS + pairs + (each * 2 if distances else [])
 
 
 def surroundings(images: Images, inside: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ whose foreground contains the voxel. A regression from a subset adds the pattern
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 
@@ -43,30 +43,34 @@ class TrainingMoments:
 
     `sums` maps a pattern (bit m: the voxel is foreground of modality m) to the matrix (1 + F, 1 + F) of summed products of 1 and the
     features of `anymod.core.features`, of which the first are the M scaled images; 0 for whatever needs a modality out of the pattern.
+    `needs` holds a bit mask of the modalities that each feature is made of; others than those features may be given.
     """
 
     modality_count: int
     sums: dict[int, Array] = field(default_factory=dict)
+    needs: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.needs = self.needs or tuple(needed_modalities(self.modality_count))
 
     def add(self, features: Tensor, foreground: Tensor) -> None:
         """Add the voxels of some slices: features (slice, f, row, column) and foreground (bool) (slice, modality, row, column)."""
         values, inside = (each.transpose(0, 1).flatten(1).numpy() for each in (features, foreground))
-        needs = np.array(needed_modalities(self.modality_count))
+        needs = np.array(self.needs)
         patterns = (inside * (1 << np.arange(self.modality_count))[:, None]).sum(0)
         for pattern in np.unique(patterns[patterns > 0]).tolist():
             known = np.flatnonzero(needs & ~pattern == 0)
             chosen = values[np.ix_(known, np.flatnonzero(patterns == pattern))].astype(np.float64)
             moments = np.concatenate([np.ones((1, chosen.shape[1])), chosen])
             places = np.concatenate([[0], 1 + known])
-            total = self.sums.setdefault(pattern, np.zeros((1 + len(needs),) * 2))
+            total = self.sums.setdefault(pattern, self._zeros())
             total[np.ix_(places, places)] += moments @ moments.T
 
     def __add__(self, other: TrainingMoments) -> TrainingMoments:
         """Return the moments of both sets of subjects."""
-        zeros = np.zeros((1 + len(needed_modalities(self.modality_count)),) * 2)
-        patterns = self.sums.keys() | other.sums.keys()
+        zeros, patterns = self._zeros(), self.sums.keys() | other.sums.keys()
         sums = {each: self.sums.get(each, zeros) + other.sums.get(each, zeros) for each in patterns}
-        return TrainingMoments(self.modality_count, sums)
+        return replace(self, sums=sums)
 
     def mean(self, target: int) -> float | None:
         """Return the mean of a target over its foreground voxels; None if no training subject has it."""
@@ -78,14 +82,18 @@ class TrainingMoments:
 
         The fit uses the voxels that are foreground of all shown modalities and of the target.
         """
-        return self._regression(shown, target, positions(shown), 0.0)
+        return self.regression(shown, target, positions(shown), 0.0)
 
     def spatial(self, shown: int, target: int) -> Regression | None:
         """Return the ridge regression on all features of the shown modalities, fitted to the same voxels as `affine`."""
-        needs = np.array(needed_modalities(self.modality_count))
-        return self._regression(shown, target, np.flatnonzero(needs & ~shown == 0).tolist(), RIDGE)
+        places = [place for place, needed in enumerate(self.needs) if needed & ~shown == 0]
+        return self.regression(shown, target, places, RIDGE)
 
-    def _regression(self, shown: int, target: int, places: Sequence[int], ridge: float) -> Regression | None:
+    def regression(
+        self, shown: int, target: int, places: Sequence[int], ridge: float, wanted: int | None = None
+    ) -> Regression | None:
+        """Return the ridge regression on the features at `places` of the feature at `wanted`, by default the target's values."""
+        column = 1 + (target if wanted is None else wanted)
         total = self._of(shown | 1 << target)
         if total is None:
             return None
@@ -95,9 +103,12 @@ class TrainingMoments:
         deviations = np.sqrt(np.diag(covariance)[rows].clip(min=0))
         deviations[deviations <= CONSTANT * np.abs(means[rows])] = 1.0
         normal = covariance[np.ix_(rows, rows)] / np.outer(deviations, deviations) + ridge * np.eye(len(rows))
-        right = covariance[rows, 1 + target] / deviations
+        right = covariance[rows, column] / deviations
         coefficients = np.linalg.lstsq(normal, right, rcond=None)[0] / deviations
-        return Regression(tuple(places), float(means[1 + target] - coefficients @ means[rows]), coefficients)
+        return Regression(tuple(places), float(means[column] - coefficients @ means[rows]), coefficients)
+
+    def _zeros(self) -> Array:
+        return np.zeros((1 + len(self.needs),) * 2)
 
     def _of(self, needed: int) -> Array | None:
         """Return the sums over all voxels that are foreground of every modality in `needed` (a bit mask)."""

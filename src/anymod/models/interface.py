@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -139,6 +139,9 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def encode(self, images: Images, shown: Shown) -> Encoding:
         """See `Synthesizes`."""
+
+    def see(self, batches: Iterable[Batch]) -> None:
+        """Take from training slices, none of them augmented, what the network needs before its first step."""
 
     @abstractmethod
     def losses(self, batch: Batch, draws: Draws) -> Iterator[Losses]:

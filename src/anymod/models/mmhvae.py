@@ -6,8 +6,9 @@ down where a level carries latents (deviation A8). Encoders and image heads belo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -20,6 +21,7 @@ from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.gaussians import DiagonalGaussian, standard_gaussian
 from anymod.core.noise import MEAN, Draw, Noise
 from anymod.core.objectives import mean_over_observed
+from anymod.models.guide import Guide
 from anymod.models.interface import Draws, InputSpec, Losses, Network, Part, Run, Synthesizes
 from anymod.models.levels import PRODUCT_OF_EXPERTS, Fusion, Level
 from anymod.models.mmhvae_graphs import Assembled, WholeGraph, make_part
@@ -61,6 +63,11 @@ class Encoded:
     shown: Tensor
     images: Tensor
 
+    @cached_property
+    def features(self) -> Tensor | None:
+        """What the guide sees, (b, f, h, w); None without a guide."""
+        return None if self.network.guide is None else self.network.guide.features(self.images, self.shown)
+
     def select(self, shown: Tensor) -> Encoded:
         """Return only what `shown` (b, m) shows; raise ValueError where it was not encoded or a row shows nothing."""
         if not bool(shown.any(1).all()):
@@ -92,6 +99,8 @@ class Encoded:
         """See `Encoding`."""
         finest = self.network.descend(self.select(shown), shown, draw)
         planes = torch.stack([self.network.heads[target](finest) for target in targets], dim=1)
+        if self.features is not None and self.network.guide is not None:
+            planes = self.network.guide.mixed(planes, self.features, shown, targets)
         if not draw.realistic:
             return planes
         return with_flow(self.network.flow).images(planes, self.images, shown, targets, draw)
@@ -154,6 +163,7 @@ class MMHVAE(Network):
             ImageHead(coming, settings.head_channels, settings.head_blocks, settings.head_kernel, settings.unshuffle)
             for _ in modalities
         )
+        self.guide = Guide(modalities, settings.guide_shares) if any(settings.guide_shares.values()) else None
         self.flow: RealisticFlow | None = None
         if settings.realistic is not None:
             self.flow = RealisticFlow(len(modalities), settings.realistic)
@@ -209,6 +219,11 @@ class MMHVAE(Network):
                 h = latent(number, prior, step.expert.beside(h, images.maps[number - 1], images.beside))
         return h
 
+    def see(self, batches: Iterable[Batch]) -> None:
+        """See `Network`: fits the guide, which the losses of images know nothing of."""
+        if self.guide is not None and self.objective.learn == "images":
+            self.guide.fit(batches)
+
     def losses(self, batch: Batch, draws: Draws) -> Iterator[Losses]:
         """Yield reconstruction and divergence of each draw (method, section 7), means over rows.
 
@@ -256,9 +271,10 @@ class MMHVAE(Network):
         for shown, noise in zip(draws.shown, draws.noises, strict=True):
             inside = shown_foreground(batch.foreground, shown)
             with torch.no_grad():
-                images = masked(
-                    self._wanted_images(self.descend(encoded.select(shown), shown, MEAN), draws.wanted), inside
-                )
+                images = self._wanted_images(self.descend(encoded.select(shown), shown, MEAN), draws.wanted)
+                if self.guide is not None and encoded.features is not None:
+                    images = self.guide.mixed(images, encoded.features, shown, range(len(self.heads)))
+                images = masked(images, inside)
             row, target = (batch.observed & ~shown).nonzero(as_tuple=True)
             start = Start.of(images[row, target], batch.images[row], shown[row], target)
             normal, at = noise(IMAGE_LEVEL, tuple(images.shape)), noise(IMAGE_LEVEL, tuple(batch.observed.shape))
@@ -281,7 +297,7 @@ class MMHVAE(Network):
 
     def assembled(self, run: Callable[[str], Run]) -> Synthesizes:
         """Return a model that runs the descent, and the encoders and heads it needs."""
-        return Assembled(self.spec, self.settings, run, self.flow)
+        return Assembled(self.spec, self.settings, run, self.guide, self.flow)
 
     def _steps_down(self) -> list[Step]:
         """Return the steps from the second coarsest level to the finest (a ModuleList does not know its members' type)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from anymod.arrays import Array
 from anymod.core.experts import product_by_sums
 from anymod.core.gaussians import DiagonalGaussian
 from anymod.core.noise import Draw
+from anymod.models.guide import Guide
 from anymod.models.interface import InputSpec, Part, Run
 from anymod.models.mmhvae_settings import MMHVAESettings
 from anymod.models.realistic import RealisticFlow, with_flow
@@ -104,14 +106,17 @@ class WholeGraph(nn.Module):
         folded = without_weight_norm(model)
         self.encoders = nn.ModuleList(EncoderGraph(folded, number) for number in range(len(folded.encoders)))
         self.decoder = DecoderGraph(folded)
-        self.heads = folded.heads
+        self.heads, self.guide = folded.heads, folded.guide
 
     def forward(self, images: Tensor, shown: Tensor) -> Tensor:
         """Return every modality's image."""
         images = torch.where(shown[:, :, None, None, None], images, -1.0)
         maps = [encoder(images[:, number]) for number, encoder in enumerate(self.encoders)]
         finest = self.decoder([torch.stack(each, dim=1) for each in zip(*maps, strict=True)], shown)
-        return torch.stack([head(finest) for head in self.heads], dim=1)
+        made = torch.stack([head(finest) for head in self.heads], dim=1)
+        if self.guide is None:
+            return made
+        return self.guide.mixed(made, self.guide.features(images, shown), shown, range(len(self.heads)))
 
 
 def make_part(model: MMHVAE, name: str) -> Part:
@@ -165,8 +170,9 @@ class Assembled:
     spec: InputSpec
     settings: MMHVAESettings
     run: Callable[[str], Run]
+    guide: Guide | None = None
     flow: RealisticFlow | None = None
-    """Computed by torch, whatever runs the rest."""
+    """Computed by torch, as the guide is, whatever runs the rest."""
 
     def encode(self, images: Images, shown: Shown) -> AssembledEncoding:
         """Return the maps of what any row shows."""
@@ -196,6 +202,11 @@ class AssembledEncoding:
     shown: Tensor
     images: Tensor
 
+    @cached_property
+    def features(self) -> Tensor | None:
+        """What the guide sees, (b, f, h, w); None without a guide."""
+        return None if self.model.guide is None else self.model.guide.features(self.images, self.shown)
+
     def decode(self, shown: Shown, targets: Sequence[int], draw: Draw) -> TargetPlanes:
         """See `Encoding`."""
         if not bool(shown.any(1).all()):
@@ -209,4 +220,6 @@ class AssembledEncoding:
         finest = self.model.run("descent")(*inputs)[0]
         planes = [self.model.run(f"head-{target}")(finest)[0] for target in targets]
         means = torch.from_numpy(np.stack(planes, axis=1))
+        if self.model.guide is not None and self.features is not None:
+            means = self.model.guide.mixed(means, self.features, shown, targets)
         return with_flow(self.model.flow).images(means, self.images, shown, targets, draw) if draw.realistic else means

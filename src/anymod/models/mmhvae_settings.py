@@ -57,6 +57,10 @@ class MMHVAESettings(NetworkSettings):
         le=100,
         description="means and log-variances stay within +- this (deviation A3), before expert_log_variance is added",
     )
+    guide_shares: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default={},
+        description="by modality, the share of a linear regression in its hidden images (deviation A20); those not named: 0; the paper: 0",
+    )
     realistic: RealisticSettings | None = Field(
         default=None, description="a flow from posterior means to images that look real; null: none"
     )

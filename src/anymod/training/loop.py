@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,7 @@ from anymod.training.step import Judges, Update, discriminators_step, model_step
 from anymod.training.validation import ValidationSlices, validate
 
 SCORE_UNITS = "cohort"  # of the best validation score; checkpoints of earlier versions hold it in units of their recipe
+MOST_SEEN = 4000  # slices that the network sees before its first step
 CHECKPOINTS, MODEL, PICTURES = "checkpoints", "model", "pictures"
 
 logger = logging.getLogger(__name__)
@@ -294,3 +296,13 @@ def resume(run: Run) -> None:
         run.started_from, run.seen_before = start.weights_sha256, dict(start.training.get("images", {}))
         if start.training.get("subjects") and not run.seen_before:
             logger.warning("%s does not say which images it was trained on", run.recipe.training.start_from)
+    if state is None:
+        run.model.see(_first_slices(run))
+
+
+def _first_slices(run: Run) -> Iterator[Batch]:
+    """Yield the slices of the first epoch, at most `MOST_SEEN`, as they are before augmentation."""
+    steps = -(-min(run.plan.slices_per_epoch, MOST_SEEN) // run.plan.batch_size)
+    context = run.recipe.model.settings.context_slices
+    for step in range(steps):
+        yield run.cache.read(*run.plan.rows(step), context).to(run.share.device)

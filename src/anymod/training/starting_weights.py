@@ -17,7 +17,8 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> M
     """Give `model` the weights of the recipe's `start_from` and return the description of that model.
 
     That model may see fewer neighbouring slices: weights for the new ones begin at zero, so the network computes the same at first. It may
-    lack the flow to realistic images, which then begins with random weights, or have learnt slices of another size, such as larger voxels.
+    lack the flow to realistic images, which then begins with random weights, or have learnt slices of another size, such as larger voxels,
+    or have other shares of a guide, which is fitted anew.
     Raises ModelFolderError where there is no such model, ConfigurationError where its modalities or its shape differ.
     """
     source, description = load_model(str(recipe.training.start_from))
@@ -31,6 +32,8 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> M
         allowed.add("context_slices")
     if theirs["realistic"] is None:
         allowed.add("realistic")
+    if recipe.model.objective.learn == "images":
+        allowed.add("guide_shares")
     differing = [name for name, value in mine.items() if theirs[name] != value and name not in allowed]
     if newer_name(description.architecture) != recipe.model.architecture or differing:
         why = f"{', '.join(differing) or 'the architecture'} of that model differ from the recipe's"
@@ -41,7 +44,8 @@ def take_weights(model: Network, recipe: Recipe, modalities: Sequence[str]) -> M
     if recipe.model.objective.learn == "realistic":
         _check_same_images(recipe, description)
     own = model.state_dict()
-    model.load_state_dict(own | _with_more_context(source.state_dict(), own))
+    known = {name: weight for name, weight in source.state_dict().items() if name in own}
+    model.load_state_dict(own | _with_more_context(known, own))
     return description
 
 
