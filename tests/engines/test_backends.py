@@ -124,8 +124,7 @@ def test_every_subset_gives_torchs_images(engine: engines.Backend, fingerprint: 
 
 
 @pytest.mark.slow
-@both_engines
-@pytest.mark.parametrize("kind", ["tiny", "published"])
+@pytest.mark.parametrize(("engine", "kind"), [("onnxruntime", "tiny"), ("openvino", "tiny"), ("openvino", "published")])
 @torch.inference_mode()
 def test_draws_are_torchs(engine: engines.Backend, kind: str, request: pytest.FixtureRequest) -> None:
     pytest.importorskip(engine)

@@ -41,6 +41,7 @@ class Picture:
     """One cell: pixels as displayed (rows from the top, columns from the left), NaN black.
 
     `aspect` is the height of a pixel divided by its width. `marked` draws a frame; `sides` are letters at the left and the right edge.
+    The pixels of `region` (bool) get a red outline.
     """
 
     pixels: Array
@@ -48,6 +49,7 @@ class Picture:
     aspect: float = 1.0
     marked: bool = False
     sides: tuple[str, str] = ("", "")
+    region: Array | None = None
 
     @property
     def height(self) -> float:
@@ -131,6 +133,8 @@ def _draw(figure: Figure, place: tuple[float, float, float, float], picture: Pic
     axes.imshow(
         picture.pixels, cmap=shades, vmin=colours.low, vmax=colours.high, aspect="auto", interpolation="nearest"
     )
+    if picture.region is not None and picture.region.any():
+        axes.contour(picture.region, levels=[0.5], colors="red", linewidths=0.5)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
