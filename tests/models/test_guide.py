@@ -24,7 +24,7 @@ from test_realistic import run_parts, synthesize_realistic, with_flow
 from anymod.core.batch import Batch
 from anymod.core.noise import MEAN
 from anymod.models import MMHVAE, MMHVAESettings
-from anymod.models.guide import Guide
+from anymod.models.guide import Guide, Surroundings
 
 COMPLETE = torch.ones(4, 3, dtype=torch.bool)
 T2_FROM_US = torch.tensor([[True, False, False]])
@@ -64,10 +64,10 @@ def test_hidden_images_are_mixtures_and_shown_ones_the_networks_own() -> None:
 def test_the_regression_is_that_of_least_squares_on_the_same_features() -> None:
     guide, batch = Guide(MODALITIES, {"t2": 1.0, "flair": 0.5}), make_batch(COMPLETE)
     guide.fit([batch.rows(slice(0, 2)), batch.rows(slice(2, 4))])
-    features = guide.features(batch.images, batch.observed)
-    shown = torch.tensor([[True, False, True]])
+    seen = Surroundings.of(batch.images, batch.observed)
+    features, shown = seen.features, torch.tensor([[True, False, True]])
     nothing = torch.zeros(4, 1, 16, 24)
-    [found] = guide.mixed(nothing, features, shown.expand(4, -1), [1]).unbind(1)
+    [found] = guide.mixed(nothing, seen, shown.expand(4, -1), [1]).unbind(1)
     inside = batch.foreground.all(1)
     places = [each for each, needed in enumerate(guide.needs) if not needed & 0b010]
     made = features[:, places].transpose(0, 1)[:, inside].double().numpy().T
@@ -120,16 +120,52 @@ def test_realistic_images_begin_with_the_mixture() -> None:
     batch = linked(make_batch(COMPLETE[:2]))
     shown = torch.tensor([[True, False, False]] * 2)
     assert network.guide is not None
-    network.guide.fit([batch])
+    network.guide.fit([linked(make_batch(COMPLETE, seed=seed)) for seed in range(3)])
     mixed = synthesize(network, batch.images, shown, (0, 1, 2))
     [losses] = network.losses(batch, draws_of(batch, shown[None], noise_from()))
     here = batch.foreground[:, 0]
     torch.testing.assert_close(losses.images[:, 1][here], mixed[:, 1][here])
+    row_without = make_batch(torch.tensor([[True, False, True]] * 2))
+    [losses] = network.losses(row_without, draws_of(row_without, shown[None], noise_from()))
+    assert (losses.images[:, 1] == -1).all()  # nobody wants what the subject lacks
     ours, theirs = (synthesize_realistic(each, batch.images, shown, (1,)) for each in (network, plain))
     assert not torch.allclose(ours, theirs, atol=0.02)
     before = network.guide.coefficients.clone()
     network.see([make_batch(COMPLETE)])  # what learns realistic images leaves the rest as it is
     assert torch.equal(network.guide.coefficients, before)
+
+
+@torch.inference_mode()
+def test_where_a_shown_image_is_background_the_network_is_alone() -> None:
+    images = linked(make_batch(COMPLETE[:1], seed=9)).images
+    images[:, 0, :, :, :12] = -1  # a field of view that ends
+    shown = torch.tensor([[True, False, True]])
+    alone, mixed = (synthesize(each, images, shown, (1,)) for each in (make_model(), fitted({"t2": 0.4})))
+    known = (images[:, [0, 2], 0] > -1).all(1, keepdim=True)
+    assert torch.equal(mixed[~known], alone[~known])
+    assert (mixed[known] != alone[known]).all()
+
+
+def test_a_few_voxels_in_common_are_too_few_to_fit() -> None:
+    network = guided({"t2": 0.4, "flair": 0.4})
+    batch = make_batch(COMPLETE)
+    foreground = batch.foreground.clone()
+    foreground[:, 1, 4:] = False  # T2 shares 4 rows of 24 with the others in 4 slices
+    network.see([replace(batch, foreground=foreground)])
+    assert network.guide is not None
+    assert network.guide.shares[:, 1].count_nonzero() == 0
+    assert network.guide.shares[0b001, 2] == pytest.approx(0.4)
+
+
+def test_a_slice_of_one_value_does_not_count_in_the_fit() -> None:
+    batches = [linked(make_batch(COMPLETE, seed=seed)) for seed in range(3)]
+    flat = replace(batches[0], images=torch.full_like(batches[0].images, -1.0))
+    expected, found = guided({"t2": 0.4}), guided({"t2": 0.4})
+    expected.see(batches)
+    found.see([*batches, flat])
+    assert expected.guide is not None
+    assert found.guide is not None
+    torch.testing.assert_close(found.guide.coefficients, expected.guide.coefficients)
 
 
 def test_what_no_subject_has_together_keeps_the_networks_image() -> None:

@@ -268,8 +268,10 @@ def test_a_model_that_sees_no_neighbours_can_learn_to_see_them(cohort: Cohort, f
 
 
 def test_a_guide_is_fitted_before_the_first_step_whatever_the_run_starts_from(
-    cohort: Cohort, finished: Path, tmp_path: Path
+    cohort: Cohort, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("anymod.models.guide.FEWEST_VOXELS", 10)  # the cohort's slices are small
+
     def run(name: str, start: Path, shares: dict[str, float]) -> dict[str, torch.Tensor]:
         recipe = make_recipe(start_from=str(start / "model"), **STANDING)
         settings = recipe.model.settings.model_copy(update={"guide_shares": shares})
@@ -285,6 +287,9 @@ def test_a_guide_is_fitted_before_the_first_step_whatever_the_run_starts_from(
     assert torch.equal(again["guide.coefficients"], first["guide.coefficients"])
     assert torch.allclose(again["guide.shares"], first["guide.shares"] * 5 / 3)
     assert set(run("without", tmp_path / "again", {})) == known
+    with pytest.raises(ConfigurationError, match="guide_shares names t9; the modalities are"):
+        run("wrong", finished, {"t9": 0.3})
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_realistic_images_are_learnt_on_top_of_a_model_that_stays_as_it_is(

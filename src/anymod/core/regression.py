@@ -107,6 +107,11 @@ class TrainingMoments:
         coefficients = np.linalg.lstsq(normal, right, rcond=None)[0] / deviations
         return Regression(tuple(places), float(means[column] - coefficients @ means[rows]), coefficients)
 
+    def voxels(self, needed: int) -> int:
+        """Return how many voxels are foreground of every modality in `needed` (a bit mask)."""
+        total = self._of(needed)
+        return 0 if total is None else round(total[0, 0])
+
     def _zeros(self) -> Array:
         return np.zeros((1 + len(self.needs),) * 2)
 

@@ -117,8 +117,11 @@ class ModelDescription(Settings):
 
     @property
     def mean_settings(self) -> dict[str, Any]:
-        """Settings of the network that makes posterior means, without the flow to realistic images."""
-        return {name: value for name, value in self.settings.items() if name != "realistic"}
+        """Settings of the network that makes posterior means, without the flow to realistic images.
+
+        Nor those that are empty, which the folders of earlier versions may lack.
+        """
+        return {name: value for name, value in self.settings.items() if name != "realistic" and value not in (None, {})}
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of everything that shapes the images: weights, network, grid and intensities."""

@@ -21,7 +21,7 @@ from anymod.core.foregrounds import masked, shown_foreground
 from anymod.core.gaussians import DiagonalGaussian, standard_gaussian
 from anymod.core.noise import MEAN, Draw, Noise
 from anymod.core.objectives import mean_over_observed
-from anymod.models.guide import Guide
+from anymod.models.guide import Guide, Surroundings
 from anymod.models.interface import Draws, InputSpec, Losses, Network, Part, Run, Synthesizes
 from anymod.models.levels import PRODUCT_OF_EXPERTS, Fusion, Level
 from anymod.models.mmhvae_graphs import Assembled, WholeGraph, make_part
@@ -64,9 +64,9 @@ class Encoded:
     images: Tensor
 
     @cached_property
-    def features(self) -> Tensor | None:
-        """What the guide sees, (b, f, h, w); None without a guide."""
-        return None if self.network.guide is None else self.network.guide.features(self.images, self.shown)
+    def surroundings(self) -> Surroundings:
+        """What a guide sees."""
+        return Surroundings.of(self.images, self.shown)
 
     def select(self, shown: Tensor) -> Encoded:
         """Return only what `shown` (b, m) shows; raise ValueError where it was not encoded or a row shows nothing."""
@@ -99,8 +99,8 @@ class Encoded:
         """See `Encoding`."""
         finest = self.network.descend(self.select(shown), shown, draw)
         planes = torch.stack([self.network.heads[target](finest) for target in targets], dim=1)
-        if self.features is not None and self.network.guide is not None:
-            planes = self.network.guide.mixed(planes, self.features, shown, targets)
+        if self.network.guide is not None:
+            planes = self.network.guide.mixed(planes, self.surroundings, shown, targets)
         if not draw.realistic:
             return planes
         return with_flow(self.network.flow).images(planes, self.images, shown, targets, draw)
@@ -163,7 +163,7 @@ class MMHVAE(Network):
             ImageHead(coming, settings.head_channels, settings.head_blocks, settings.head_kernel, settings.unshuffle)
             for _ in modalities
         )
-        self.guide = Guide(modalities, settings.guide_shares) if any(settings.guide_shares.values()) else None
+        self.guide = Guide(modalities, settings.guide_shares) if settings.guide_shares else None
         self.flow: RealisticFlow | None = None
         if settings.realistic is not None:
             self.flow = RealisticFlow(len(modalities), settings.realistic)
@@ -272,8 +272,9 @@ class MMHVAE(Network):
             inside = shown_foreground(batch.foreground, shown)
             with torch.no_grad():
                 images = self._wanted_images(self.descend(encoded.select(shown), shown, MEAN), draws.wanted)
-                if self.guide is not None and encoded.features is not None:
-                    images = self.guide.mixed(images, encoded.features, shown, range(len(self.heads)))
+                if self.guide is not None:
+                    mixed = self.guide.mixed(images, encoded.surroundings, shown, range(len(self.heads)))
+                    images = torch.where(draws.wanted[:, :, None, None], mixed, images)
                 images = masked(images, inside)
             row, target = (batch.observed & ~shown).nonzero(as_tuple=True)
             start = Start.of(images[row, target], batch.images[row], shown[row], target)

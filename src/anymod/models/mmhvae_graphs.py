@@ -17,7 +17,7 @@ from anymod.arrays import Array
 from anymod.core.experts import product_by_sums
 from anymod.core.gaussians import DiagonalGaussian
 from anymod.core.noise import Draw
-from anymod.models.guide import Guide
+from anymod.models.guide import Guide, Surroundings
 from anymod.models.interface import InputSpec, Part, Run
 from anymod.models.mmhvae_settings import MMHVAESettings
 from anymod.models.realistic import RealisticFlow, with_flow
@@ -116,7 +116,7 @@ class WholeGraph(nn.Module):
         made = torch.stack([head(finest) for head in self.heads], dim=1)
         if self.guide is None:
             return made
-        return self.guide.mixed(made, self.guide.features(images, shown), shown, range(len(self.heads)))
+        return self.guide.mixed(made, Surroundings.of(images, shown), shown, range(len(self.heads)))
 
 
 def make_part(model: MMHVAE, name: str) -> Part:
@@ -203,9 +203,9 @@ class AssembledEncoding:
     images: Tensor
 
     @cached_property
-    def features(self) -> Tensor | None:
-        """What the guide sees, (b, f, h, w); None without a guide."""
-        return None if self.model.guide is None else self.model.guide.features(self.images, self.shown)
+    def surroundings(self) -> Surroundings:
+        """What a guide sees."""
+        return Surroundings.of(self.images, self.shown)
 
     def decode(self, shown: Shown, targets: Sequence[int], draw: Draw) -> TargetPlanes:
         """See `Encoding`."""
@@ -220,6 +220,6 @@ class AssembledEncoding:
         finest = self.model.run("descent")(*inputs)[0]
         planes = [self.model.run(f"head-{target}")(finest)[0] for target in targets]
         means = torch.from_numpy(np.stack(planes, axis=1))
-        if self.model.guide is not None and self.features is not None:
-            means = self.model.guide.mixed(means, self.features, shown, targets)
+        if self.model.guide is not None:
+            means = self.model.guide.mixed(means, self.surroundings, shown, targets)
         return with_flow(self.model.flow).images(means, self.images, shown, targets, draw) if draw.realistic else means

@@ -110,4 +110,6 @@ def built(
     try:
         return section.build(modalities)
     except ValueError as problem:
-        raise error("unusable modalities", where, str(problem), "list each modality once") from problem
+        raise error(
+            "unusable modalities", where, str(problem), "list each modality once, or change the section model"
+        ) from problem

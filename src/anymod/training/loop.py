@@ -304,5 +304,5 @@ def _first_slices(run: Run) -> Iterator[Batch]:
     """Yield the slices of the first epoch, at most `MOST_SEEN`, as they are before augmentation."""
     steps = -(-min(run.plan.slices_per_epoch, MOST_SEEN) // run.plan.batch_size)
     context = run.recipe.model.settings.context_slices
-    for step in range(steps):
+    for step in track(range(steps), "seeing slices", steps):
         yield run.cache.read(*run.plan.rows(step), context).to(run.share.device)

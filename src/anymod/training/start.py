@@ -9,11 +9,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from anymod.cohorts import Cohort, Subject
 from anymod.cohorts.patients import separated_visits
 from anymod.configuration import write_yaml
 from anymod.errors import AnymodError, CohortError, ConfigurationError, MissingExtraError, OutputError
 from anymod.folders import claim_folder, sole_run
+from anymod.models import built
 from anymod.processes import end_with_parent
 from anymod.slices import build_cache, check_same_slices
 from anymod.training.adversary import real_subjects
@@ -49,7 +52,10 @@ def train(
     train_subjects = cohort.of_split("train")
     _warn_about_separated_visits(cohort)
     _check_modalities(cohort, {name for subject in train_subjects for name in subject.observed})
-    real_subjects(cohort, recipe.objective)  # raises before anything is written
+    # Both raise before anything is written.
+    real_subjects(cohort, recipe.objective)
+    with torch.device("meta"):
+        built(recipe.model, cohort.modality_names, "model", error=ConfigurationError)
     fabric = _launch(device, processes, recipe.training.precision)
     if not fabric.is_global_zero:
         logging.getLogger("anymod").setLevel(logging.WARNING)  # one process reports progress
@@ -159,8 +165,6 @@ def _processes_here(processes: int) -> tuple[int, int]:
 
 def _leave_group() -> None:
     """Leave the group of processes, if there is one: a process that ends inside it may abort while its threads run."""
-    import torch
-
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
